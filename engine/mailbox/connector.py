@@ -1,0 +1,23 @@
+"""The port of a mail system: a connector that also builds groups, calendars and label trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from engine.model.port import Account, Connector, Containers, Finding, Structure
+
+
+class MailboxConnector(Connector, Protocol):
+    """A mail system; every scope names its account."""
+
+    async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        """Make what is missing of ``structure`` and adopt what is there; ``known`` are ids from an earlier call.
+
+        Idempotent: a repeat after a crash adopts by name or marker and creates nothing twice.
+        """
+        ...
+
+    async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
+        """Read the structure back from the provider: one finding per group, calendar, colour, list and label."""
+        ...

@@ -1,0 +1,242 @@
+"""A sync policy: the rules between one CRM connection and one mail connection, and the people under it.
+
+The settings are those of Riva's policy pages (domain.md 6.1). All values here are already valid: what an admin
+types is checked in ``engine.model.config``, which names the field and the allowed values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
+from enum import StrEnum
+
+from engine.model.modules import CONTACT_MODULES, Direction, Module
+from engine.model.port import CalendarMode
+
+
+class ConflictRule(StrEnum):
+    """Who wins when both sides changed the same field."""
+
+    NEWEST = "newest"
+    CRM = "crm"
+    MAILBOX = "mailbox"
+
+
+class DeleteMode(StrEnum):
+    """What a delete on one side does on the other."""
+
+    NEVER = "never"
+    MIRROR = "mirror"
+
+
+class Visibility(StrEnum):
+    """Which CRM items a mailbox receives."""
+
+    OWNED = "owned"
+    ALL = "all"
+
+
+class Attendees(StrEnum):
+    """How guests are treated (Riva's attendee modes, the two that exist without mailing anybody).
+
+    ``UNSHARED`` never writes guests into the mailbox; ``LISTED`` writes them without a mail.
+    """
+
+    UNSHARED = "unshared"
+    LISTED = "listed"
+
+
+class PrivateItems(StrEnum):
+    """Whether private events flow."""
+
+    SYNC = "sync"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When cycles run on a kind of day: between ``start`` and ``end`` every ``minutes``.
+
+    ``end`` of 00:00 means midnight at the end of the day.
+    """
+
+    start: time = time(0, 0)
+    end: time = time(0, 0)
+    minutes: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Blackout:
+    """A weekly period in which no cycle may start. Days are 0 (Monday) to 6; the period may wrap over Sunday."""
+
+    start_day: int
+    start: time
+    end_day: int
+    end: time
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """When the cycles of a policy run, in the policy's zone. ``weekends = None``: no cycles on weekend days."""
+
+    zone: str = "UTC"
+    workday_days: tuple[int, ...] = (0, 1, 2, 3, 4)
+    workdays: Hours = Hours()
+    weekends: Hours | None = Hours(minutes=60)
+    label_check_minutes: int = 5
+    blackouts: tuple[Blackout, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBooks:
+    """Contacts and leads."""
+
+    groups: Mapping[Module, str] = field(
+        default_factory=lambda: {Module.CONTACT: "CRM Contacts", Module.LEAD: "CRM Leads"}
+    )
+    require_group: bool = True
+    default_region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSettings:
+    """Appointments, phone calls and service calls.
+
+    ``require_colour``: a mailbox event without one of our colours stays where it is and is counted as filtered.
+    Windows are days before and after today, for the end of an item.
+    """
+
+    mode: CalendarMode = CalendarMode.COLOUR
+    name: str = "CRM"
+    colours: Mapping[Module, tuple[str, str]] = field(
+        default_factory=lambda: {
+            Module.APPOINTMENT: ("CRM Appointment", "#3f51b5"),
+            Module.CALL: ("CRM Phone Call", "#f4511e"),
+            Module.SERVICE_CALL: ("CRM Service Call", "#0b8043"),
+        }
+    )
+    require_colour: bool = True
+    past_days: int = 45
+    future_days: int = 400
+    attendees: Attendees = Attendees.LISTED
+    private: PrivateItems = PrivateItems.SYNC
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The label tree and what is filed below it."""
+
+    master: str = "CRM"
+    create_new: tuple[Module, ...] = (Module.CASE, Module.OPPORTUNITY, Module.LEAD, Module.CONTACT)
+    assign_to: Mapping[Module, str] = field(
+        default_factory=lambda: {Module.OPPORTUNITY: "Opportunities", Module.CASE: "Cases"}
+    )
+    open_only: bool = True
+    max_records: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteThreshold:
+    """A cycle that would delete more than ``count`` items, or more than ``percent`` of a scope, waits for an admin."""
+
+    count: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSafety:
+    """Riva's Delete Safety, with its defaults (domain.md [R44])."""
+
+    contacts: DeleteThreshold = DeleteThreshold(250, 25)
+    appointments: DeleteThreshold = DeleteThreshold(50, 10)
+    tasks: DeleteThreshold = DeleteThreshold(50, 75)
+    other: DeleteThreshold = DeleteThreshold(100, 25)
+    inferred: DeleteThreshold = DeleteThreshold(10, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSettings:
+    """Switch, direction and rules of one module."""
+
+    enabled: bool = True
+    direction: Direction = Direction.BOTH
+    visibility: Visibility = Visibility.OWNED
+    conflict: ConflictRule | None = None  # None: the policy's rule
+
+
+def _default_modules() -> dict[Module, ModuleSettings]:
+    one_way = ModuleSettings(direction=Direction.TO_MAILBOX)
+    return {
+        module: one_way if module in {Module.OPPORTUNITY, Module.CASE} else ModuleSettings()
+        for module in Module
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy with all its settings; immutable, compared by value."""
+
+    name: str
+    crm: str
+    mailbox: str
+    modules: Mapping[Module, ModuleSettings] = field(default_factory=_default_modules)
+    start_date: date | None = None  # CRM items last changed before it stay out of the first sync; None: all
+    scheduling: Scheduling = Scheduling()
+    address_books: AddressBooks = field(default_factory=AddressBooks)
+    calendar: CalendarSettings = field(default_factory=CalendarSettings)
+    labels: Labels = field(default_factory=Labels)
+    match_existing: bool = True
+    conflict: ConflictRule = ConflictRule.NEWEST
+    mailbox_deletes: DeleteMode = DeleteMode.NEVER  # what a delete in the mailbox does in the CRM
+    crm_deletes: DeleteMode = DeleteMode.MIRROR  # what a delete in the CRM does in the mailbox
+    delete_safety: DeleteSafety = DeleteSafety()
+    error_addresses: tuple[str, ...] = ()
+    pipeline: bool = False  # True: each user goes on to phase B without waiting for the others
+
+    def settings(self, module: Module) -> ModuleSettings:
+        """The settings of a module; a module that is not named is off."""
+        return self.modules.get(module, ModuleSettings(enabled=False))
+
+    def on(self, module: Module) -> bool:
+        """Whether a module is switched on."""
+        return self.settings(module).enabled
+
+    def threshold(self, module: Module) -> DeleteThreshold:
+        """Delete Safety's threshold for a module."""
+        if module in CONTACT_MODULES:
+            return self.delete_safety.contacts
+        if module is Module.APPOINTMENT:
+            return self.delete_safety.appointments
+        if module is Module.TASK:
+            return self.delete_safety.tasks
+        return self.delete_safety.other
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUser:
+    """A person under a policy: whose mailbox, and who that is in the CRM.
+
+    ``crm_user`` is the CRM's user id; empty: found by e-mail address at the first sync.
+    """
+
+    email: str
+    policy: str
+    crm_user: str = ""
+    zone: str = ""  # IANA; empty: the CRM user's zone
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A CRM or mail server with its settings.
+
+    ``settings`` hold no secret: a key or client secret is named by the path of its file or by an environment variable.
+
+    Attributes:
+        kind: ``salesforce`` or ``google``.
+        settings: checked by ``engine.model.config``; keys per kind are documented in ``docs/configuration.md``.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,123 @@
+"""Typed commands: what an admin may ask of the engine, and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EnablePolicy:
+    """Switch a policy on; its first sync begins at once when it was never initialised."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisablePolicy:
+    """Switch a policy off; running cycles finish, none starts."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncNow:
+    """Run a full sync for a mailbox, or for all mailboxes of a policy, as soon as a slot is free."""
+
+    mailbox: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseUser:
+    """No cycle starts for this mailbox until it is resumed."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeUser:
+    """Let a paused mailbox run again."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelUser:
+    """Stop the cycle of this mailbox at the next page; what was done stays done, the rest follows next time."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPolicy:
+    """Read back from the provider what the first sync built, and tick it."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnableJob:
+    """Switch a job on."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisableJob:
+    """Switch a job off; a running one finishes."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Run a job now."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop a running job at the next page."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestPolicy:
+    """Test both connections of a policy; the findings come back in the answer."""
+
+    __test__ = False  # not a pytest class
+
+    policy: str
+
+
+Command = (
+    EnablePolicy
+    | DisablePolicy
+    | SyncNow
+    | PauseUser
+    | ResumeUser
+    | CancelUser
+    | VerifyPolicy
+    | EnableJob
+    | DisableJob
+    | RunJob
+    | StopJob
+    | TestPolicy
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine replied.
+
+    Attributes:
+        ok: whether it was done (or queued).
+        text: what was done, or why not and what to do; one line.
+        details: further lines (findings of a test).
+    """
+
+    ok: bool
+    text: str
+    details: tuple[str, ...] = ()

@@ -1,0 +1,172 @@
+"""The rows that screens and scripts read: plain values by id, written by the loop's thread only.
+
+Times are epoch milliseconds UTC, durations seconds. A row is mutable and belongs to the store; a screen reads it and
+never writes it. ``rev`` grows with every change of the row.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from engine.model.modules import STEPS, ItemOutcome, Module, Step
+from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
+
+
+@dataclass(slots=True)
+class PolicyRow:
+    """One line of the Policies tab. ``id`` is the policy's name."""
+
+    id: str
+    state: PolicyState = PolicyState.DISABLED
+    crm: str = ""
+    crm_kind: str = ""
+    mailbox: str = ""
+    mailbox_kind: str = ""
+    modules: frozenset[Module] = frozenset()
+    users: int = 0
+    users_by_state: dict[UserState, int] = field(default_factory=dict)
+    initialised: bool = False
+    running: bool = False
+    last_full_ms: int | None = None
+    next_full_ms: int | None = None
+    next_why: str = ""
+    items: int = 0
+    held: int = 0
+    failed: int = 0
+    fault: str = ""
+    schedule: str = ""
+    windows: str = ""
+    conflict: str = ""
+    guard: str = ""
+    calendar: str = ""
+    notify: str = ""
+    rev: int = 0
+
+
+@dataclass(slots=True)
+class StepRow:
+    """Progress of one of the five steps."""
+
+    step: Step
+    state: StepState = StepState.PENDING
+    done: int = 0
+    total: int | None = None
+    text: str = ""
+
+
+@dataclass(slots=True)
+class UserRow:
+    """One line of the Queue and one activity monitor. ``id`` is the mailbox address."""
+
+    id: str
+    policy: str = ""
+    state: UserState = UserState.DISABLED
+    crm_user: str = ""
+    zone: str = ""
+    phase: str = ""
+    cycle: CycleKind | None = None
+    step: Step | None = None
+    steps: list[StepRow] = field(default_factory=lambda: [StepRow(step) for step in STEPS])
+    counts: dict[ItemOutcome, int] = field(default_factory=dict)
+    module_counts: dict[Module, dict[ItemOutcome, int]] = field(default_factory=dict)
+    done: int = 0
+    total: int | None = None
+    calls: int = 0
+    rate: float = 0.0
+    eta_seconds: tuple[float, float] | None = None
+    place: int | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    last_success_ms: int | None = None
+    next_full_ms: int | None = None
+    until_ms: int | None = None
+    why: str = ""
+    text: str = ""
+    held: int = 0
+    failed: int = 0
+    barrier: tuple[int, int] | None = None
+    rev: int = 0
+
+    @property
+    def step_number(self) -> int | None:
+        """1 to 5 while a step runs."""
+        return None if self.step is None else STEPS.index(self.step) + 1
+
+
+@dataclass(slots=True)
+class RunRow:
+    """One past or present run of a job."""
+
+    id: int
+    job: str
+    started_ms: int
+    ended_ms: int | None = None
+    result: str = "running"  # running | ok | failed | stopped | skipped
+    items: int = 0
+    errors: int = 0
+    note: str = ""
+
+
+@dataclass(slots=True)
+class JobRow:
+    """One line of the Job Scheduler. ``next_run_ms`` is None when not applicable (the job is off)."""
+
+    id: str
+    title: str = ""
+    state: JobState = JobState.DISABLED
+    schedule: str = ""
+    zone: str = "UTC"
+    next_run_ms: int | None = None
+    next_why: str = ""
+    last: RunRow | None = None
+    node: str = ""
+    note: str = ""
+    rev: int = 0
+
+
+@dataclass(slots=True)
+class LimitRow:
+    """A quota or lane: how much of it is used now."""
+
+    id: str
+    used: float = 0.0
+    limit: float | None = None
+    unit: str = ""
+    text: str = ""
+    wait_until_ms: int | None = None
+    rev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an activity monitor."""
+
+    seq: int
+    at_ms: int
+    sign: str
+    text: str
+    level: int = 0  # 0 detail, 1 item, 2 step, 3 fault
+
+
+@dataclass(slots=True)
+class EngineRow:
+    """The header: one row, id ``engine``."""
+
+    id: str = "engine"
+    running: bool = False
+    started_ms: int = 0
+    lag_ms: float = 0.0
+    lag_max_ms: float = 0.0
+    busy: int = 0
+    slots: int = 0
+    message: str = ""
+    fault: str = ""
+    states: dict[UserState, int] = field(default_factory=dict)
+    held: int = 0
+    buckets: deque[int] = field(default_factory=lambda: deque(maxlen=300))  # items settled per second
+    first_done: int = 0
+    first_total: int = 0
+    eta_seconds: tuple[float, float] | None = None
+    providers: dict[str, str] = field(default_factory=dict)  # name -> "ok" | "wait 20 s" | "fault: ..."
+    rev: int = 0
