@@ -1,0 +1,129 @@
+"""Running an ASGI app over loopback: the uvicorn settings every sandbox server uses, and a server for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+ABORT = "syncline.abort"
+"""Name of the ASGI extension by which ``kit.faults`` drops a connection without an answer."""
+
+
+class AbortableProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol that also tells the app how to drop the connection (ASGI has no word for that)."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request and hang the transport's ``abort`` into its scope."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+
+
+def uvicorn_config(app: Any, **options: Any) -> uvicorn.Config:
+    """The uvicorn configuration of a sandbox server.
+
+    Servers started without it work, except that faults which drop connections answer 500.
+
+    Args:
+        app: ASGI app.
+        options: further or other ``uvicorn.Config`` arguments (``host``, ``port``).
+    """
+    settings: dict[str, Any] = {
+        "http": AbortableProtocol,
+        "ws": "none",
+        "loop": "asyncio",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": True,
+        "timeout_graceful_shutdown": 1,
+        "backlog": 2048,
+    }
+    return uvicorn.Config(app, **(settings | options))
+
+
+def loopback_socket(port: int = 0) -> socket.socket:
+    """A socket bound to 127.0.0.1 at ``port`` (0: a free one), to be given to ``uvicorn.Server.serve(sockets=[..])``."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that announces that it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then set ``ready``."""
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+class LoopbackServer:
+    """An app served on a free loopback port from a thread of its own; a context manager that gives the base URL.
+
+    A thread, so that blocking clients (httplib2, requests) can talk to it from a test::
+
+        with LoopbackServer(app) as url:
+            httplib2.Http().request(url + "/calendar/v3/colors")
+    """
+
+    def __init__(self, app: Any, port: int = 0) -> None:
+        self._server = _Server(uvicorn_config(app))
+        self._socket = loopback_socket(port)
+        self._thread = threading.Thread(target=self._run, name="loopback-server", daemon=True)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=[self._socket]))
+        finally:
+            self._server.ready.set()  # a failed start must not leave start() waiting
+
+    def start(self) -> str:
+        """Start serving; returns the base URL without a trailing slash once connections are accepted.
+
+        Raises:
+            RuntimeError: the app's start-up failed.
+        """
+        self._thread.start()
+        self._server.ready.wait()
+        if not self._server.started:
+            raise RuntimeError("the loopback server could not start")
+        return self.url
+
+    def stop(self) -> None:
+        """Stop serving and free the port; returns when the thread has ended."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def __enter__(self) -> str:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
+    """Serve ``app`` on loopback for the length of an ``async with``; gives the base URL without trailing slash."""
+    server = LoopbackServer(app, port)
+    url = await asyncio.to_thread(server.start)
+    try:
+        yield url
+    finally:
+        await asyncio.to_thread(server.stop)
