@@ -117,7 +117,9 @@ class Buckets:
         bucket.refill(now)
         bucket.queued += cost
         try:
-            expected = self._delay(bucket, cost if urgent else bucket.queued, urgent, now)
+            need = min(cost, bucket.capacity if urgent else bucket.capacity * (1 - RESERVED))
+            ahead = 0.0 if urgent else bucket.queued - cost
+            expected = self._delay(bucket, ahead + need, urgent, now)
             if expected > TOLD_FROM:
                 reason = "paused by the provider" if now < bucket.parked_until else "quota"
                 self._net.observer.waiting(provider, account, expected, reason)
@@ -125,7 +127,6 @@ class Buckets:
                 while True:
                     now = self._net.clock.monotonic()
                     bucket.refill(now)
-                    need = min(cost, bucket.capacity if urgent else bucket.capacity * (1 - RESERVED))
                     delay = self._delay(bucket, need, urgent, now)
                     if delay <= 0:
                         break
