@@ -1,0 +1,98 @@
+"""What a call costs in Google's own currency, and which buckets pay for it (providers.md 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from engine.mailbox.google.settings import Api, Quotas
+
+#: Gmail quota units by method; projects made after May 2026.
+_GMAIL_UNITS = {
+    "gmail.users.getProfile": 1,
+    "gmail.users.labels.list": 1,
+    "gmail.users.labels.get": 1,
+    "gmail.users.labels.create": 5,
+    "gmail.users.labels.update": 5,
+    "gmail.users.labels.patch": 5,
+    "gmail.users.labels.delete": 5,
+    "gmail.users.history.list": 2,
+    "gmail.users.messages.list": 5,
+    "gmail.users.messages.modify": 5,
+    "gmail.users.messages.get": 20,
+    "gmail.users.messages.trash": 20,
+    "gmail.users.messages.untrash": 20,
+    "gmail.users.messages.delete": 10,
+    "gmail.users.messages.insert": 25,
+    "gmail.users.messages.import": 25,
+    "gmail.users.messages.batchModify": 50,
+    "gmail.users.messages.batchDelete": 50,
+}
+
+#: People: (critical reads, critical writes) by method; reads cost one read.
+_PEOPLE_COSTS = {
+    "people.people.createContact": (1, 1),
+    "people.people.updateContact": (1, 1),
+    "people.people.deleteContact": (0, 1),
+    "people.people.batchCreateContacts": (6, 6),
+    "people.people.batchUpdateContacts": (6, 6),
+    "people.people.batchDeleteContacts": (0, 10),
+    "people.contactGroups.create": (0, 1),
+    "people.contactGroups.update": (0, 1),
+    "people.contactGroups.delete": (0, 1),
+    "people.contactGroups.members.modify": (0, 1),
+}
+
+_MINUTES_OF_A_DAY = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """So many units of one bucket that refills at ``rate`` units a minute.
+
+    ``burst`` is how much may be spent at once; ``None`` leaves it to the bucket.
+    """
+
+    bucket: Hashable
+    cost: float
+    rate: float
+    burst: float | None = None
+
+
+def charges(
+    quotas: Quotas, api: Api, method_id: str, account: str, cost: float | None = None
+) -> tuple[Charge, ...]:
+    """The buckets that one call empties. ``cost`` overrides the table's units."""
+    match api:
+        case Api.CALENDAR:
+            units = 1 if cost is None else cost
+            return (
+                Charge((api, "user", account), units, quotas.calendar_per_user),
+                Charge((api, "project"), units, quotas.calendar_per_project),
+            )
+        case Api.GMAIL:
+            units = _GMAIL_UNITS.get(method_id, 5) if cost is None else cost
+            return (
+                Charge((api, "user", account), units, quotas.gmail_per_user),
+                Charge((api, "project"), units, quotas.gmail_per_project),
+            )
+        case Api.PEOPLE:
+            reads, writes = _PEOPLE_COSTS.get(method_id, (1, 0))
+            if cost is not None:
+                reads, writes = (cost if reads else 0, cost if writes else 0)  # type: ignore[assignment]
+            rows = []
+            if reads:
+                rows.append(Charge((api, "reads", account), reads, quotas.people_reads_per_user))
+            if writes:
+                rows.append(Charge((api, "writes", account), writes, quotas.people_writes_per_user))
+            return tuple(rows)
+        case Api.TASKS:
+            # A daily budget: a first sync may spend a fifth of it at once, the rest refills through the day.
+            return (
+                Charge(
+                    (api, "project"),
+                    1 if cost is None else cost,
+                    quotas.tasks_per_day / _MINUTES_OF_A_DAY,
+                    burst=quotas.tasks_per_day / 5,
+                ),
+            )
