@@ -125,11 +125,13 @@ def _series(dice: Random, start: datetime, zone: str) -> Series:
         day=_DAYS[local.weekday()], monthday=min(local.day, 28), nth=min((local.day - 1) // 7 + 1, 4)
     )
     changed = dice.sample(range(1, count), 3)
-    moved = ((changed[0], dice.choice((60, -90, 24 * 60))),) if dice.random() < 0.6 else ()
-    if moved and dice.random() < 0.3:
-        moved = (*moved, (changed[1], 30))
+    moved: list[tuple[int, int]] = []
+    if dice.random() < 0.6:
+        moved.append((changed[0], dice.choice((60, -90, 120))))
+        if dice.random() < 0.3:
+            moved.append((changed[1], 24 * 60))
     cancelled = (changed[2],) if dice.random() < 0.5 else ()
-    return Series(rule, moved, cancelled)
+    return Series(rule, tuple(moved), cancelled)
 
 
 def _series_day(day: date) -> date:
