@@ -13,6 +13,7 @@ from engine.sandbox.google import people_tokens as tokens
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.people_fields import invalid, parse_mask
 from engine.sandbox.google.people_store import MY_CONTACTS, STARRED
+from engine.sandbox.google.users import transaction
 from engine.sandbox.kit.world import World
 
 GROUP_FIELDS = frozenset({"clientData", "groupType", "memberCount", "metadata", "name"})
@@ -139,7 +140,7 @@ def create_group(call: Call) -> Reply:
     group = body.get("contactGroup") or {}
     mask = _mask(body.get("readGroupFields"), _WRITE_DEFAULT)
     name = _valid_name(group)
-    with store.transaction(call.world.db):
+    with transaction(call.world):
         _require_unique(call, name, "")
         seq = int(
             call.world.db.execute("SELECT coalesce(max(seq), 0) + 1 FROM google_people_groups").fetchone()[0]
@@ -173,7 +174,7 @@ def update_group(call: Call) -> Reply:
         )
     name = _valid_name(group) if "name" in fields else str(row["name"])
     data = json.dumps(group.get("clientData") or []) if "clientData" in fields else row["client_data"]
-    with store.transaction(call.world.db):
+    with transaction(call.world):
         _require_unique(call, name, row["id"])
         call.world.db.execute(
             "UPDATE google_people_groups SET name = ?, client_data = ?, rev = ?, changed_ms = ? WHERE seq = ?",

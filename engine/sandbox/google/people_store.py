@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.sandbox.google.call import ApiError
+from engine.sandbox.google.users import transaction
 from engine.sandbox.kit.world import World
 
 CONTACT_LIMIT = 25_000
@@ -112,21 +113,6 @@ def timestamp(ms: int) -> str:
 def create_tables(world: World) -> None:
     """Create the tables of contacts where missing."""
     world.db.executescript(_SCHEMA)
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction; nested use joins the outer one."""
-    if db.in_transaction:
-        yield
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
 
 
 def user_row(world: World, user: str) -> sqlite3.Row:
@@ -349,7 +335,7 @@ class Writer:
 @contextmanager
 def writing(world: World, user: str) -> Iterator[Writer]:
     """A transaction that changes contacts of ``user``."""
-    with transaction(world.db):
+    with transaction(world):
         writer = Writer(world, user)
         yield writer
         writer.close()
