@@ -48,6 +48,10 @@ class GoogleClient:
         self._http = {api: Http(net, api.label, timeout=settings.timeout) for api in Api}
         self._lanes: dict[tuple[Api, str], Lane] = {}
         self._no_batch = {api for api in Api if not settings.batch_url(api)}
+        if not settings.tasks_batch:
+            self._no_batch.add(Api.TASKS)
+        #: Answers that are the same for every mailbox (the palette of event colours).
+        self.memo: dict[str, Any] = {}
         # One token for all scopes, unless the admin has authorised only some: then one per API.
         self._apart = False
 

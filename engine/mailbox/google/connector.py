@@ -1,0 +1,98 @@
+"""Google Workspace behind the mailbox port: each scope and module goes to the part that knows its API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import ModuleType
+
+from engine.mailbox.google import calendar, doctor, ensure, gmail, people, tasks
+from engine.mailbox.google.client import GoogleClient
+from engine.mailbox.google.settings import Api, GoogleSettings
+from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
+from engine.model.port import (
+    Account,
+    Capability,
+    Containers,
+    Finding,
+    Observation,
+    Outcome,
+    Page,
+    Scope,
+    Structure,
+    Write,
+)
+from engine.net.net import Net
+
+
+class GoogleConnector:
+    """A ``MailboxConnector``. Holds connections and tokens, nothing that matters after a crash.
+
+    Scope keys: ``contacts``, ``calendar`` (the person's own, colour mode), ``calendar:crm`` (a separate one),
+    ``tasks``, ``mail``.
+    """
+
+    def __init__(self, settings: GoogleSettings, net: Net) -> None:
+        self.client = GoogleClient(settings, net)
+
+    def capability(self, module: Module) -> Capability | None:
+        """What Google can do for a module."""
+        if module in EVENT_MODULES:
+            return calendar.capability(self.client.settings.batch_size(Api.CALENDAR))
+        if module in CONTACT_MODULES:
+            return people.capability(module)
+        if module in RECORD_MODULES:
+            return gmail.capability(module)
+        return tasks.CAPABILITY if module is Module.TASK else None
+
+    def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
+        """Pages of what changed since ``cursor``; everything when it is ``None``.
+
+        Raises:
+            CursorExpired: start again with ``None``.
+            ProviderError: a call failed.
+        """
+        feed: AsyncIterator[Page] = _part(scope).changes(self.client, scope, cursor)
+        return feed
+
+    async def fetch(self, scope: Scope, ids: Sequence[str]) -> list[Observation]:
+        """The present state of items by id; what does not exist comes back as deleted."""
+        if not ids:
+            return []
+        found: list[Observation] = await _part(scope).fetch(self.client, scope, ids)
+        return found
+
+    async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
+        """Make the changes; one outcome per write, in order."""
+        if not writes:
+            return []
+        outcomes: list[Outcome] = await _part(scope).apply(self.client, scope, writes)
+        return outcomes
+
+    async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        """See ``engine.mailbox.google.ensure.ensure``."""
+        return await ensure.ensure(self.client, account, structure, known)
+
+    async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
+        """See ``engine.mailbox.google.ensure.verify``."""
+        return await ensure.verify(self.client, account, structure, known)
+
+    async def check(self, account: Account | None) -> list[Finding]:
+        """See ``engine.mailbox.google.doctor.check``."""
+        return await doctor.check(self.client, account)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self.client.close()
+
+
+def _part(scope: Scope) -> ModuleType:
+    """The module that knows a scope's API.
+
+    Raises:
+        ValueError: no such scope.
+    """
+    parts = {"contacts": people, "calendar": calendar, "tasks": tasks, "mail": gmail}
+    try:
+        return parts[scope.key.partition(":")[0]]
+    except KeyError:
+        raise ValueError(f"Google has no scope {scope.key!r}; there are {', '.join(parts)}") from None
