@@ -108,17 +108,16 @@ def _delete(call: Call, names: list[str]) -> None:
 
 
 def _create(call: Call, writer: Writer, person: Mapping[str, Any]) -> Contact:
-    seq = writer.next_seq()
-    document = normalise(person, store.source_id(seq), _region(call))
+    document = normalise(person, _region(call))
     document["groups"] = _memberships(call, person) or [MY_CONTACTS]
-    return writer.create(seq, document)
+    return writer.create(document)
 
 
 def _changed(call: Call, old: Contact, person: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     """The document after an update: fields of the mask replaced or cleared, all others kept."""
     _require_current(old, person)
     document = {field: value for field, value in old.doc.items() if field not in fields}
-    document |= normalise(person, old.source_id, _region(call), fields)
+    document |= normalise(person, _region(call), fields)
     if "memberships" in fields:
         document["groups"] = _memberships(call, person)
         if not document["groups"]:

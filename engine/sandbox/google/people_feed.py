@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.sandbox.google import people_store as store
 from engine.sandbox.google import people_tokens as tokens
+from engine.sandbox.google import users
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.people_fields import PERSON_FIELDS, invalid, parse_mask
 from engine.sandbox.google.people_store import Contact
@@ -17,29 +18,32 @@ _FIELDS_OF_SEARCH = ("names", "nicknames", "emailAddresses", "phoneNumbers", "or
 def render(contact: Contact, mask: Sequence[str]) -> dict[str, Any]:
     """The person resource: resource name and etag always, other fields only as the mask names them."""
     person: dict[str, Any] = {"resourceName": contact.name, "etag": contact.etag}
-    doc = contact.doc
+    doc, source = contact.doc, {"type": "CONTACT", "id": contact.source_id}
+    first = {"primary": True, "source": source, "sourcePrimary": True}
+    other = {"source": source}
     for field in mask:
         if field in doc:
-            person[field] = doc[field]
+            values = doc[field]
+            person[field] = [
+                {**values[0], "metadata": first},
+                *({**value, "metadata": other} for value in values[1:]),
+            ]
     if "metadata" in mask:
-        source = {
-            "type": "CONTACT",
-            "id": contact.source_id,
-            "etag": contact.source_etag,
-            "updateTime": store.timestamp(contact.changed_ms),
+        updated = store.timestamp(contact.changed_ms)
+        person["metadata"] = {
+            "sources": [{**source, "etag": contact.source_etag, "updateTime": updated}],
+            "objectType": "PERSON",
         }
-        person["metadata"] = {"sources": [source], "objectType": "PERSON"}
         if contact.deleted:
             person["metadata"]["deleted"] = True
     if "memberships" in mask and doc.get("groups"):
-        origin = {"source": {"type": "CONTACT", "id": contact.source_id}}
         person["memberships"] = [
             {
                 "contactGroupMembership": {
                     "contactGroupId": group,
                     "contactGroupResourceName": f"contactGroups/{group}",
                 },
-                "metadata": origin,
+                "metadata": other,
             }
             for group in doc["groups"]
         ]
@@ -175,10 +179,10 @@ def _matches(contact: Contact, query: str) -> bool:
 
 def _profile(call: Call, mask: Sequence[str]) -> dict[str, Any]:
     """The user's own account as a person."""
-    local = call.user.partition("@")[0]
+    owner = users.find(call.world, call.user)
     number = str(sum(ord(letter) * 31**place for place, letter in enumerate(call.user[:12])) % 10**20).zfill(21)
     origin = {"primary": True, "source": {"type": "PROFILE", "id": number}}
-    display = " ".join(word.capitalize() for word in local.replace("_", ".").split("."))
+    display = owner.name if owner else call.user
     fields: dict[str, Any] = {
         "names": [{"displayName": display, "metadata": origin}],
         "emailAddresses": [{"value": call.user, "metadata": {**origin, "verified": True}}],

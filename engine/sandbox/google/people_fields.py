@@ -31,7 +31,7 @@ PERSON_FIELDS = frozenset(
 """Valid entries of ``personFields`` and ``readMask`` (people.v1 discovery document)."""
 UPDATE_FIELDS = PERSON_FIELDS - {"ageRanges", "coverPhotos", "metadata", "photos", "skills"}
 """Valid entries of ``updatePersonFields`` and ``updateMask``."""
-WRITABLE_FIELDS = UPDATE_FIELDS | {"fileAses", "skills"}
+WRITABLE_FIELDS = UPDATE_FIELDS | {"skills"}
 SINGLETONS = ("biographies", "birthdays", "genders", "names")
 """At most one per contact source, else 400 (people.createContact)."""
 
@@ -82,39 +82,28 @@ def parse_mask(text: str | None, name: str, valid: frozenset[str], *, required: 
     return fields
 
 
-def normalise(
-    body: Mapping[str, Any], source_id: str, region: str, only: tuple[str, ...] | None = None
-) -> dict[str, Any]:
+def normalise(body: Mapping[str, Any], region: str, only: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Turn a client's person into what the service stores: empty values dropped, computed values added.
 
     Args:
         body: the person sent; read-only parts in it are ignored.
-        source_id: id of the contact source, repeated in each field's metadata.
         region: ISO country for telephone numbers written without ``+``; empty leaves them without canonical form.
         only: the fields to take (an update mask); all writable fields when ``None``.
 
     Returns:
-        Fields with at least one value; ``memberships`` is left out, it is the store's matter.
+        Fields with at least one value; ``memberships`` is left out, it is the store's matter, and so is the metadata
+        of each value, which reading adds.
 
     Raises:
         ApiError: 400 INVALID_ARGUMENT for two values in a singleton, an impossible birthday, an incomplete pair.
     """
     result: dict[str, Any] = {}
-    for field in WRITABLE_FIELDS if only is None else only:
-        values = body.get(field)
-        if not values or field == "memberships":
+    for field, values in body.items():
+        if not values or field == "memberships" or field not in (WRITABLE_FIELDS if only is None else only):
             continue
         if field in SINGLETONS and len(values) > 1:
             raise invalid(f"Singleton field {field} has more than one value set on the contact source.")
-        kept: list[dict[str, Any]] = []
-        for value in values:
-            item = _item(field, value, region)
-            if item is not None:
-                primary = not kept
-                item["metadata"] = {"source": {"type": "CONTACT", "id": source_id}}
-                if primary:
-                    item["metadata"] = {"primary": True, "sourcePrimary": True, **item["metadata"]}
-                kept.append(item)
+        kept = [item for value in values if (item := _item(field, value, region)) is not None]
         if kept:
             result[field] = kept
     return result

@@ -25,6 +25,7 @@ _TRASH_MS = 30 * 86_400_000
 _FIRST_ID = 4_100_000_000_000_000_000
 _ID_STEP = 7_919
 _ALWAYS = 1 << 62
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 MY_CONTACTS, STARRED = "myContacts", "starred"
 
 _SCHEMA = """
@@ -73,7 +74,7 @@ class Contact:
     @property
     def source_id(self) -> str:
         """Id of the contact source, hexadecimal."""
-        return source_id(self.seq)
+        return format(_FIRST_ID + self.seq * _ID_STEP, "x")
 
     @property
     def etag(self) -> str:
@@ -89,11 +90,6 @@ class Contact:
     def groups(self) -> list[str]:
         """Ids of the groups it is a member of."""
         return list(self.doc.get("groups", ()))
-
-
-def source_id(seq: int) -> str:
-    """Hexadecimal id of the contact source."""
-    return format(_FIRST_ID + seq * _ID_STEP, "x")
 
 
 def seq_of(resource_name: str) -> int:
@@ -242,11 +238,6 @@ class Writer:
             self._db.execute("SELECT coalesce(max(seq), 0) FROM google_people_contacts").fetchone()[0]
         )
 
-    def next_seq(self) -> int:
-        """A number for a new contact."""
-        self._seq += 1
-        return self._seq
-
     def admit(self, count: int) -> None:
         """Refuse ``count`` new contacts beyond the limit of a mailbox.
 
@@ -268,10 +259,11 @@ class Writer:
                 domain="people.googleapis.com",
             )
 
-    def create(self, seq: int, doc: dict[str, Any]) -> Contact:
+    def create(self, doc: dict[str, Any]) -> Contact:
         """Store a new contact."""
         self._held += 1
-        contact = self._version(seq, doc, deleted=False)
+        self._seq += 1
+        contact = self._version(self._seq, doc, deleted=False)
         self._db.execute("INSERT INTO google_people_contacts VALUES (?,?,?,?,?,?,?,?)", self._row(contact))
         self._join(contact.seq, contact.groups)
         return contact
@@ -309,7 +301,7 @@ class Writer:
         names = contact.doc.get("names") or [{}]
         first = str(names[0].get("givenName", "")).casefold()
         last = str(names[0].get("familyName", "")).casefold()
-        text = json.dumps(contact.doc, ensure_ascii=False, separators=(",", ":"))
+        text = _encode(contact.doc)
         return contact.seq, self._user, contact.rev, contact.changed_ms, int(contact.deleted), first, last, text
 
     def _supersede(self, contact: Contact) -> None:
