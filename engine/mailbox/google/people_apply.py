@@ -7,13 +7,14 @@ contact at fault stands alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.mailbox.google import people_patch as patch
+from engine.mailbox.google.applying import Item, Run, chunks, guarded
 from engine.mailbox.google.client import GoogleClient
-from engine.mailbox.google.errors import HttpFailure, outcome_of
+from engine.mailbox.google.errors import HttpFailure
 from engine.mailbox.google.people_call import read_people
 from engine.mailbox.google.people_read import (
     MARKER_KEY,
@@ -24,8 +25,7 @@ from engine.mailbox.google.people_read import (
     observe,
 )
 from engine.mailbox.google.scopes import account_of
-from engine.model.port import Account, Observation, Outcome, Result, Scope, Write, WriteKind
-from engine.net.errors import ErrorKind, ProviderError
+from engine.model.port import Observation, Outcome, Result, Scope, Write, WriteKind
 
 CREATE_SIZE = 200
 UPDATE_SIZE = 200
@@ -35,41 +35,8 @@ DELETE_SIZE = 500
 #: contact among 200 takes eight; without a limit a refused group would cost 400 calls.
 MOST_SPLITS = 40
 
-#: Failures of the call, not of an item: the engine must hear of them as such.
-_OF_THE_CALL = frozenset(
-    {
-        ErrorKind.CREDENTIAL,
-        ErrorKind.DELEGATION,
-        ErrorKind.PERMISSION,
-        ErrorKind.CONFIGURATION,
-        ErrorKind.NOT_FOUND,
-    }
-)
-
 _CHANGED = "the contact was changed in Google since it was read"
 _MISSING = "the contact is no longer there"
-
-Item = tuple[int, Write]
-"""A write with its place in the order of the outcomes."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """One call of ``apply``: where it goes, what has been settled, and how often a batch was halved."""
-
-    client: GoogleClient
-    account: Account
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    splits: int = 0
-
-    @property
-    def region(self) -> str:
-        return self.client.settings.default_region
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 async def apply(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
@@ -83,31 +50,16 @@ async def apply(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> 
         ProviderError: nothing could be written at all (token, permission, wrong address).
         ValueError: the scope names no mailbox.
     """
-    run = _Run(client, account_of(scope))
+    run = Run(client, account_of(scope))
     by_kind: dict[WriteKind, list[Item]] = {kind: [] for kind in WriteKind}
     for item in enumerate(writes):
         by_kind[item[1].kind].append(item)
-    for chunk in _chunks(by_kind[WriteKind.CREATE], CREATE_SIZE):
-        await _guarded(run, chunk, _create(run, chunk))
+    for chunk in chunks(by_kind[WriteKind.CREATE], CREATE_SIZE):
+        await guarded(run, chunk, _create(run, chunk))
     await _updates(run, by_kind[WriteKind.UPDATE])
-    for chunk in _chunks(by_kind[WriteKind.DELETE], DELETE_SIZE):
-        await _guarded(run, chunk, _delete(run, chunk))
+    for chunk in chunks(by_kind[WriteKind.DELETE], DELETE_SIZE):
+        await guarded(run, chunk, _delete(run, chunk))
     return [run.outcomes[index] for index in range(len(writes))]
-
-
-async def _guarded(run: _Run, items: Sequence[Item], work: Any) -> None:
-    """Await ``work``; a failure of a call settles those of ``items`` that it left open, and never hides earlier outcomes."""
-    try:
-        await work
-    except ProviderError as error:
-        if error.kind in _OF_THE_CALL:
-            if not run.outcomes:
-                raise
-            outcome = Outcome(Result.REFUSED, reason=error.detail)
-        else:
-            outcome = outcome_of(error)
-        for index, _ in items:
-            run.outcomes.setdefault(index, outcome)
 
 
 def _precondition(error: HttpFailure) -> bool:
@@ -117,10 +69,10 @@ def _precondition(error: HttpFailure) -> bool:
     )
 
 
-def _halves(run: _Run, items: Sequence[Item], error: HttpFailure) -> list[Sequence[Item]]:
+def _halves(run: Run, items: Sequence[Item], error: HttpFailure) -> list[Sequence[Item]]:
     """Two halves to be sent on their own; none when the fault is found or the search is given up."""
     if len(items) == 1:
-        run.outcomes[items[0][0]] = Outcome(Result.REJECTED, reason=error.detail)
+        run.settle(items[0][0], Result.REJECTED, error.detail)
         return []
     if run.splits >= MOST_SPLITS:
         for index, _ in items:
@@ -136,7 +88,7 @@ def _halves(run: _Run, items: Sequence[Item], error: HttpFailure) -> list[Sequen
 # -- creates -----------------------------------------------------------------------------------------------
 
 
-async def _create(run: _Run, items: Sequence[Item]) -> None:
+async def _create(run: Run, items: Sequence[Item]) -> None:
     body = {
         "contacts": [{"contactPerson": patch.new_person(write)} for _, write in items],
         "readMask": PERSON_FIELDS,
@@ -161,7 +113,7 @@ async def _create(run: _Run, items: Sequence[Item]) -> None:
     for index, write in items:
         person = created.get(write.key)
         if person is None:
-            run.outcomes[index] = Outcome(Result.UNKNOWN, reason="the answer does not show the new contact")
+            run.settle(index, Result.UNKNOWN, "the answer does not show the new contact")
         else:
             run.outcomes[index] = Outcome(Result.DONE, observe(person, run.region))
 
@@ -169,11 +121,11 @@ async def _create(run: _Run, items: Sequence[Item]) -> None:
 # -- updates -----------------------------------------------------------------------------------------------
 
 
-async def _updates(run: _Run, items: Sequence[Item]) -> None:
+async def _updates(run: Run, items: Sequence[Item]) -> None:
     """Group the updates by the fields they replace, since one mask serves a whole batch, and send them."""
     bare = [(index, write) for index, write in items if write.native is None or write.etag is None]
     loaded: dict[str, Mapping[str, Any]] = {}
-    await _guarded(run, bare, _load(run, bare, loaded))
+    await guarded(run, bare, _load(run, bare, loaded))
     groups: dict[tuple[str, ...], list[tuple[int, Write, dict[str, Any]]]] = {}
     taken: set[str] = set()
     for index, write in items:
@@ -186,7 +138,7 @@ async def _updates(run: _Run, items: Sequence[Item]) -> None:
             write = replace(write, etag=seen.etag)  # noqa: PLW2901 - the same write on the version just read
         assert native is not None
         if write.remote_id in taken:
-            run.outcomes[index] = Outcome(Result.CONFLICT, reason="two changes of one contact in one batch")
+            run.settle(index, Result.CONFLICT, "two changes of one contact in one batch")
             continue
         taken.add(write.remote_id)
         changed = patch.changed_fields(write, native, run.region)
@@ -196,10 +148,10 @@ async def _updates(run: _Run, items: Sequence[Item]) -> None:
         body = patch.update_body(write, native, changed)
         groups.setdefault(tuple(sorted(changed)), []).append((index, write, body))
     for mask, group in groups.items():
-        for rows in _chunks(group, UPDATE_SIZE):
+        for rows in chunks(group, UPDATE_SIZE):
             bodies = {index: body for index, _, body in rows}
             chunk = [(index, write) for index, write, _ in rows]
-            await _guarded(run, chunk, _update(run, chunk, bodies, ",".join(mask)))
+            await guarded(run, chunk, _update(run, chunk, bodies, ",".join(mask)))
 
 
 def _unchanged(write: Write, native: Mapping[str, Any], region: str) -> Observation:
@@ -209,22 +161,22 @@ def _unchanged(write: Write, native: Mapping[str, Any], region: str) -> Observat
     return observe({**person, "resourceName": write.remote_id, "metadata": {"sources": [source]}}, region)
 
 
-async def _load(run: _Run, items: Sequence[Item], loaded: dict[str, Mapping[str, Any]]) -> None:
+async def _load(run: Run, items: Sequence[Item], loaded: dict[str, Mapping[str, Any]]) -> None:
     """Read contacts whose document or version the caller does not have; a known version must still be the present one."""
     names = [write.remote_id for _, write in items]
     people = await read_people(run.client, run.account, names, PERSON_FIELDS)
     for index, write in items:
         person = people.get(write.remote_id)
         if person is None:
-            run.outcomes[index] = Outcome(Result.GONE, reason=_MISSING)
+            run.settle(index, Result.GONE, _MISSING)
         elif write.etag is not None and etag_of(person) != write.etag:
-            run.outcomes[index] = Outcome(Result.CONFLICT, reason=_CHANGED)
+            run.settle(index, Result.CONFLICT, _CHANGED)
         else:
             loaded[write.remote_id] = person
 
 
 async def _update(
-    run: _Run, items: Sequence[Item], bodies: Mapping[int, Any], mask: str, *, again: bool = False
+    run: Run, items: Sequence[Item], bodies: Mapping[int, Any], mask: str, *, again: bool = False
 ) -> None:
     body = {
         "contacts": {write.remote_id: bodies[index] for index, write in items},
@@ -241,7 +193,7 @@ async def _update(
             left = await _compare(run, items)
             if left and again:
                 for index, _ in left:
-                    run.outcomes[index] = Outcome(Result.CONFLICT, reason=_CHANGED)
+                    run.settle(index, Result.CONFLICT, _CHANGED)
             elif left:
                 await _update(run, left, bodies, mask, again=True)
             return
@@ -257,13 +209,13 @@ async def _update(
             seen = observe(person, run.region, remote_id=write.remote_id)
             run.outcomes[index] = Outcome(Result.DONE, seen)
         else:
-            run.outcomes[index] = Outcome(Result.UNKNOWN, reason="the answer does not show the contact")
+            run.settle(index, Result.UNKNOWN, "the answer does not show the contact")
 
 
 # -- deletes -----------------------------------------------------------------------------------------------
 
 
-async def _delete(run: _Run, items: Sequence[Item], *, again: bool = False) -> None:
+async def _delete(run: Run, items: Sequence[Item], *, again: bool = False) -> None:
     """Delete what has not changed since it was seen.
 
     ``batchDeleteContacts`` takes no version, so the versions are read just before: an edit that we have not seen
@@ -291,16 +243,16 @@ async def _delete(run: _Run, items: Sequence[Item], *, again: bool = False) -> N
         run.outcomes[index] = Outcome(Result.DONE)
 
 
-async def _compare(run: _Run, items: Sequence[Item]) -> list[Item]:
+async def _compare(run: Run, items: Sequence[Item]) -> list[Item]:
     """Settle what is gone or has another version than the write names; returns the rest."""
     people = await read_people(run.client, run.account, [write.remote_id for _, write in items], "metadata")
     left: list[Item] = []
     for index, write in items:
         person = people.get(write.remote_id)
         if person is None:
-            run.outcomes[index] = Outcome(Result.GONE, reason=_MISSING)
+            run.settle(index, Result.GONE, _MISSING)
         elif write.etag is not None and etag_of(person) != write.etag:
-            run.outcomes[index] = Outcome(Result.CONFLICT, reason=_CHANGED)
+            run.settle(index, Result.CONFLICT, _CHANGED)
         else:
             left.append((index, write))
     return left
