@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 #: Field types that are stored as text.
 TEXTUAL = frozenset({"string", "textarea", "email", "phone", "url", "picklist", "id", "reference", "combobox"})
@@ -165,7 +166,7 @@ def address(prefix: str) -> Iterator[FieldDef]:
 
 def system() -> Iterator[FieldDef]:
     """The fields of every record that only the server writes."""
-    read_only = {"nillable": False, "createable": False, "updateable": False}
+    read_only: dict[str, Any] = {"nillable": False, "createable": False, "updateable": False}
     yield plain("CreatedDate", "datetime", "Created Date", **read_only)
     yield ref("CreatedById", "User", label="Created By ID", **read_only)
     yield plain("LastModifiedDate", "datetime", "Last Modified Date", **read_only)

@@ -3,6 +3,8 @@
 Date-times are kept as the server's own stamps, which sort as text; booleans as 0 and 1.
 """
 
+# ruff: noqa: S608 - table and field names come from the schema, values are arguments
+
 from __future__ import annotations
 
 import itertools
@@ -31,6 +33,11 @@ _INDEXES: dict[str, tuple[str, ...]] = {
     "Case": ("AccountId", "ContactId"),
     "User": ("Username COLLATE NOCASE",),
 }
+
+#: Fields that the store itself sets on a new record.
+SYSTEM_FIELDS = frozenset(
+    {"Id", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp"}
+)
 
 _savepoints = itertools.count()
 
@@ -220,7 +227,7 @@ def save(world: World, definition: ObjectDef, old: Row, new: Row, user: str) -> 
     changed = {name: value for name, value in new.items() if value != old[name]}
     assignments = ", ".join(f"{name} = ?" for name in changed)
     world.db.execute(
-        f"UPDATE {definition.table} SET {assignments} WHERE Id = ?",  # noqa: S608 - names come from the schema
+        f"UPDATE {definition.table} SET {assignments} WHERE Id = ?",
         (*changed.values(), old["Id"]),
     )
 
@@ -230,29 +237,29 @@ def remove(world: World, definition: ObjectDef, row: Row, user: str) -> None:
     stamp = max(now(world), row["SystemModstamp"])
     table, args = definition.table, (stamp, stamp, user)
     mark = "SET IsDeleted = 1, SystemModstamp = ?, LastModifiedDate = ?, LastModifiedById = ?"
-    world.db.execute(f"UPDATE {table} {mark} WHERE Id = ?", (*args, row["Id"]))  # noqa: S608
+    world.db.execute(f"UPDATE {table} {mark} WHERE Id = ?", (*args, row["Id"]))
     if definition.name == "Event":
         if row["GroupEventType"] == "3":
             world.db.execute(
                 f"UPDATE sf_Event {mark} WHERE RecurrenceActivityId = ? AND IsDeleted = 0",
-                (*args, row["Id"]),  # noqa: S608
+                (*args, row["Id"]),
             )
         elif row["RecurrenceActivityId"] and row["Syncline_Occurrence__c"]:
             parent = read(world, definition, row["RecurrenceActivityId"])
             if parent is not None:
                 day = series.local_day(parent, row["Syncline_Occurrence__c"])
                 world.db.execute("INSERT OR IGNORE INTO sf_exclusion VALUES (?, ?)", (parent["Id"], day))
-    if definition.name in ("Account", "Opportunity"):
-        # Master-detail and the account's lookups: the roles of an opportunity go with it.
-        roles = {"Opportunity": "OpportunityId"}.get(definition.name)
-        if roles:
-            world.db.execute(f"UPDATE sf_OpportunityContactRole {mark} WHERE {roles} = ?", (*args, row["Id"]))  # noqa: S608
+    role = {"Opportunity": "OpportunityId", "Contact": "ContactId"}.get(definition.name)
+    if role:
+        world.db.execute(
+            f"UPDATE sf_OpportunityContactRole {mark} WHERE {role} = ? AND IsDeleted = 0", (*args, row["Id"])
+        )
 
 
 def purge(world: World, definition: ObjectDef) -> None:
     """Empty the recycle bin of what has lain there for 15 days."""
     cutoff = stamps.from_ms(world.clock.now_ms() - 15 * 86_400_000)
-    world.db.execute(f"DELETE FROM {definition.table} WHERE IsDeleted = 1 AND SystemModstamp < ?", (cutoff,))  # noqa: S608
+    world.db.execute(f"DELETE FROM {definition.table} WHERE IsDeleted = 1 AND SystemModstamp < ?", (cutoff,))
 
 
 def expand_series(world: World, series_id: str) -> None:
@@ -341,7 +348,7 @@ def _insert(world: World, definition: ObjectDef, rows: Sequence[Mapping[str, Any
         return []
     stamp = now(world)
     number = _reserve(world, definition.name, len(rows))
-    defaults = {each.name: _default(each) for each in definition.stored}
+    defaults = {each.name: default(each) for each in definition.stored}
     defaults.update(
         CreatedDate=stamp, LastModifiedDate=stamp, SystemModstamp=stamp, CreatedById=user, LastModifiedById=user
     )
@@ -359,11 +366,12 @@ def _insert(world: World, definition: ObjectDef, rows: Sequence[Mapping[str, Any
         values.append([row[each.name] for each in definition.stored])
     names = ", ".join(each.name for each in definition.stored)
     marks = ", ".join("?" * len(definition.stored))
-    world.db.executemany(f"INSERT INTO {definition.table} ({names}) VALUES ({marks})", values)  # noqa: S608
+    world.db.executemany(f"INSERT INTO {definition.table} ({names}) VALUES ({marks})", values)
     return new
 
 
-def _default(definition: FieldDef) -> Any:
+def default(definition: FieldDef) -> Any:
+    """The stored value of a new record's field that nobody set."""
     if isinstance(definition.default, bool):
         return int(definition.default)
     return definition.default if definition.default != "" else None
