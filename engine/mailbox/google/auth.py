@@ -27,9 +27,6 @@ from engine.net.tokens import Token, TokenCache
 
 PROVIDER = "Google sign-in"
 
-#: What the assertion must name as its audience, whatever the URL of the token endpoint (google-auth does the same).
-AUDIENCE = "https://oauth2.googleapis.com/token"
-
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 #: Longest lifetime that Google accepts for an assertion.
@@ -134,7 +131,8 @@ class Delegation:
                 "iss": account.email,
                 "sub": subject,
                 "scope": " ".join(scopes),
-                "aud": AUDIENCE,
+                # The endpoint that the key names, also when the settings lead there through another URL.
+                "aud": account.token_uri,
                 "iat": now,
                 "exp": now + ASSERTION_SECONDS,
             },

@@ -29,18 +29,21 @@ _GMAIL_UNITS = {
     "gmail.users.messages.batchDelete": 50,
 }
 
-#: People: (critical reads, critical writes) by method; reads cost one read.
-_PEOPLE_COSTS = {
-    "people.people.createContact": (1, 1),
-    "people.people.updateContact": (1, 1),
-    "people.people.deleteContact": (0, 1),
-    "people.people.batchCreateContacts": (6, 6),
-    "people.people.batchUpdateContacts": (6, 6),
-    "people.people.batchDeleteContacts": (0, 10),
-    "people.contactGroups.create": (0, 1),
-    "people.contactGroups.update": (0, 1),
-    "people.contactGroups.delete": (0, 1),
-    "people.contactGroups.members.modify": (0, 1),
+#: People: units by bucket and method; anything else is one read.
+_PEOPLE_COSTS: dict[str, dict[str, float]] = {
+    "people.people.createContact": {"reads": 1, "writes": 1},
+    "people.people.updateContact": {"reads": 1, "writes": 1},
+    "people.people.batchCreateContacts": {"reads": 6, "writes": 6},
+    "people.people.batchUpdateContacts": {"reads": 6, "writes": 6},
+    "people.people.deleteContact": {"other": 1},
+    "people.people.batchDeleteContacts": {"other": 10},
+    "people.contactGroups.list": {"groups": 1},
+    "people.contactGroups.get": {"groups": 1},
+    "people.contactGroups.batchGet": {"groups": 1},
+    "people.contactGroups.create": {"other": 1},
+    "people.contactGroups.update": {"other": 1},
+    "people.contactGroups.delete": {"other": 1},
+    "people.contactGroups.members.modify": {"other": 1},
 }
 
 _MINUTES_OF_A_DAY = 24 * 60
@@ -77,15 +80,16 @@ def charges(
                 Charge((api, "project"), units, quotas.gmail_per_project),
             )
         case Api.PEOPLE:
-            reads, writes = _PEOPLE_COSTS.get(method_id, (1, 0))
-            if cost is not None:
-                reads, writes = (cost if reads else 0, cost if writes else 0)  # type: ignore[assignment]
-            rows = []
-            if reads:
-                rows.append(Charge((api, "reads", account), reads, quotas.people_reads_per_user))
-            if writes:
-                rows.append(Charge((api, "writes", account), writes, quotas.people_writes_per_user))
-            return tuple(rows)
+            rates = {
+                "reads": quotas.people_reads_per_user,
+                "writes": quotas.people_writes_per_user,
+                "groups": quotas.people_group_reads_per_user,
+                "other": quotas.people_other_writes_per_user,
+            }
+            return tuple(
+                Charge((api, name, account), units if cost is None else cost, rates[name])
+                for name, units in _PEOPLE_COSTS.get(method_id, {"reads": 1}).items()
+            )
         case Api.TASKS:
             # A daily budget: a first sync may spend a fifth of it at once, the rest refills through the day.
             return (

@@ -60,7 +60,7 @@ class Quotas:
     """Google's limits per Cloud project; all of them are shown and can be raised in the Cloud console.
 
     Defaults are those of projects made after May 2026 (providers.md 1.3). Per minute unless the name says otherwise;
-    Gmail counts units.
+    Gmail counts units; People's "other writes" are deletes and writes to groups.
     """
 
     calendar_per_user: float = 600
@@ -69,6 +69,8 @@ class Quotas:
     gmail_per_project: float = 1_200_000
     people_reads_per_user: float = 90
     people_writes_per_user: float = 90
+    people_group_reads_per_user: float = 90
+    people_other_writes_per_user: float = 30
     tasks_per_day: float = 50_000
 
 
