@@ -1,0 +1,540 @@
+"""A service without an engine: fixed rows from a seed, commands recorded, and a small life for looking at screens.
+
+``python -m tests.screens.fake [empty|running|error]`` shows it in a terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from zoneinfo import ZoneInfo
+
+from engine.service import (
+    Answer,
+    Command,
+    CycleKind,
+    DisableJob,
+    DisablePolicy,
+    EnableJob,
+    EnablePolicy,
+    ItemOutcome,
+    JobRow,
+    JobState,
+    LimitRow,
+    Line,
+    Module,
+    PauseUser,
+    PolicyRow,
+    PolicyState,
+    ResumeUser,
+    RunRow,
+    StepState,
+    Store,
+    Table,
+    TestPolicy,
+    UserRow,
+    UserState,
+    VerifyPolicy,
+    VerifyRow,
+)
+
+NOW = 1_795_266_012_000  # 21 Nov 2026 13:00:12 UTC, a Saturday
+ZONE = ZoneInfo("Europe/Berlin")
+MINUTE = 60_000
+
+ALL = frozenset(Module)
+
+
+class FixedClock:
+    """Stands still until it is told."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class FakeService:
+    """Fits ``tui.port.Engine``."""
+
+    def __init__(self, store: Store, clock: FixedClock | None = None) -> None:
+        self.store = store
+        self.clock = clock or FixedClock()
+        self.commands: list[tuple[Command, str]] = []
+        self.refuse = ""
+        self.report: list[VerifyRow] = []
+        self.older: list[Line] = []
+        self.history: list[RunRow] = []
+        self.stopped = asyncio.Event()
+        self.may_stop: asyncio.Event | None = None
+
+    async def do(self, command: Command, by: str) -> Answer:
+        self.commands.append((command, by))
+        if self.refuse:
+            return Answer(False, self.refuse)
+        if isinstance(command, TestPolicy):
+            return Answer(
+                True,
+                f"Both connections of {command.policy} answer",
+                (
+                    "✓ CRM: 5 of 5 modules readable, 180 ms",
+                    "✓ Mail: delegation and all scopes, 5 of 5 mailboxes",
+                ),
+            )
+        if isinstance(command, EnablePolicy):
+            row = self.store.policies[command.policy]
+            row.state, row.running = PolicyState.ENABLED, True
+            self.store.touch(Table.POLICIES, row)
+            return Answer(True, f"{row.id} is enabled; its first sync begins.")
+        if isinstance(command, DisablePolicy):
+            row = self.store.policies[command.policy]
+            row.state = PolicyState.DISABLED
+            self.store.touch(Table.POLICIES, row)
+            return Answer(True, f"{row.id} is disabled; running cycles finish.")
+        if isinstance(command, PauseUser | ResumeUser):
+            user = self.store.users[command.mailbox]
+            user.state = UserState.PAUSED if isinstance(command, PauseUser) else UserState.QUEUED
+            user.why = f"by {by}"
+            self.store.touch(Table.USERS, user)
+            return Answer(True, f"{user.id} is {user.state.value}. p undoes it.")
+        if isinstance(command, EnableJob | DisableJob):
+            job = self.store.jobs[command.job]
+            job.state = JobState.ENABLED if isinstance(command, EnableJob) else JobState.DISABLED
+            self.store.touch(Table.JOBS, job)
+            return Answer(True, f"{job.title} is {job.state.value}.")
+        if isinstance(command, VerifyPolicy):
+            self.report = report(self.store, command.policy)
+            return Answer(True, f"{command.policy} verified: 2 differences.")
+        return Answer(True, f"{type(command).__name__} queued.")
+
+    def what_happens(self, command: Command) -> tuple[str, ...]:
+        if isinstance(command, EnablePolicy):
+            row = self.store.policies[command.policy]
+            return (
+                f"The first sync of {row.id} begins at once, {row.crm_kind} to {row.mailbox_kind}, {row.users} mailboxes.",
+                "About 1,350 contacts and leads, 580 calendar items and 200 tasks are written to each mailbox.",
+                "Phase A reads the CRM and must run to its end; nothing flows back meanwhile.",
+                "Items that the mailboxes hold already stay as they are.",
+            )
+        if isinstance(command, DisablePolicy):
+            return (f"{command.policy}: running cycles finish, none starts.",)
+        return ()
+
+    async def lines(self, mailbox: str, before_seq: int | None = None, limit: int = 200) -> list[Line]:
+        return [line for line in self.older if before_seq is None or line.seq < before_seq][-limit:]
+
+    async def runs(self, job: str, limit: int = 50) -> list[RunRow]:
+        return [run for run in self.history if run.job == job][:limit]
+
+    async def verify_report(self, policy: str) -> list[VerifyRow]:
+        return list(self.report)
+
+    def initialising(self) -> list[str]:
+        return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
+
+    async def stop(self) -> None:
+        if self.may_stop is not None:
+            await self.may_stop.wait()
+        self.stopped.set()
+
+
+def _policy(name: str, users: int, **more: object) -> PolicyRow:
+    row = PolicyRow(
+        name,
+        PolicyState.ENABLED,
+        "Salesforce prod",
+        "Salesforce",
+        "Workspace example.com",
+        "Google",
+        ALL,
+        users,
+        initialised=True,
+        last_full_ms=NOW - 12 * MINUTE,
+        next_full_ms=NOW + 3 * MINUTE,
+        items=9211,
+        schedule="every 15 min, Mon-Fri 07:00-19:00",
+        windows="calendar -45 d .. +400 d, contacts all",
+        conflict="newest wins",
+        guard="contacts 250 or 25 %, appointments 50 or 10 %",
+        calendar="colour by module",
+        notify="crm-ops@example.com",
+    )
+    for key, value in more.items():
+        setattr(row, key, value)
+    return row
+
+
+def _user(name: str, policy: str, state: UserState, **more: object) -> UserRow:
+    row = UserRow(f"{name}@example.com", policy, state, crm_user=f"005{name}", zone="Europe/Berlin")
+    for key, value in more.items():
+        setattr(row, key, value)
+    return row
+
+
+def _at_step(row: UserRow, number: int, done: int, total: int) -> UserRow:
+    for place, step in enumerate(row.steps):
+        if place + 1 < number:
+            step.state, step.done, step.total = StepState.DONE, 412 + place, 412 + place
+        elif place + 1 == number:
+            step.state, step.done, step.total = StepState.RUNNING, done, total
+            row.step = step.step
+    row.done, row.total = done, total
+    return row
+
+
+def empty() -> Store:
+    """Nothing is configured."""
+    return Store()
+
+
+def running() -> Store:
+    """A first sync and some full syncs at work."""
+    store = Store()
+    active = UserState
+    policies = [
+        _policy(
+            "Sales EMEA",
+            8,
+            users_by_state={active.SYNCING: 3, active.QUEUED: 3, active.IDLE: 2},
+            running=True,
+            held=1,
+        ),
+        _policy(
+            "Sales APAC",
+            2,
+            users_by_state={active.BACKOFF: 1, active.IDLE: 1},
+            last_full_ms=NOW - 9 * MINUTE,
+            next_full_ms=NOW + 6 * MINUTE,
+            items=8740,
+        ),
+        _policy(
+            "Support",
+            2,
+            modules=ALL - {Module.OPPORTUNITY, Module.CASE},
+            initialised=False,
+            running=True,
+            last_full_ms=None,
+            items=41_003,
+            users_by_state={active.INITIALIZING: 2},
+        ),
+        _policy(
+            "Marketing",
+            1,
+            users_by_state={active.PAUSED: 1},
+            modules=frozenset({Module.CONTACT, Module.LEAD, Module.APPOINTMENT}),
+            last_full_ms=NOW - 120 * MINUTE,
+            next_full_ms=None,
+        ),
+        _policy(
+            "Pilot 試験",
+            5,
+            state=PolicyState.DISABLED,
+            initialised=False,
+            last_full_ms=None,
+            next_full_ms=None,
+            items=0,
+        ),
+    ]
+    users = [
+        _at_step(
+            _user(
+                "t.nowak",
+                "Support",
+                active.INITIALIZING,
+                phase="A",
+                cycle=CycleKind.FIRST,
+                rate=29.0,
+                eta_seconds=(35, 49),
+                started_ms=NOW - 92_000,
+                barrier=(1, 2),
+                calls=31,
+            ),
+            1,
+            1204,
+            5310,
+        ),
+        _at_step(
+            _user(
+                "r.silva",
+                "Support",
+                active.INITIALIZING,
+                phase="A",
+                cycle=CycleKind.FIRST,
+                rate=31.4,
+                eta_seconds=(44, 58),
+                started_ms=NOW - 91_000,
+                barrier=(1, 2),
+                calls=30,
+            ),
+            2,
+            388,
+            1950,
+        ),
+        _at_step(
+            _user(
+                "a.diaz",
+                "Sales EMEA",
+                active.SYNCING,
+                phase="B",
+                cycle=CycleKind.FULL,
+                rate=44.0,
+                eta_seconds=(1, 1),
+                started_ms=NOW - 14_000,
+                calls=12,
+            ),
+            2,
+            61,
+            61,
+        ),
+        _at_step(
+            _user(
+                "b.moore",
+                "Sales EMEA",
+                active.SYNCING,
+                phase="B",
+                cycle=CycleKind.FULL,
+                rate=20.0,
+                eta_seconds=(2, 4),
+                started_ms=NOW - 13_000,
+            ),
+            1,
+            12,
+            40,
+        ),
+        _at_step(
+            _user(
+                "c.wang",
+                "Sales EMEA",
+                active.SYNCING,
+                phase="B",
+                cycle=CycleKind.FULL,
+                rate=9.0,
+                eta_seconds=(1, 1),
+                held=1,
+                started_ms=NOW - 15_000,
+            ),
+            3,
+            7,
+            9,
+        ),
+        _user("d.patel", "Sales EMEA", active.QUEUED, place=1),
+        _user("e.rossi", "Sales EMEA", active.QUEUED, place=2),
+        _user("f.khan", "Sales EMEA", active.QUEUED, place=3),
+        _at_step(
+            _user(
+                "kim.lee",
+                "Sales APAC",
+                active.BACKOFF,
+                why="429",
+                until_ms=NOW + 41_000,
+                started_ms=NOW - 62_000,
+            ),
+            2,
+            12,
+            40,
+        ),
+        _user("g.weber", "Marketing", active.PAUSED, why="by bob 12:10"),
+        _user(
+            "h.costa",
+            "Sales EMEA",
+            active.IDLE,
+            next_full_ms=NOW + 12 * MINUTE,
+            last_success_ms=NOW - 3 * MINUTE,
+            calls=14,
+        ),
+        _user(
+            "i.novak",
+            "Sales EMEA",
+            active.IDLE,
+            next_full_ms=NOW + 12 * MINUTE,
+            last_success_ms=NOW - 3 * MINUTE,
+        ),
+        _user(
+            "井藤.健二",
+            "Sales APAC",
+            active.IDLE,
+            next_full_ms=NOW + 6 * MINUTE,
+            last_success_ms=NOW - 9 * MINUTE,
+        ),
+    ]
+    _fill(store, policies, users)
+    _lines(store)
+    store.engine.message = "Support: first sync began, 2 mailboxes; phase A reads the CRM."
+    store.engine.first_done, store.engine.first_total = 1592, 7260
+    store.engine.eta_seconds = (60.0, 84.0)
+    return store
+
+
+def error() -> Store:
+    """Refused mailboxes, a failed job, a provider that does not answer."""
+    store = running()
+    for name, text in (
+        ("ann.berg", "403: delegation is missing for this mailbox"),
+        ("j.ortiz", "403: delegation is missing for this mailbox"),
+    ):
+        row = _user(name, "Sales EMEA", UserState.FAILED, why=text, failed=2, started_ms=NOW - 50_000)
+        row.steps[1].state, row.steps[1].text = StepState.FAILED, "403"
+        store.users[row.id] = row
+        store.append(
+            row.id, NOW - 5000, "✗", "calendar: 403 forbidden; grant the scope in the admin console, then r", 3
+        )
+    policy = store.policies["Sales EMEA"]
+    policy.fault = "2 mailboxes refuse the service account (403). t tests the link."
+    policy.failed, policy.users = 2, 10
+    policy.users_by_state = {**policy.users_by_state, UserState.FAILED: 2}
+    store.engine.states[UserState.FAILED] = 2
+    store.engine.fault = "Sales EMEA: 2 mailboxes refuse the service account (403). Press t to test the link."
+    store.engine.providers["Google"] = "fault: 403"
+    job = store.jobs["full:Sales EMEA"]
+    job.state = JobState.ERROR
+    assert job.last is not None
+    job.last.result, job.last.errors, job.last.note = "failed", 2, "2 mailboxes refused (403)"
+    return store
+
+
+def _fill(store: Store, policies: list[PolicyRow], users: list[UserRow]) -> None:
+    rng = random.Random(7)
+    store.policies.update((row.id, row) for row in policies)
+    for row in users:
+        row.counts = {
+            ItemOutcome.CREATED: row.done // 4,
+            ItemOutcome.UPDATED: row.done // 9,
+            ItemOutcome.HELD: row.held,
+        }
+        row.module_counts = {
+            module: {ItemOutcome.CREATED: rng.randrange(60), ItemOutcome.UNCHANGED: rng.randrange(900)}
+            for module in Module
+        }
+        store.users[row.id] = row
+    store.limits.update(
+        (row.id, row)
+        for row in (
+            LimitRow("Google Calendar", 6120, 10_000, "/min"),
+            LimitRow("Google People", 17, 90, "/min"),
+            LimitRow("Salesforce API", 44_000, 100_000, "/day"),
+            LimitRow("Google Tasks", 0, None, "calls", "server asked", wait_until_ms=NOW + 20_000),
+        )
+    )
+    for policy in policies:
+        off = policy.state is PolicyState.DISABLED
+        last = (
+            None
+            if off
+            else RunRow(1, f"full:{policy.id}", NOW - 15 * MINUTE, NOW - 14 * MINUTE, "ok", 212, 0, "")
+        )
+        store.jobs[f"full:{policy.id}"] = JobRow(
+            f"full:{policy.id}",
+            f"Full sync {policy.id}",
+            JobState.DISABLED if off else JobState.RUNNING if policy.running else JobState.ENABLED,
+            "every 15 min, 07-19",
+            "Europe/Berlin",
+            None if off else NOW + 12 * MINUTE,
+            last=last,
+            node="node-1",
+        )
+    engine = store.engine
+    engine.running, engine.started_ms, engine.lag_ms, engine.lag_max_ms = True, NOW - 7860 * MINUTE // 10, 4, 31
+    engine.busy, engine.slots = 5, 16
+    for row in users:
+        engine.states[row.state] = engine.states.get(row.state, 0) + 1
+    engine.held = sum(row.held for row in users)
+    engine.buckets.extend(rng.randrange(200, 460) for _ in range(300))
+    engine.providers = {"Google": "ok", "Salesforce": "ok"}
+
+
+def _lines(store: Store) -> None:
+    words = (
+        ("+", "'Call Acme' from CRM", 1),
+        ("~", "'Quarterly review' moved 1 h", 1),
+        ("-", "'Old demo' cancelled in CRM", 1),
+        ("⚑", "'Send offer' matches 2 tasks", 1),
+        ("", "read page 25 (50 items)", 0),
+        ("▸", "step 2 of 5: calendar", 2),
+    )
+    rng = random.Random(11)
+    for row in store.users.values():
+        if row.state in (UserState.INITIALIZING, UserState.SYNCING, UserState.BACKOFF, UserState.IDLE):
+            for second in range(40, 0, -1):
+                sign, text, level = words[rng.randrange(len(words))]
+                store.append(row.id, NOW - second * 1000, sign, text, level)
+
+
+def history(job: str) -> list[RunRow]:
+    """A week of nightly runs."""
+    day = 24 * 60 * MINUTE
+    runs = [
+        RunRow(100 - n, job, NOW - n * day, NOW - n * day + 40_000 + n * 900, "ok", 212 - n, 0, "")
+        for n in range(1, 9)
+    ]
+    runs[2].result, runs[2].errors, runs[2].note = "failed", 2, "2 mailboxes refused (403)"
+    return runs
+
+
+def report(store: Store, policy: str) -> list[VerifyRow]:
+    """What Verify found: two differences."""
+    checks = {
+        "groups": 2,
+        "contacts": 1200,
+        "leads": 150,
+        "calendar": 1,
+        "appointments": 400,
+        "calls": 120,
+        "service calls": 60,
+        "tasks": 200,
+        "label tree": 14,
+        "drop labels": 6,
+        "quick connect mails": 120,
+    }
+    rows = []
+    for user in [row for row in store.users.values() if row.policy == policy]:
+        for check, want in checks.items():
+            short = user.id.startswith("b.moore") and check in ("contacts", "tasks")
+            rows.append(
+                VerifyRow(
+                    user.id,
+                    check,
+                    not short,
+                    want - short,
+                    want,
+                    "'Ito, Kenji' is not in the mailbox" if short else "",
+                )
+            )
+    return rows
+
+
+async def live(service: FakeService) -> None:
+    """Move things, a hundred events a second."""
+    rng = random.Random()
+    store = service.store
+    while True:
+        await asyncio.sleep(0.01)
+        service.clock.now += 10
+        active = [
+            row for row in store.users.values() if row.state in (UserState.INITIALIZING, UserState.SYNCING)
+        ]
+        if not active:
+            continue
+        row = rng.choice(active)
+        row.done = (row.done + 1) % (row.total or 100)
+        row.counts[ItemOutcome.CREATED] = row.counts.get(ItemOutcome.CREATED, 0) + 1
+        store.append(row.id, service.clock.now, "+", f"'Contact {row.done}' from CRM", 1)
+        store.touch(Table.USERS, row)
+        if service.clock.now % 1000 < 10:
+            store.engine.buckets.append(rng.randrange(60, 140))
+            store.touch(Table.ENGINE, store.engine)
+
+
+async def main(kind: str) -> None:
+    from tui.app import SynclineApp
+
+    service = FakeService({"empty": empty, "running": running, "error": error}[kind]())
+    service.history = [run for job in service.store.jobs for run in history(job)]
+    life = asyncio.create_task(live(service))
+    await SynclineApp(service, "alice@ops-01", zone=ZONE, ascii="--ascii" in sys.argv).run_async()
+    life.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(next((each for each in sys.argv[1:] if not each.startswith("-")), "running")))

@@ -1,0 +1,282 @@
+"""The app of one admin: four tabs over the store, and commands to the façade.
+
+The engine is never a worker of the app: it is started outside, goes on while the app is busy, and hears of keys by
+typed commands only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context
+from datetime import UTC, tzinfo
+from typing import Any, ClassVar, TypeVar
+
+# One colour depth for all sessions of a process: Rich keeps the escape code on the style.
+os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")
+
+from rich.console import Console
+from textual.app import App
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.screen import Screen
+
+from engine.service import Answer, Command, EnablePolicy, Line, RunRow, VerifyPolicy, VerifyRow
+from tui import keys
+from tui.palette import Everything
+from tui.port import Engine
+from tui.screens.confirm import Confirm, Report
+from tui.screens.frame import Frame
+from tui.screens.help import Help
+from tui.screens.monitors import MonitorsScreen
+from tui.screens.policies import PoliciesScreen
+from tui.screens.policy_detail import PolicyScreen
+from tui.screens.queue import QueueScreen
+from tui.screens.scheduler import SchedulerScreen
+from tui.screens.user_detail import UserScreen
+from tui.theme import DARK, PALETTES, PLAIN, THEMES
+from tui.view import View
+from tui.widgets.log_panel import LogPanel
+
+T = TypeVar("T")
+
+#: Seconds between two pulls, and how long the answer to a key stays on the message line (milliseconds).
+PULL_SECONDS = 0.25
+SAID_MS = 10_000
+
+
+class SynclineApp(App[None]):
+    """The terminal application.
+
+    Args:
+        engine: the façade (or a test's).
+        who: the admin's name, for the journal.
+        zone: for all times on the screens.
+        ascii: no signs beyond ASCII.
+        theme: ``syncline-dark``, ``syncline-light`` or ``syncline-plain``; NO_COLOR means plain.
+        pull_seconds: None in tests, which pull by themselves.
+    """
+
+    TITLE = "Syncline"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Everything}
+    BINDINGS: ClassVar[list[BindingType]] = []
+    DEFAULT_MODE = keys.POLICIES
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        keys.POLICIES: PoliciesScreen,
+        keys.QUEUE: QueueScreen,
+        keys.MONITORS: MonitorsScreen,
+        keys.SCHEDULER: SchedulerScreen,
+    }
+
+    def __init__(
+        self,
+        engine: Engine,
+        who: str,
+        *,
+        zone: tzinfo = UTC,
+        ascii: bool = False,
+        theme: str = DARK,
+        pull_seconds: float | None = PULL_SECONDS,
+    ) -> None:
+        plain = "NO_COLOR" in os.environ
+        super().__init__()
+        self.engine = engine
+        self.pull_seconds = pull_seconds
+        chosen = PLAIN if plain else theme
+        self.view = View(
+            who=who, zone=zone, ascii=ascii, palette=PALETTES[chosen], now_ms=engine.clock.now_ms()
+        )
+        self._said: tuple[str, str, int] = ("", "text", 0)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving = False
+        # A traceback of Textual shows local variables, and those may hold secrets.
+        self.error_console = Console(file=io.StringIO())
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = chosen
+        self.set_class(ascii, "-ascii")
+
+    def on_mount(self) -> None:
+        """Repaint when the theme changes."""
+        self.theme_changed_signal.subscribe(self, lambda theme: self.take_theme(theme.name))
+
+    def take_theme(self, name: str) -> None:
+        """Use a theme's styles for what we paint ourselves."""
+        self.view.palette = PALETTES.get(name, PALETTES[DARK])
+        for screen in self.screen_stack:
+            screen.refresh(layout=True)
+            for widget in screen.query("*"):
+                widget.refresh()
+
+    # Messages
+
+    def say(self, text: str, role: str = "text") -> None:
+        """Put a text on the message line for a while."""
+        self._said = (text, role, self.engine.clock.now_ms())
+
+    def message(self) -> tuple[str, str]:
+        """What the message line shows now: the answer to the last key, else the newest incident."""
+        text, role, at_ms = self._said
+        if text and self.view.now_ms - at_ms < SAID_MS:
+            return text, role
+        row = self.engine.store.engine
+        return (row.fault, "fault") if row.fault else (row.message, "text")
+
+    # Tabs and screens
+
+    def show_tab(self, pane: str) -> None:
+        """Show a tab; a drill-down of that tab is closed."""
+        if self.current_mode != pane:
+            self.switch_mode(pane)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def open_policy(self, policy: str) -> None:
+        """Open a policy's page."""
+        if not isinstance(self.screen, PolicyScreen) or self.screen.policy != policy:
+            self.push_screen(PolicyScreen(policy))
+
+    def open_user(self, mailbox: str) -> None:
+        """Open a user's page."""
+        self.push_screen(UserScreen(mailbox))
+
+    # Commands: sent in an empty context, so that nothing the engine starts belongs to this app
+
+    def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
+        """Send commands, after a confirmation when there is something to confirm."""
+        if not commands:
+            return
+        if not confirm:
+            self._send(commands)
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._send(commands)
+            else:
+                self.say("Nothing was changed.")
+
+        self.push_screen(Confirm(self.view, title, confirm, typed), answered)
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        async def all_of_them() -> list[Answer]:
+            return [await self.engine.do(command, by=self.view.who) for command in commands]
+
+        self._outside(all_of_them(), lambda answers: self._answered(commands, answers))
+
+    def _answered(self, commands: Sequence[Command], answers: Sequence[Answer]) -> None:
+        refused = [answer for answer in answers if not answer.ok]
+        telling = (refused or list(answers))[-1]
+        more = f" (and {len(answers) - 1:,} more)" if len(answers) > 1 else ""
+        self.say(telling.text + more, "fault" if refused else "text")
+        details = [text for answer in answers for text in answer.details]
+        command = commands[-1]
+        if isinstance(command, EnablePolicy) and not refused:
+            self.show_tab(keys.QUEUE)
+        elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
+            self.screen.refresh_report()
+        elif details:
+            self.push_screen(Report(self.view, telling.text, details))
+        if isinstance(self.screen, Frame):
+            self.screen.pull()
+
+    def _outside(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Run something of the engine outside of this app, and come back with its result."""
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._tasks.add(task)
+
+        def done(ended: asyncio.Task[T]) -> None:
+            self._tasks.discard(ended)
+            if ended.cancelled() or not self.is_running:
+                return
+            fault = ended.exception()
+            if fault is None:
+                self.call_later(then, ended.result())
+            else:
+                self.call_later(
+                    self.say, f"The engine could not do it ({type(fault).__name__}). The sync goes on.", "fault"
+                )
+
+        task.add_done_callback(done)
+
+    # What is read from disk
+
+    def fetch_older(self, panel: LogPanel, before_seq: int | None) -> None:
+        """Older lines for a panel."""
+
+        def came(lines: list[Line]) -> None:
+            if panel.is_mounted:
+                panel.add_older(lines)
+
+        self._outside(self.engine.lines(panel.mailbox, before_seq), came)
+
+    def fetch_runs(
+        self, job: str, rev: int, limit: int, then: Callable[[str, int, list[RunRow]], None]
+    ) -> None:
+        """Past runs of a job."""
+        self._outside(self.engine.runs(job, limit), lambda runs: then(job, rev, runs))
+
+    def fetch_report(self, policy: str, then: Callable[[list[VerifyRow]], None]) -> None:
+        """The last verification of a policy."""
+        self._outside(self.engine.verify_report(policy), then)
+
+    # Keys everywhere
+
+    def action_keys(self) -> None:
+        """Help for the pane."""
+        if isinstance(self.screen, Frame):
+            self.push_screen(Help(self.view, self.screen.PANE))
+
+    def action_times(self) -> None:
+        """Relative or absolute times."""
+        self.view.relative = not self.view.relative
+        self.say(
+            "Times are relative now."
+            if self.view.relative
+            else f"Times are absolute now, zone {self.view.zone}."
+        )
+        if isinstance(self.screen, Frame):
+            self.screen.repaint()
+
+    def action_leave(self) -> None:
+        """Quit; ask first while a first sync is initialising."""
+        busy = self.engine.initialising()
+        if not busy:
+            self.request_exit()
+            return
+        number = f"{len(busy):,} mailbox is" if len(busy) == 1 else f"{len(busy):,} mailboxes are"
+        self.push_screen(
+            Confirm(
+                self.view,
+                "Quit Syncline?",
+                [
+                    "The engine stops with it.",
+                    f"{number} initialising and will go on where they were at the next start.",
+                ],
+            ),
+            lambda yes: self.request_exit() if yes else None,
+        )
+
+    async def action_quit(self) -> None:
+        """Ctrl+q is the same as q."""
+        self.action_leave()
+
+    def request_exit(self) -> None:
+        """Stop the engine at its next page boundary, then leave; asked twice, leave at once (nothing is lost by it)."""
+        if self._leaving:
+            self.exit()
+            return
+        self._leaving = True
+        self.say("Stopping: the engine finishes the page it is on. q again leaves at once.", "alert")
+        self._outside(self._stopped(self.engine.stop()), lambda _: self.exit())
+
+    @staticmethod
+    async def _stopped(stop: Awaitable[None]) -> None:
+        try:
+            await stop
+        except Exception:  # the app must be left whatever the engine says; its own log has the fault
+            return

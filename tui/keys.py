@@ -1,0 +1,346 @@
+"""The one table of keys: it feeds the bindings, the footer, the help screen, the palette and ``docs/keys.md``.
+
+A key has one meaning in the whole app; a pane says in one sentence what that meaning is there. ``python -m tui.keys``
+prints the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from textual.binding import Binding, BindingType
+
+POLICIES = "policies"
+QUEUE = "queue"
+MONITORS = "monitors"
+SCHEDULER = "scheduler"
+POLICY = "policy"
+USER = "user"
+
+#: Panes and their titles, in the order of the help page.
+PANES: dict[str, str] = {
+    POLICIES: "Policies",
+    QUEUE: "Queue",
+    MONITORS: "Activity Monitors",
+    SCHEDULER: "Job Scheduler",
+    POLICY: "Policy",
+    USER: "User",
+}
+
+#: The four tabs, by their digit.
+TABS: dict[str, str] = {"1": POLICIES, "2": QUEUE, "3": MONITORS, "4": SCHEDULER}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One meaning.
+
+    Attributes:
+        show: how the key is written in footers.
+        binds: Textual key name to action.
+        meaning: one or two words; the footer's label.
+        where: pane to one sentence.
+        rank: place in the footer; 0 keeps it out.
+        label: pane to a footer label other than ``meaning``.
+    """
+
+    show: str
+    binds: Mapping[str, str]
+    meaning: str
+    where: Mapping[str, str]
+    rank: int = 0
+    label: Mapping[str, str] = field(default_factory=dict)
+
+
+def _all(sentence: str) -> dict[str, str]:
+    return dict.fromkeys(PANES, sentence)
+
+
+def _move(**keys: str) -> dict[str, str]:
+    return {key: f"move('{how}')" for key, how in keys.items()}
+
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "1-4",
+        {digit: f"tab('{pane}')" for digit, pane in TABS.items()},
+        "tab",
+        _all("Show Policies, Queue, Activity Monitors or Job Scheduler."),
+    ),
+    Key(
+        "↑↓ j k",
+        _move(up="up", down="down", j="down", k="up"),
+        "move",
+        {**_all("Move the cursor by one row."), MONITORS: "Scroll the panel, or move in the list of users."},
+    ),
+    Key(
+        "PgUp PgDn",
+        _move(pageup="page_up", pagedown="page_down"),
+        "page",
+        {**_all("Move by one page."), MONITORS: "Scroll the panel by one page; older lines come from disk."},
+    ),
+    Key(
+        "g G",
+        _move(g="home", home="home", G="end", end="end"),
+        "ends",
+        {**_all("Go to the first or the last row."), MONITORS: "Go to the oldest or the newest line."},
+    ),
+    Key(
+        "tab",
+        {"tab": "pane(1)", "shift+tab": "pane(-1)"},
+        "panel",
+        {MONITORS: "Go to the next panel; shift+tab goes back."},
+        1,
+    ),
+    Key(
+        "↵",
+        {"enter": "open"},
+        "open",
+        {
+            POLICIES: "Open the policy: its settings and what Verify found.",
+            QUEUE: "Open the user: counts by module, steps and events.",
+            MONITORS: "Let the panel fill the screen; again brings the others back.",
+            SCHEDULER: "Show the past runs of the job.",
+            POLICY: "Open the mailbox in the row: counts by module, steps and events.",
+        },
+        1,
+        {QUEUE: "user", MONITORS: "zoom", SCHEDULER: "history", POLICY: "user"},
+    ),
+    Key(
+        "esc",
+        {"escape": "back"},
+        "back",
+        _all("Close, clear the filter, or go back one screen."),
+        0,
+    ),
+    Key(
+        "o",
+        {"o": "switch"},
+        "on/off",
+        {
+            POLICIES: "Enable or disable the policy; you are told first what is about to happen.",
+            POLICY: "Enable or disable this policy; you are told first what is about to happen.",
+            SCHEDULER: "Enable or disable the job; a running one finishes.",
+        },
+        2,
+    ),
+    Key(
+        "r",
+        {"r": "run"},
+        "run",
+        {
+            POLICIES: "Run a full sync of all mailboxes of the policy as soon as slots are free.",
+            POLICY: "Run a full sync of all mailboxes of this policy as soon as slots are free.",
+            QUEUE: "Run a full sync of the user, or of all that are marked, as soon as a slot is free.",
+            USER: "Run a full sync of this user as soon as a slot is free.",
+            SCHEDULER: "Run the job now.",
+        },
+        3,
+        {QUEUE: "sync now", USER: "sync now", POLICIES: "sync now", POLICY: "sync now", SCHEDULER: "run now"},
+    ),
+    Key(
+        "p",
+        {"p": "pause"},
+        "pause",
+        {
+            POLICIES: "Pause all users of the policy, or let them run again.",
+            QUEUE: "Pause the user, or let it run again: no cycle starts while it is paused.",
+            USER: "Pause this user, or let it run again.",
+        },
+        4,
+    ),
+    Key(
+        "x",
+        {"x": "cancel"},
+        "cancel",
+        {
+            QUEUE: "Stop the running cycle at its next page; the rest follows next time.",
+            USER: "Stop the running cycle at its next page; the rest follows next time.",
+            SCHEDULER: "Stop the running job at its next page.",
+        },
+        5,
+        {SCHEDULER: "stop"},
+    ),
+    Key(
+        "V",
+        {"V": "verify"},
+        "verify",
+        {
+            POLICIES: "Read back from the provider what was built, and tick it.",
+            POLICY: "Read back from the provider what was built, and tick it.",
+        },
+        5,
+    ),
+    Key(
+        "t",
+        {"t": "test"},
+        "test link",
+        {POLICIES: "Test both connections of the policy.", POLICY: "Test both connections of the policy."},
+        6,
+    ),
+    Key(
+        "m",
+        {"m": "monitor"},
+        "monitor",
+        {
+            QUEUE: "Open the activity monitor of the user, or of all that are marked.",
+            USER: "Open the activity monitor of this user.",
+            POLICY: "Open the activity monitor of the mailbox in the row.",
+        },
+        6,
+    ),
+    Key(
+        "space",
+        {"space": "mark"},
+        "mark",
+        {
+            POLICIES: "Mark the policy; o, r and p then act on all that are marked.",
+            QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
+            MONITORS: "Tick the user under the cursor, or close the panel.",
+            SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
+        },
+        11,
+        {MONITORS: "tick"},
+    ),
+    Key(
+        "a A",
+        {"a": "mark_all(True)", "A": "mark_all(False)"},
+        "mark all",
+        {
+            POLICIES: "Mark all shown, or none.",
+            QUEUE: "Mark all shown, or none.",
+            SCHEDULER: "Mark all shown, or none.",
+            MONITORS: "Tick all that run now, or none.",
+        },
+    ),
+    Key(
+        "v",
+        {"v": "view_all"},
+        "view all",
+        {MONITORS: "Show one panel for every user that runs, or only those that are ticked. Best up to five."},
+        2,
+    ),
+    Key(
+        "f", {"f": "follow"}, "follow", {MONITORS: "Follow the newest line, or hold the panel where it is."}, 3
+    ),
+    Key(
+        "l",
+        {"l": "level"},
+        "level",
+        {MONITORS: "Show all lines, items and steps, steps only, or faults only."},
+        4,
+    ),
+    Key("w", {"w": "wrap"}, "wrap", {MONITORS: "Wrap long lines, or cut them."}, 5),
+    Key("c", {"c": "clear"}, "clear", {MONITORS: "Hide the lines so far; they stay on disk."}, 6),
+    Key(
+        "/",
+        {"slash": "filter"},
+        "filter",
+        {
+            POLICIES: "Filter: state:error crm:sales mail:google text. A second / searches instead.",
+            QUEUE: "Filter: state:failed policy:emea text. A second / searches instead.",
+            SCHEDULER: "Filter: state:disabled text. A second / searches instead.",
+            MONITORS: "Find a text in the panel.",
+            POLICY: "Filter the rows: is:difference text.",
+        },
+        7,
+        {MONITORS: "find"},
+    ),
+    Key(
+        "n N",
+        {"n": "match(1)", "N": "match(-1)"},
+        "match",
+        {
+            POLICIES: "Next or previous match.",
+            QUEUE: "Next or previous match.",
+            SCHEDULER: "Next or previous match.",
+            MONITORS: "Next older or newer match.",
+            POLICY: "Next or previous match.",
+        },
+    ),
+    Key(
+        "s S",
+        {"s": "sort", "S": "reverse"},
+        "sort",
+        {
+            POLICIES: "Sort: s and the column's letter; S turns the order round.",
+            QUEUE: "Sort: s and the column's letter; S turns the order round.",
+            SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
+            POLICY: "Sort: s and the column's letter; S turns the order round.",
+        },
+        10,
+    ),
+    Key(
+        "!",
+        {"exclamation_mark": "fault"},
+        "next fault",
+        {
+            POLICIES: "Go to the next policy with a fault.",
+            QUEUE: "Go to the next user that failed.",
+            SCHEDULER: "Go to the next job whose last run failed.",
+            MONITORS: "Go to the newest fault in the panel.",
+            POLICY: "Go to the next mailbox with a difference.",
+        },
+        9,
+        {QUEUE: "fault"},
+    ),
+    Key("z", {"z": "freeze"}, "freeze", _all("Freeze the view, or let it live again."), 12),
+    Key("y", {"y": "copy"}, "copy", _all("Copy the row or the line to the clipboard of your terminal."), 13),
+    Key("T", {"T": "app.times"}, "times", _all("Show times as 12 min ago or as 13:57."), 0),
+    Key(
+        ": ctrl+p",
+        {"colon": "app.command_palette", "ctrl+p": "app.command_palette"},
+        "palette",
+        _all("All actions, policies, users, jobs and themes by name."),
+        14,
+    ),
+    Key("?", {"question_mark": "app.keys"}, "help", _all("Show this page."), 8),
+    Key(
+        "q",
+        {"q": "app.leave"},
+        "quit",
+        _all("Quit; the engine stops at its next page. You are asked while a first sync is initialising."),
+        8,
+    ),
+)
+
+
+def of(pane: str) -> list[Key]:
+    """The keys of a pane, in the order of the table."""
+    return [key for key in KEYS if pane in key.where]
+
+
+def bindings(pane: str) -> list[BindingType]:
+    """Bindings of a pane for Textual; help texts included."""
+    return [
+        Binding(name, action, key.meaning, show=False, tooltip=key.where[pane])
+        for key in of(pane)
+        for name, action in key.binds.items()
+    ]
+
+
+def footer(pane: str) -> list[tuple[str, str]]:
+    """Key and label of the footer, the most useful first; the caller cuts it to its width."""
+    ranked = sorted((key for key in of(pane) if key.rank), key=lambda key: key.rank)
+    return [(key.show.split(" ")[0], key.label.get(pane, key.meaning)) for key in ranked]
+
+
+def markdown() -> str:
+    """``docs/keys.md``."""
+    out = [
+        "# Keys",
+        "",
+        "This page is made from the key table: `python -m tui.keys > docs/keys.md`.",
+        "A key means the same everywhere; in an input field letters are text.",
+        "",
+    ]
+    for pane, title in PANES.items():
+        out += [f"## {title}", "", "| key | what it does |", "| --- | --- |"]
+        out += [f"| `{key.show}` | {key.where[pane].replace('|', '/')} |" for key in of(pane)]
+        out.append("")
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

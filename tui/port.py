@@ -1,0 +1,57 @@
+"""What the app needs of the engine, and no more: the façade of ``engine.service`` fits, and so does a test's."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from engine.service import Answer, Command, Line, RunRow, Store, VerifyRow
+
+
+class Clock(Protocol):
+    """Wall time, passed in."""
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds UTC."""
+        ...
+
+
+class Engine(Protocol):
+    """The engine as screens see it: rows to read, commands to send."""
+
+    @property
+    def store(self) -> Store:
+        """All rows by id; screens read and never write."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's clock."""
+        ...
+
+    async def do(self, command: Command, by: str) -> Answer:
+        """Carry out a command for an admin."""
+        ...
+
+    def what_happens(self, command: Command) -> tuple[str, ...]:
+        """Lines that tell what a command is about to do, for the confirmation."""
+        ...
+
+    async def lines(self, mailbox: str, before_seq: int | None = None, limit: int = 200) -> list[Line]:
+        """Older lines of a mailbox's activity, oldest first."""
+        ...
+
+    async def runs(self, job: str, limit: int = 50) -> list[RunRow]:
+        """Past runs of a job, newest first."""
+        ...
+
+    async def verify_report(self, policy: str) -> list[VerifyRow]:
+        """The last verification of a policy; empty when it was never verified."""
+        ...
+
+    def initialising(self) -> list[str]:
+        """Mailboxes in phase A now."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop at the next page boundary."""
+        ...

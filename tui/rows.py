@@ -1,0 +1,97 @@
+"""What rows say in words: states, reasons and places, shared by tables, panels and details."""
+
+from __future__ import annotations
+
+from engine.service import JobRow, JobState, PolicyRow, PolicyState, UserRow, UserState
+from tui import format as form
+from tui import signs
+from tui.paint import Span
+from tui.signs import Sign
+from tui.view import View
+
+_FAULT = Sign("✗", "fault", "fault")
+_ON = Sign("✓", "on", "text")
+
+
+def policy_sign(row: PolicyRow) -> Sign:
+    """The state of a policy as one sign: trouble first, then what runs."""
+    if row.state is PolicyState.ERROR or row.fault:
+        return _FAULT
+    if row.state is PolicyState.DISABLED:
+        return signs.OFF
+    if row.state is PolicyState.DISABLING:
+        return Sign("◌", "ends", "quiet")
+    if row.users and row.users_by_state.get(UserState.PAUSED, 0) == row.users:
+        return signs.PAUSED
+    if row.running:
+        return signs.SYNCING if row.initialised else signs.FIRST
+    return _ON
+
+
+def policy_next(row: PolicyRow, view: View) -> str:
+    """When the next full sync begins, or why none does."""
+    if row.state in (PolicyState.DISABLED, PolicyState.DISABLING):
+        return "-"
+    if row.running:
+        return "after this"
+    return view.future(row.next_full_ms, row.next_why or "-")
+
+
+def policy_last(row: PolicyRow, view: View) -> str:
+    """When the last full sync ended."""
+    return "running" if row.running else view.past(row.last_full_ms)
+
+
+def user_progress(row: UserRow, view: View) -> Span:
+    """How far a user is, or why it does not move."""
+    state = row.state
+    if state in signs.ACTIVE:
+        return (form.progress(row.done, row.total), "text")
+    if state is UserState.BACKOFF:
+        left = "" if row.until_ms is None else f", {max(0, (row.until_ms - view.now_ms) // 1000)} s left"
+        return (f"{row.why or 'waits'}{left}", "warn")
+    if state in signs.FAULTY:
+        return (row.why or row.text or "failed", "fault")
+    if state is UserState.QUEUED:
+        return ("waits" if row.place is None else f"place {row.place:,}", "quiet")
+    if state is UserState.PAUSED:
+        return (row.why or "paused", "quiet")
+    if state is UserState.IDLE:
+        return (f"next {form.moment(row.next_full_ms, view.now_ms, view.zone)}", "quiet")
+    return (row.why, "quiet")
+
+
+def user_step(row: UserRow, named: bool) -> Span:
+    """``2/5`` or ``2/5 calendar``; nothing while no step runs."""
+    if row.step is None or row.state is UserState.IDLE:
+        return ("", "text")
+    return (f"{row.step_number}/5 {row.step.value}" if named else f"{row.step_number}/5", "text")
+
+
+def user_phase(row: UserRow) -> str:
+    """The phase in words."""
+    if row.state is UserState.INITIALIZING:
+        return "initializing, phase A (reads the CRM)"
+    return row.state.value if not row.phase else f"{row.state.value}, {row.phase}"
+
+
+def job_next(row: JobRow, view: View) -> str:
+    """When the job runs next."""
+    if row.state is JobState.DISABLED:
+        return "not applicable"
+    if row.state is JobState.RUNNING:
+        return "after this run"
+    if row.next_run_ms is None:
+        return row.next_why or "not applicable"
+    at = form.moment(row.next_run_ms, view.now_ms, view.zone)
+    return f"{at} {form.ahead(row.next_run_ms, view.now_ms)}" if view.relative else at
+
+
+def job_last(row: JobRow, view: View) -> Span:
+    """When the job ran last, with its result and length."""
+    run = row.last
+    if run is None:
+        return ("never", "quiet")
+    sign = signs.RESULT.get(run.result, signs.RESULT["ok"])
+    length = "" if run.ended_ms is None else " " + form.length((run.ended_ms - run.started_ms) / 1000)
+    return (f"{form.moment(run.started_ms, view.now_ms, view.zone)} {sign.sign}{length}", sign.role)

@@ -1,0 +1,191 @@
+"""What all screens have in common: header, message line, keys, the pull, and how commands are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from engine.service import Command, Store, Subscription, Table
+from tui.paint import line
+from tui.port import Engine
+from tui.view import View
+from tui.widgets.footer import KeyLine, MessageLine
+from tui.widgets.header import Header
+from tui.widgets.lines import LineView
+
+if TYPE_CHECKING:
+    from tui.app import SynclineApp
+
+#: The smallest terminal.
+LEAST = (80, 24)
+
+
+class Frame(Screen[None]):
+    """A screen that pulls from the store while it is shown, and not otherwise.
+
+    Subclasses name their pane in the key table, the tab they belong to and the tables they listen to, build their
+    body and paint it.
+    """
+
+    CSS_PATH = "frame.tcss"
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
+        (0, "-tiny"),
+        (LEAST[0], "-narrow"),
+        (120, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (LEAST[1], "-tall")]  # noqa: RUF012
+
+    PANE: ClassVar[str] = ""
+    TAB: ClassVar[str] = ""
+    LISTENS: ClassVar[tuple[Table, ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._subscription: Subscription | None = None
+        self.frozen = False
+
+    @property
+    def console(self) -> SynclineApp:
+        """The app."""
+        return cast("SynclineApp", self.app)
+
+    @property
+    def view(self) -> View:
+        """The admin's view."""
+        return self.console.view
+
+    @property
+    def engine(self) -> Engine:
+        """The façade."""
+        return self.console.engine
+
+    @property
+    def store(self) -> Store:
+        """The rows."""
+        return self.console.engine.store
+
+    # Build
+
+    def compose(self) -> ComposeResult:
+        """The frame around the body."""
+        yield Header(self.view, id="header")
+        yield from self.body()
+        yield MessageLine(self.view, id="message")
+        yield KeyLine(self.view, self.PANE)
+        yield LineView(self.view, id="too-small")
+
+    def body(self) -> ComposeResult:
+        """The widgets between header and message line."""
+        raise NotImplementedError
+
+    def path(self) -> str:
+        """Where a drill-down stands; "" on a tab."""
+        return ""
+
+    # Pull
+
+    def on_mount(self) -> None:
+        """Start to pull."""
+        if self.console.pull_seconds is not None:
+            self.set_interval(self.console.pull_seconds, self.pull)
+
+    def on_screen_resume(self) -> None:
+        """Shown: listen, and paint everything."""
+        if self._subscription is None:
+            self._subscription = self.store.subscribe(Table.ENGINE, *self.LISTENS)
+        self.call_after_refresh(self.pull)
+
+    def on_screen_suspend(self) -> None:
+        """Hidden: cost nothing."""
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
+
+    def on_unmount(self) -> None:
+        """Gone: cost nothing."""
+        self.on_screen_suspend()
+
+    def on_resize(self) -> None:
+        """Widths changed: paint everything."""
+        width, height = self.app.size
+        notice = self.query_one("#too-small", LineView)
+        notice.show([line(f"needs {LEAST[0]}x{LEAST[1]}, has {width}x{height}")])
+        self.call_after_refresh(self.repaint)
+
+    def pull(self) -> None:
+        """Take over what changed in the store since the last pull, and paint it."""
+        if self._subscription is None or not self.is_mounted:
+            return
+        self.view.now_ms = self.engine.clock.now_ms()
+        self._frame()
+        if not self.frozen:
+            self.paint({table: self._subscription.take(table) for table in self.LISTENS})
+
+    def repaint(self) -> None:
+        """Paint everything now."""
+        if self._subscription is None or not self.is_mounted:
+            return
+        self.view.now_ms = self.engine.clock.now_ms()
+        self._frame()
+        for table in self.LISTENS:
+            self._subscription.take(table)
+        self.paint(dict.fromkeys(self.LISTENS))
+
+    def paint(self, dirty: dict[Table, set[str] | None]) -> None:
+        """Paint the body: ids that changed by table, None for "everything may have"."""
+        raise NotImplementedError
+
+    def _frame(self) -> None:
+        self.query_one(Header).pull(self.store.engine, self.TAB, self.path())
+        self.query_one(MessageLine).say(*self.console.message())
+
+    # Say and send
+
+    def say(self, text: str, role: str = "text") -> None:
+        """Show the answer to a key at once."""
+        self.console.say(text, role)
+        self.query_one(MessageLine).say(text, role)
+
+    def send(self, *commands: Command, confirm: Sequence[str] = (), typed: str = "", title: str = "") -> None:
+        """Send commands, after a confirmation when ``confirm`` has lines to tell."""
+        self.console.ask(commands, confirm, typed, title)
+
+    # Keys that all panes have
+
+    def action_tab(self, pane: str) -> None:
+        """Show a tab."""
+        self.console.show_tab(pane)
+
+    def action_back(self) -> None:
+        """Close this screen if it is not a tab."""
+        if self.TAB != self.PANE:
+            self.app.pop_screen()
+
+    def action_freeze(self) -> None:
+        """Freeze or thaw."""
+        self.frozen = not self.frozen
+        if self.frozen:
+            self.say("Frozen: the view stays as it is, the engine goes on. z lets it live again.")
+        else:
+            self.say("Live again.")
+            self.repaint()
+
+    def action_move(self, how: str) -> None:
+        """Move in the pane; overridden where there is something to move in."""
+
+    def action_copy(self) -> None:
+        """Copy what is under the cursor."""
+        text = self.copied()
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.say(f"Copied: {text}".replace("\t", " "))
+        else:
+            self.say("There is nothing to copy here.")
+
+    def copied(self) -> str:
+        """What the copy key takes."""
+        return ""

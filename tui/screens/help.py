@@ -1,0 +1,62 @@
+"""The keys of a pane, one sentence each, from the key table."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from tui import keys, signs
+from tui.paint import TextLine, fit, line, wrapped
+from tui.view import View
+from tui.widgets.pager import MOVES, Pager
+
+_ABOUT: dict[str, str] = {
+    keys.POLICIES: "One row per policy: one CRM connection, one mail connection, its users.",
+    keys.QUEUE: "One row per mailbox that waits, runs or rests.",
+    keys.MONITORS: "One panel per ticked mailbox, streaming what is done with its items.",
+    keys.SCHEDULER: "One row per scheduled job, with its past runs.",
+    keys.POLICY: "The settings of a policy, and what Verify read back from the provider.",
+    keys.USER: "One mailbox: counts by module, the five steps, and its events.",
+}
+
+
+class Help(ModalScreen[None]):
+    """Opens over any pane."""
+
+    AUTO_FOCUS = ""
+
+    def __init__(self, view: View, pane: str) -> None:
+        super().__init__()
+        self._view, self._pane = view, pane
+
+    def compose(self) -> ComposeResult:
+        """Keys, then the signs."""
+        lines: list[TextLine] = [line(_ABOUT[self._pane]), line()]
+        for key in keys.of(self._pane):
+            lines += self._key(key)
+        shown = [*signs.USER.values(), signs.HELD]
+        lines += [line(), line(("Signs", "bold"))]
+        for start in range(0, len(shown), 4):
+            lines.append(
+                line(*((fit(f"{sign.sign} {sign.word}", 17), sign.role) for sign in shown[start : start + 4]))
+            )
+        with Vertical(classes="box") as box:
+            box.border_title = f"Help: {keys.PANES[self._pane]}"
+            box.border_subtitle = "↑↓ PgUp PgDn move   esc closes"
+            pager = Pager(self._view, lines)
+            pager.styles.height = min(len(lines), max(6, self.app.size.height - 6))
+            yield pager
+
+    def _key(self, key: keys.Key) -> list[TextLine]:
+        parts = wrapped(key.where[self._pane], 58)
+        return [line((fit(key.show, 12), "key"), parts[0])] + [line(" " * 12 + part) for part in parts[1:]]
+
+    def on_key(self, event: events.Key) -> None:
+        """Move or close."""
+        event.stop()
+        if event.key in MOVES:
+            self.query_one(Pager).move(MOVES[event.key])
+        elif event.key in ("escape", "enter", "q") or event.character == "?":
+            self.dismiss(None)

@@ -1,0 +1,326 @@
+"""The Policies tab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from engine.service import (
+    Command,
+    DisablePolicy,
+    EnablePolicy,
+    Module,
+    PauseUser,
+    PolicyRow,
+    PolicyState,
+    ResumeUser,
+    SyncNow,
+    Table,
+    TestPolicy,
+    UserRow,
+    UserState,
+    VerifyPolicy,
+)
+from tui import format as form
+from tui import keys, rows, signs
+from tui.paint import TextLine, fit, line
+from tui.screens.table_frame import TableFrame
+from tui.view import View
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.lines import LineView
+from tui.widgets.store_table import Column, StoreTable
+
+_URGENT = {
+    word: place for place, word in enumerate(("fault", "first", "syncing", "ends", "on", "paused", "off"))
+}
+
+_STATE = Column[PolicyRow](
+    "s",
+    "State",
+    8,
+    lambda row, view: (
+        f"{rows.policy_sign(row).sign} {rows.policy_sign(row).word}",
+        rows.policy_sign(row).role,
+    ),
+    lambda row: _URGENT.get(rows.policy_sign(row).word, 9),
+)
+_NAME = Column[PolicyRow](
+    "p", "Policy", 12, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=3
+)
+_CRM = Column[PolicyRow](
+    "c", "CRM", 10, lambda row, view: (row.crm_kind or row.crm, "text"), lambda row: row.crm_kind, flex=1
+)
+_MAIL = Column[PolicyRow](
+    "m",
+    "Mail",
+    8,
+    lambda row, view: (row.mailbox_kind or row.mailbox, "text"),
+    lambda row: row.mailbox_kind,
+    flex=1,
+)
+_USERS = Column[PolicyRow](
+    "u", "Users", 6, lambda row, view: (form.number(row.users), "text"), lambda row: -row.users, right=True
+)
+_MODULES = Column[PolicyRow](
+    "o", "Modules", 12, lambda row, view: (form.letters(row.modules), "quiet"), lambda row: -len(row.modules)
+)
+_LAST = Column[PolicyRow](
+    "l",
+    "Last full",
+    11,
+    lambda row, view: (rows.policy_last(row, view), "text"),
+    lambda row: -(row.last_full_ms or 0),
+)
+_NEXT = Column[PolicyRow](
+    "n",
+    "Next full",
+    11,
+    lambda row, view: (rows.policy_next(row, view), "text"),
+    lambda row: row.next_full_ms or 1 << 62,
+)
+_ITEMS = Column[PolicyRow](
+    "i", "Items", 8, lambda row, view: (form.number(row.items), "text"), lambda row: -row.items, right=True
+)
+_HELD = Column[PolicyRow](
+    "h",
+    "Held",
+    6,
+    lambda row, view: (form.number(row.held), "alert" if row.held else "quiet"),
+    lambda row: -row.held,
+    right=True,
+)
+_FAILED = Column[PolicyRow](
+    "f",
+    "Failed",
+    6,
+    lambda row, view: (form.number(row.failed), "fault" if row.failed else "quiet"),
+    lambda row: -row.failed,
+    right=True,
+)
+
+_NARROW = (_STATE, _NAME, _CRM, _MAIL, _USERS, _LAST, _NEXT, _FAILED)
+_WIDE = (_STATE, _NAME, _CRM, _MAIL, _USERS, _MODULES, _LAST, _NEXT, _ITEMS, _HELD, _FAILED)
+
+
+def _fields(row: PolicyRow) -> Mapping[str, str]:
+    sign = rows.policy_sign(row)
+    crm, mail = f"{row.crm} {row.crm_kind}".lower(), f"{row.mailbox} {row.mailbox_kind}".lower()
+    name = row.id.lower()
+    return {
+        "state": row.state.value,
+        "policy": name,
+        "crm": crm,
+        "mail": mail,
+        "": f"{name} {crm} {mail} {sign.word} {row.fault.lower()}",
+    }
+
+
+class PoliciesScreen(TableFrame):
+    """Every policy with its state, and the one under the cursor in detail."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.POLICIES)
+    PANE = TAB = keys.POLICIES
+    LISTENS = (Table.POLICIES, Table.USERS)
+    SOURCE = Table.POLICIES
+    FILTER_KEYS = ("state", "policy", "crm", "mail")
+
+    def body(self) -> ComposeResult:
+        """Filter, table, details."""
+        yield FilterBar(self.view, hint="state:error crm:salesforce text")
+        yield StoreTable[PolicyRow](
+            self.view,
+            lambda: self.store.policies,
+            (_NARROW, _WIDE),
+            _fields,
+            lambda row: row.id.lower(),
+            lambda row: bool(row.fault or row.failed) or row.state is PolicyState.ERROR,
+            lambda: "No policy yet. syncline apply FILE.toml makes one.",
+            "policy",
+            "name",
+        )
+        with Horizontal(id="details"):
+            yield LineView(self.view, id="policy", classes="panel")
+            yield LineView(self.view, id="needs", classes="panel")
+
+    @property
+    def chosen_policy(self) -> PolicyRow | None:
+        """The policy under the cursor."""
+        return self.store.policies.get(self.table.cursor or "")
+
+    def total(self) -> str:
+        """Policies and mailboxes."""
+        policies = self.store.policies
+        users = sum(row.users for row in policies.values())
+        return f"{form.count(len(policies), 'policy', 'policies')}, {form.count(users, 'mailbox', 'mailboxes')}"
+
+    def paint_details(self) -> None:
+        """The policy under the cursor."""
+        row = self.chosen_policy
+        panel = self.query_one("#policy", LineView)
+        needs = self.query_one("#needs", LineView)
+        if row is None:
+            panel.title("Policy")
+            panel.show([])
+            needs.title("Mailboxes that need you")
+            needs.show([])
+            return
+        panel.title(row.id, "↵ open")
+        panel.show(settings(row, self.view) if panel.size.height >= 10 else summary(row, self.view))
+        if needs.display:
+            self._paint_needs(needs, row)
+
+    def _paint_needs(self, panel: LineView, row: PolicyRow) -> None:
+        room = max(1, panel.size.height - 2)
+        faulty: list[UserRow] = []
+        for user in self.store.users.values():
+            if user.policy == row.id and user.state in signs.FAULTY:
+                faulty.append(user)
+        faulty.sort(key=lambda user: user.id)
+        panel.title(f"Mailboxes that need you ({len(faulty)})" if faulty else "Mailboxes")
+        if faulty:
+            panel.show([needs_you(user) for user in faulty[:room]])
+        else:
+            panel.show(by_state(row))
+
+    # Keys
+
+    def action_open(self) -> None:
+        """Open the policy."""
+        if self.table.cursor is not None:
+            self.console.open_policy(self.table.cursor)
+
+    def action_switch(self) -> None:
+        """Enable or disable."""
+        for key in self.table.chosen():
+            toggle(self, self.store.policies[key])
+
+    def action_run(self) -> None:
+        """Sync now."""
+        self.send(*(SyncNow(policy=key) for key in self.table.chosen()))
+
+    def action_pause(self) -> None:
+        """Pause or resume all users."""
+        for key in self.table.chosen():
+            pause_all(self, key)
+
+    def action_verify(self) -> None:
+        """Read back and tick."""
+        if self.table.cursor is not None:
+            self.say(f"Reading back what {self.table.cursor} built …")
+            self.send(VerifyPolicy(self.table.cursor))
+            self.console.open_policy(self.table.cursor)
+
+    def action_test(self) -> None:
+        """Test both connections."""
+        if self.table.cursor is not None:
+            self.say(f"Testing both connections of {self.table.cursor} …")
+            self.send(TestPolicy(self.table.cursor))
+
+
+def toggle(screen: TableFrame, row: PolicyRow) -> None:
+    """Enable or disable a policy, after telling what is about to happen."""
+    enable = row.state in (PolicyState.DISABLED, PolicyState.DISABLING)
+    command: Command = EnablePolicy(row.id) if enable else DisablePolicy(row.id)
+    lines = screen.engine.what_happens(command) or (f"{'Enable' if enable else 'Disable'} {row.id}.",)
+    screen.send(command, confirm=lines, title=f"{'Enable' if enable else 'Disable'} {row.id}")
+
+
+def pause_all(screen: TableFrame, policy: str) -> None:
+    """Pause all users of a policy; when all are paused, let them run."""
+    users = [row for row in screen.store.users.values() if row.policy == policy]
+    running = [row for row in users if row.state is not UserState.PAUSED]
+    if running:
+        screen.send(*(PauseUser(row.id) for row in running))
+    else:
+        screen.send(*(ResumeUser(row.id) for row in users))
+
+
+def needs_you(row: UserRow) -> TextLine:
+    """A mailbox in trouble, in one line."""
+    sign = signs.USER[row.state]
+    return line((f" {sign.sign} {fit(sign.word, 12)}{fit(row.id, 28)} ", sign.role), row.why or row.text)
+
+
+def by_state(row: PolicyRow) -> list[TextLine]:
+    """How many users are in each state."""
+    lines = [
+        line((f" {sign.sign} {fit(sign.word, 12)}", sign.role), f"{row.users_by_state[state]:>7,}")
+        for state, sign in signs.USER.items()
+        if row.users_by_state.get(state)
+    ]
+    return lines or [line((" No mailbox is in a state yet.", "quiet"))]
+
+
+def summary(row: PolicyRow, view: View) -> list[TextLine]:
+    """A policy in six lines."""
+    return [
+        _fact("Link", f"{row.crm or row.crm_kind}  to  {row.mailbox or row.mailbox_kind}"),
+        _fact(
+            "Users",
+            f"{row.users:,}   modules {form.letters(row.modules)}   items {row.items:,}   held {row.held:,}",
+        ),
+        _fact("Full", f"{row.schedule or '-'}   next {_exact(row, view)}   last {_ended(row, view)}"),
+        _fact("Windows", f"{row.windows or '-'}   calendar {row.calendar or '-'}"),
+        _fact("Guard", f"{row.guard or '-'}   conflict {row.conflict or '-'}"),
+        trouble(row),
+    ]
+
+
+def settings(row: PolicyRow, view: View) -> list[TextLine]:
+    """A policy in full."""
+    on = [module for module in Module if module in row.modules]
+    off = [module for module in Module if module not in row.modules]
+    lines = [
+        _fact("CRM", f"{row.crm or '-'}  ({row.crm_kind or '-'})", 14),
+        _fact("Mail", f"{row.mailbox or '-'}  ({row.mailbox_kind or '-'})", 14),
+        _fact("Users", f"{row.users:,}", 14),
+        _fact("Full sync", row.schedule or "-", 14),
+        _fact("  next", _exact(row, view), 14),
+        _fact("  last", _ended(row, view), 14),
+        _fact("Windows", row.windows or "-", 14),
+        _fact("Calendar", row.calendar or "-", 14),
+        _fact("Conflict", row.conflict or "-", 14),
+        _fact("Delete guard", row.guard or "-", 14),
+        _fact("Notify", row.notify or "-", 14),
+    ]
+    lines += _modules("✓", on, "text") + _modules("⊘", off, "off")
+    return [*lines, line(), trouble(row)]
+
+
+def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
+    lines = []
+    for start in range(0, len(modules), 3):
+        head = "Modules" if start == 0 and sign == "✓" else ""
+        words = "".join(fit(f"{sign} {form.MODULE_WORD[module]}", 17) for module in modules[start : start + 3])
+        lines.append(line((f" {fit(head, 14)}", "quiet"), (words, role)))
+    return lines
+
+
+def trouble(row: PolicyRow) -> TextLine:
+    """What is wrong, or that nothing is."""
+    if row.fault:
+        return line((f" {fit('Fault', 9)}", "fault"), (row.fault, "fault"))
+    if row.failed:
+        return line(
+            (f" {fit('Errors', 9)}", "fault"),
+            (f"{form.count(row.failed, 'item')} failed; 2 and ! show where", "fault"),
+        )
+    return line((f" {fit('Errors', 9)}", "quiet"), ("none", "quiet"))
+
+
+def _fact(head: str, text: str, width: int = 9) -> TextLine:
+    return line((f" {fit(head, width)}", "quiet"), text)
+
+
+def _exact(row: PolicyRow, view: View) -> str:
+    if row.running or row.state in (PolicyState.DISABLED, PolicyState.DISABLING):
+        return rows.policy_next(row, view)
+    return form.moment(row.next_full_ms, view.now_ms, view.zone) if row.next_full_ms else row.next_why or "-"
+
+
+def _ended(row: PolicyRow, view: View) -> str:
+    return "never" if row.last_full_ms is None else form.moment(row.last_full_ms, view.now_ms, view.zone)

@@ -1,0 +1,281 @@
+"""The Queue tab: every user, what it does and what it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from engine.service import LimitRow, StepState, Table, UserRow, UserState
+from tui import format as form
+from tui import keys, rows, signs
+from tui.paint import Span, TextLine, fit, line
+from tui.screens import users
+from tui.screens.table_frame import TableFrame
+from tui.view import View
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.lines import LineView
+from tui.widgets.store_table import Column, StoreTable
+
+
+def _state(row: UserRow, view: View) -> Span:
+    sign = signs.USER[row.state]
+    return (f"{sign.sign} {sign.word}", sign.role)
+
+
+def _urgency(row: UserRow) -> tuple[int, int, str]:
+    return (signs.URGENCY[row.state], 1 << 30 if row.place is None else row.place, row.policy)
+
+
+_STATE = Column[UserRow]("s", "State", 11, _state, lambda row: signs.URGENCY[row.state])
+_STATE_WIDE = Column[UserRow]("s", "State", 13, _state, lambda row: signs.URGENCY[row.state])
+_MAILBOX = Column[UserRow]("m", "Mailbox", 18, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2)
+_POLICY = Column[UserRow](
+    "p", "Policy", 12, lambda row, view: (row.policy, "text"), lambda row: row.policy.lower(), flex=1
+)
+_K = Column[UserRow](
+    "t", "Step", 4, lambda row, view: rows.user_step(row, False), lambda row: row.step_number or 9
+)
+_STEP = Column[UserRow](
+    "t", "Step", 24, lambda row, view: rows.user_step(row, True), lambda row: row.step_number or 9
+)
+_PROGRESS = Column[UserRow]("g", "Progress", 15, rows.user_progress, lambda row: -row.done, flex=1)
+_RATE = Column[UserRow](
+    "r",
+    "Rate",
+    6,
+    lambda row, view: (form.rate(row.rate) if row.state in signs.ACTIVE else "-", "text"),
+    lambda row: -row.rate,
+    right=True,
+)
+_ETA = Column[UserRow](
+    "e",
+    "ETA",
+    7,
+    lambda row, view: (form.eta(row.eta_seconds) if row.state in signs.ACTIVE else "-", "text"),
+    lambda row: sum(row.eta_seconds or (1e12, 0)),
+    right=True,
+)
+_HELD = Column[UserRow](
+    "h",
+    "Held",
+    5,
+    lambda row, view: (form.number(row.held), "alert" if row.held else "quiet"),
+    lambda row: -row.held,
+    right=True,
+)
+_STARTED = Column[UserRow](
+    "a",
+    "Started",
+    8,
+    lambda row, view: (form.at(row.started_ms, view.zone) if row.state in signs.ACTIVE else "-", "text"),
+    lambda row: -(row.started_ms or 0),
+)
+_NEXT = Column[UserRow](
+    "n",
+    "Next sync",
+    10,
+    lambda row, view: ("-" if row.state in signs.ACTIVE else view.future(row.next_full_ms), "text"),
+    lambda row: row.next_full_ms or 1 << 62,
+)
+
+_NARROW = (_STATE, _MAILBOX, _POLICY, _K, _PROGRESS, _ETA)
+_WIDE = (_STATE_WIDE, _MAILBOX, _POLICY, _STEP, _PROGRESS, _RATE, _ETA, _HELD, _STARTED, _NEXT)
+
+
+def _fields(row: UserRow) -> Mapping[str, str]:
+    policy = row.policy.lower()
+    step = row.step.value if row.step else ""
+    return {
+        "state": row.state.value,
+        "policy": policy,
+        "user": row.id,
+        "step": step,
+        "": f"{row.id} {policy} {row.state.value} {step} {row.why.lower()}",
+    }
+
+
+class QueueScreen(TableFrame):
+    """Every user, the one under the cursor in detail, and the limits that hold them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.QUEUE)
+    PANE = TAB = keys.QUEUE
+    LISTENS = (Table.USERS, Table.POLICIES, Table.LIMITS)
+    SOURCE = Table.USERS
+    FILTER_KEYS = ("state", "policy", "user", "step")
+
+    def body(self) -> ComposeResult:
+        """Filter, table, details."""
+        yield FilterBar(self.view, hint="state:failed policy:emea text")
+        yield StoreTable[UserRow](
+            self.view,
+            lambda: self.store.users,
+            (_NARROW, _WIDE),
+            _fields,
+            _urgency,
+            lambda row: row.state in signs.FAULTY,
+            self._empty,
+            "user",
+        )
+        with Horizontal(id="details"):
+            yield LineView(self.view, id="user", classes="panel")
+            yield LineView(self.view, id="limits", classes="panel")
+
+    def _empty(self) -> str:
+        due = [
+            (row.next_full_ms, row.id) for row in self.store.policies.values() if row.next_full_ms is not None
+        ]
+        if not due:
+            return "Nothing is waiting. No policy is enabled: 1 shows them, o enables one."
+        when, policy = min(due)
+        return f"Nothing is waiting. Next full sync {form.moment(when, self.view.now_ms, self.view.zone)} ({policy})."
+
+    def total(self) -> str:
+        """How many users."""
+        return form.count(len(self.store.users), "user")
+
+    def paint_details(self) -> None:
+        """The user under the cursor, and the limits."""
+        panel = self.query_one("#user", LineView)
+        row = self.store.users.get(self.table.cursor or "")
+        if row is None:
+            panel.title("User")
+            panel.show([])
+        else:
+            panel.title(row.id, "↵ open")
+            panel.show(details(row, self.view) if panel.size.height > 4 else brief(row, self.view))
+        limits = self.query_one("#limits", LineView)
+        if limits.display:
+            limits.title("Limits now")
+            limits.show(self._limits(limits.size.width))
+
+    def _limits(self, width: int) -> list[TextLine]:
+        engine = self.store.engine
+        lines = [_limit(row, self.view, width) for row in self.store.limits.values()]
+        lines = lines or [line((" No limit has been met yet.", "quiet"))]
+        slots = f"{engine.busy} busy of {engine.slots}" if engine.slots else f"{engine.busy} busy"
+        lines += [
+            line(),
+            line((f" {fit('Slots', 16)} ", "quiet"), slots),
+            line(
+                (f" {fit('Loop lag', 16)} ", "quiet"),
+                f"{engine.lag_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
+            ),
+        ]
+        waiting = [row for row in self.store.users.values() if row.place == 1 and row.state is UserState.QUEUED]
+        if waiting:
+            lines.append(line((f" {fit('Next in queue', 16)} ", "quiet"), waiting[0].id))
+        return lines
+
+    # Keys
+
+    def action_open(self) -> None:
+        """Open the user."""
+        if self.table.cursor is not None:
+            self.console.open_user(self.table.cursor)
+
+    def action_run(self) -> None:
+        """Sync now."""
+        users.sync_now(self, self.table.chosen())
+
+    def action_pause(self) -> None:
+        """Pause or resume."""
+        users.pause(self, self.table.chosen())
+
+    def action_cancel(self) -> None:
+        """Stop the running cycle."""
+        users.cancel(self, self.table.chosen())
+
+    def action_monitor(self) -> None:
+        """Open monitors."""
+        users.monitor(self, self.table.chosen())
+
+
+def _limit(row: LimitRow, view: View, width: int) -> TextLine:
+    head = f" {fit(row.id, 16)} "
+    if row.wait_until_ms is not None and row.wait_until_ms > view.now_ms:
+        wait = (row.wait_until_ms - view.now_ms) // 1000
+        return line((head, "quiet"), (f"↻ waits {wait} s  {row.text}", "warn"))
+    part = form.share(row.used, row.limit)
+    if part is None:
+        return line((head, "quiet"), f"{row.used:,.0f} {row.unit}  {row.text}")
+    role = "alert" if part >= 0.9 else "text"
+    used = f" {form.percent(part):>4}  {row.used:,.0f} of {row.limit:,.0f} {row.unit}"
+    return line((head, "quiet"), (form.bar(part, 22 if width >= 60 else 12), "quiet"), (used, role))
+
+
+def brief(row: UserRow, view: View) -> list[TextLine]:
+    """A user in two lines."""
+    sign = signs.USER[row.state]
+    part = form.share(row.done, row.total)
+    first: list[Span] = [(f" {sign.sign} {rows.user_phase(row)}", sign.role)]
+    if row.state in signs.ACTIVE:
+        step = rows.user_step(row, True)[0]
+        first.append(
+            (
+                f"  {step}  {form.progress(row.done, row.total)}  {form.bar(part, 18)} {form.rate(row.rate)}",
+                "text",
+            )
+        )
+    elif row.why:
+        first.append((f"  {row.why}", sign.role))
+    second = (
+        f"   last {view.past(row.last_success_ms)}   next {view.future(row.next_full_ms)}   calls {row.calls:,}"
+    )
+    if row.state in signs.ACTIVE:
+        second = f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
+    if row.barrier is not None and row.state is UserState.INITIALIZING:
+        second += f"   barrier {row.barrier[0]:,} of {row.barrier[1]:,} users ready"
+    return [TextLine(tuple(first)), line((second, "quiet"))]
+
+
+def details(row: UserRow, view: View) -> list[TextLine]:
+    """A user in full."""
+    sign = signs.USER[row.state]
+    part = form.share(row.done, row.total)
+    warned = "   do not interrupt" if row.state is UserState.INITIALIZING else ""
+    lines = [
+        line((" State     ", "quiet"), (f"{sign.sign} {rows.user_phase(row)}{warned}", sign.role)),
+        line((" Policy    ", "quiet"), row.policy),
+        line(
+            (" Progress  ", "quiet"),
+            f"{form.progress(row.done, row.total)}  {form.bar(part, 22)} {form.percent(part)}",
+        ),
+        line((" Rate      ", "quiet"), f"{form.rate(row.rate)}   ETA {form.eta_range(row.eta_seconds)}"),
+        line(
+            (" Sync      ", "quiet"),
+            f"last {view.past(row.last_success_ms)}   next {view.future(row.next_full_ms)}   calls {row.calls:,}",
+        ),
+    ]
+    if row.why:
+        lines.append(line((" Why       ", "quiet"), (row.why, sign.role)))
+    lines.append(line())
+    lines += steps(row)
+    if row.barrier is not None:
+        ready, every = row.barrier
+        lines += [
+            line(),
+            line((" Barrier   ", "quiet"), f"{ready:,} of {every:,} users ready; then the data phase begins"),
+        ]
+    if row.text:
+        lines += [line(), line((" Now       ", "quiet"), row.text)]
+    return lines
+
+
+def steps(row: UserRow) -> list[TextLine]:
+    """The five steps."""
+    lines = []
+    for number, step in enumerate(row.steps, 1):
+        sign = signs.STEP[step.state]
+        if step.state is StepState.RUNNING:
+            text = f"{form.progress(step.done, step.total)}  {form.percent(form.share(step.done, step.total))}"
+        elif step.state is StepState.DONE:
+            text = form.number(step.done)
+        else:
+            text = step.text or sign.word
+        head = f" {'Steps' if number == 1 else '':<9} {number} {fit(step.step.value, 20)}"
+        lines.append(line((head, "quiet"), (f"{sign.sign} {text}", sign.role)))
+    return lines

@@ -1,0 +1,160 @@
+"""One user: counts by module, the five steps, and the events."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from engine.service import ItemOutcome, Module, Table, UserRow, UserState
+from tui import format as form
+from tui import keys, rows, signs
+from tui.paint import TextLine, fit, line
+from tui.screens import users
+from tui.screens.frame import Frame
+from tui.screens.queue import steps
+from tui.widgets.lines import LineView
+from tui.widgets.log_panel import LogPanel
+
+_COLUMNS: tuple[tuple[str, ItemOutcome], ...] = (
+    ("Created", ItemOutcome.CREATED),
+    ("Updated", ItemOutcome.UPDATED),
+    ("Deleted", ItemOutcome.DELETED),
+    ("Same", ItemOutcome.UNCHANGED),
+    ("Held", ItemOutcome.HELD),
+    ("Failed", ItemOutcome.FAILED),
+)
+
+
+class UserScreen(Frame):
+    """Opened from Queue or from a policy's checklist."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.USER)
+    PANE, TAB = keys.USER, keys.QUEUE
+    LISTENS = (Table.USERS, Table.LINES)
+
+    def __init__(self, mailbox: str) -> None:
+        super().__init__()
+        self.mailbox = mailbox
+
+    def path(self) -> str:
+        """Where we are."""
+        return f"Queue / {self.mailbox}"
+
+    def body(self) -> ComposeResult:
+        """State, modules and steps, events."""
+        yield LineView(self.view, id="state")
+        with Horizontal(id="top"):
+            yield LineView(self.view, id="counts", classes="panel")
+            yield LineView(self.view, id="steps", classes="panel")
+        yield LogPanel(self.view, self.store, self.mailbox, headed=False)
+
+    def paint(self, dirty: dict[Table, set[str] | None]) -> None:
+        """All of it when the user changed; the events when lines came."""
+        changed, lines = dirty[Table.USERS], dirty[Table.LINES]
+        row = self.store.users.get(self.mailbox)
+        if row is None:
+            self.query_one("#state", LineView).show(
+                [line((f" {self.mailbox} is no user of any policy.", "alert"))]
+            )
+            return
+        self.query_one("#state", LineView).show(self._state(row))
+        if changed is None or self.mailbox in changed:
+            policy = self.store.policies.get(row.policy)
+            counts = self.query_one("#counts", LineView)
+            counts.title("Modules")
+            counts.show(_counts(row, policy.modules if policy else frozenset(Module)))
+            panel = self.query_one("#steps", LineView)
+            if panel.display:
+                panel.title("Steps")
+                panel.show(steps(row))
+        if changed is None or lines is None or self.mailbox in lines:
+            self.query_one(LogPanel).pull()
+
+    def _state(self, row: UserRow) -> list[TextLine]:
+        sign = signs.USER[row.state]
+        view = self.view
+        first = line(
+            (f" {sign.sign} {rows.user_phase(row)}", sign.role),
+            f"   {row.policy}   CRM user {row.crm_user or '-'}   zone {row.zone or '-'}",
+        )
+        if row.state in signs.ACTIVE:
+            part = form.share(row.done, row.total)
+            step = rows.user_step(row, True)[0]
+            second = f" {step}  {form.progress(row.done, row.total)}  {form.bar(part, 20)} {form.percent(part)}  {form.rate(row.rate)}  ETA {form.eta_range(row.eta_seconds)}"
+        else:
+            second = f" Last full {_when(row.last_success_ms, view.now_ms, self)}   Next full {_when(row.next_full_ms, view.now_ms, self)}   calls {row.calls:,}   held {row.held:,}"
+        lines = [first, line(second)]
+        if row.why:
+            text, role = (
+                rows.user_progress(row, view) if row.state is UserState.BACKOFF else (row.why, sign.role)
+            )
+            lines.append(line((f" {text}", role)))
+        return lines
+
+    # Keys
+
+    def on_log_panel_older_wanted(self, event: LogPanel.OlderWanted) -> None:
+        """Older lines come from disk."""
+        self.console.fetch_older(event.panel, event.before_seq)
+
+    def action_move(self, how: str) -> None:
+        """Scroll the events."""
+        panel = self.query_one(LogPanel)
+        by = {
+            "up": -1,
+            "down": 1,
+            "page_up": -panel.page,
+            "page_down": panel.page,
+            "home": -1 << 30,
+            "end": 1 << 30,
+        }
+        panel.scroll(by[how])
+
+    def action_run(self) -> None:
+        """Sync now."""
+        users.sync_now(self, [self.mailbox])
+
+    def action_pause(self) -> None:
+        """Pause or resume."""
+        users.pause(self, [self.mailbox])
+
+    def action_cancel(self) -> None:
+        """Stop the running cycle."""
+        users.cancel(self, [self.mailbox])
+
+    def action_monitor(self) -> None:
+        """Open the monitor."""
+        users.monitor(self, [self.mailbox])
+
+    def copied(self) -> str:
+        """The newest line shown."""
+        return self.query_one(LogPanel).newest_text()
+
+
+def _when(ms: int | None, now_ms: int, screen: Frame) -> str:
+    return "never" if ms is None else form.moment(ms, now_ms, screen.view.zone)
+
+
+def _counts(row: UserRow, on: frozenset[Module]) -> list[TextLine]:
+    head = f" {'Module':<15}" + "".join(f"{title:>9}" for title, _ in _COLUMNS)
+    lines = [line((head, "head"))]
+    for module in Module:
+        counts = row.module_counts.get(module, {})
+        name = f" {fit(form.MODULE_WORD[module], 15)}"
+        if module not in on:
+            lines.append(line((name, "off"), (f"{'⊘ off in policy':>18}", "off")))
+            continue
+        cells = [
+            (f"{counts.get(outcome, 0):>9,}", _role(outcome, counts.get(outcome, 0))) for _, outcome in _COLUMNS
+        ]
+        lines.append(line(name, *cells))
+    return lines
+
+
+def _role(outcome: ItemOutcome, number: int) -> str:
+    if not number:
+        return "quiet"
+    return {ItemOutcome.HELD: "alert", ItemOutcome.FAILED: "fault"}.get(outcome, "text")

@@ -1,0 +1,88 @@
+"""One row above a table: the filter on the left, what is shown on the right; an input while the admin types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from tui.paint import Span, between
+from tui.view import View
+from tui.widgets.lines import LineView
+
+
+class FilterBar(Horizontal):
+    """Shows the filter, and takes a new one after ``/``."""
+
+    DEFAULT_CSS = """
+    FilterBar { height: 1; }
+    FilterBar LineView { width: 1fr; }
+    FilterBar Input { display: none; width: 1fr; border: none; padding: 0 1; height: 1; }
+    FilterBar.-typing Input { display: block; }
+    FilterBar.-typing LineView { display: none; }
+    """
+
+    class Typed(Message):
+        """The text changed, or was finished with Enter."""
+
+        def __init__(self, text: str, finished: bool) -> None:
+            super().__init__()
+            self.text = text
+            self.finished = finished
+
+    def __init__(self, view: View, word: str = "filter", hint: str = "") -> None:
+        super().__init__()
+        self._word = word
+        self._line = LineView(view)
+        self._input = Input(compact=True, select_on_focus=False, placeholder=hint)
+        self._input.cursor_blink = False
+
+    def compose(self) -> ComposeResult:
+        """The line and, while typing, the input."""
+        yield self._line
+        yield self._input
+
+    @property
+    def typing(self) -> bool:
+        """Whether the input has the keys."""
+        return self.has_class("-typing")
+
+    def open(self, text: str) -> None:
+        """Let the admin type."""
+        self.add_class("-typing")
+        self._input.value = text
+        self._input.cursor_position = len(text)
+        self._input.focus()
+
+    def close(self) -> None:
+        """Back to the line; the keys belong to the screen again."""
+        self.remove_class("-typing")
+        self.screen.set_focus(None)
+
+    def show(self, text: str, error: str, right: Sequence[Span]) -> None:
+        """Paint the filter (or its error) and the right part."""
+        left: Span = (
+            (f" {error}", "fault")
+            if error
+            else (f" {self._word}: {text or '(none)'}", "text" if text else "quiet")
+        )
+        self._line.put(0, between([left], [*right, (" ", "text")], self._line.size.width))
+
+    def text(self) -> str:
+        """What is shown, without styles."""
+        return self._line.text()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        event.stop()
+        if self.typing:
+            self.post_message(self.Typed(event.value, False))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter."""
+        event.stop()
+        self.close()
+        self.post_message(self.Typed(event.value, True))

@@ -1,0 +1,101 @@
+"""The three topmost rows: how the engine is, how fast it goes, and the tabs."""
+
+from __future__ import annotations
+
+from engine.service import EngineRow, UserState
+from tui import format as form
+from tui import signs
+from tui.keys import PANES, TABS
+from tui.paint import Span, TextLine, between
+from tui.widgets.lines import LineView
+
+_COUNTS: tuple[tuple[UserState, str], ...] = (
+    (UserState.SYNCING, "syncing"),
+    (UserState.INITIALIZING, "first sync"),
+    (UserState.QUEUED, "queued"),
+    (UserState.BACKOFF, "backoff"),
+    (UserState.FAILED, "failed"),
+)
+
+_RATE_SECONDS = 5
+_WIDE = 120
+
+
+class Header(LineView):
+    """Text only, one style a sign, so that a second costs a few hundred bytes."""
+
+    DEFAULT_CSS = "Header { height: 3; }"
+
+    def pull(self, row: EngineRow, tab: str, path: str) -> None:
+        """Paint from the engine's row; ``path`` is where a drill-down stands ("" on a tab)."""
+        width = self.size.width
+        self.put(0, self._status(row, width))
+        self.put(1, self._throughput(row, width))
+        self.put(2, self._tabs(tab, path, width))
+
+    def _status(self, row: EngineRow, width: int) -> TextLine:
+        wide = width >= _WIDE
+        left: list[Span] = [(" syncline ", "bold")]
+        if row.fault:
+            left.append(("✗ fault", "fault"))
+        elif row.running:
+            left.append(("▸ running", "text"))
+            if wide:
+                left.append((" " + form.uptime((self.view.now_ms - row.started_ms) / 1000), "text"))
+        else:
+            left.append(("⊘ stopped", "off"))
+        for state, word in _COUNTS:
+            number = row.states.get(state, 0)
+            if state is UserState.FAILED:
+                number += row.states.get(UserState.QUARANTINED, 0)
+            left.append(self._count(signs.USER[state], word, number, wide))
+        left.append(self._count(signs.HELD, "held", row.held, wide))
+        left.append(self._count(signs.IDLE, "idle", row.states.get(UserState.IDLE, 0), wide))
+        return between(left, [(self.view.who + " ", "quiet")], width)
+
+    @staticmethod
+    def _count(sign: signs.Sign, word: str, number: int, wide: bool) -> Span:
+        text = f"  {sign.sign} {word} {number:,}" if wide else f"  {sign.sign} {number:,}"
+        return (text, sign.role if number else "quiet")
+
+    def _throughput(self, row: EngineRow, width: int) -> TextLine:
+        wide = width >= _WIDE
+        recent = list(row.buckets)[-_RATE_SECONDS:]
+        speed = sum(recent) / len(recent) if recent else 0.0
+        left: list[Span] = [(f" {speed:,.0f} items/s " if wide else f" {speed:,.0f}/s ", "text")]
+        left.append((form.spark(list(row.buckets), 30 if wide else 20), "quiet"))
+        if wide:
+            left.append((" 5 min", "quiet"))
+        if row.first_total:
+            part = form.share(row.first_done, row.first_total)
+            label = (
+                f"   first sync {form.percent(part)} {form.bar(part, 28)}"
+                if wide
+                else f"  first {form.percent(part)}"
+            )
+            left.append((f"{label} ETA {form.eta(row.eta_seconds)}", "first"))
+        right: list[Span] = []
+        for name, text in row.providers.items():
+            right.append(self._provider(name, text, wide))
+        right.append((" ", "text"))
+        return between(left, right, width)
+
+    @staticmethod
+    def _provider(name: str, text: str, wide: bool) -> Span:
+        gap = "  " if wide else " "
+        if text == "ok":
+            return (f"{gap}{name} ✓", "text")
+        if text.startswith("wait"):
+            return (f"{gap}{name} ↻{text.removeprefix('wait')}", "warn")
+        return (f"{gap}{name} ✗", "fault")
+
+    def _tabs(self, tab: str, path: str, width: int) -> TextLine:
+        if path and width < _WIDE:
+            return between([(f" {path}", "bold")], [("1-4 tabs, esc back ", "quiet")], width)
+        left: list[Span] = [(" ", "text")]
+        for digit, pane in TABS.items():
+            left.append(
+                (f"[{digit} {PANES[pane]}]", "tab") if pane == tab else (f" {digit} {PANES[pane]} ", "text")
+            )
+            left.append((" ", "text"))
+        return between(left, [(path + " ", "bold")] if path else [], width)

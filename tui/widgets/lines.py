@@ -1,0 +1,57 @@
+"""A widget of text lines that repaints only the lines that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.paint import EMPTY, TextLine, clean, strip
+from tui.signs import to_ascii
+from tui.view import View
+
+
+class LineView(Widget, can_focus=False):
+    """Lines by number. ``put`` costs nothing when the line is the same as before."""
+
+    DEFAULT_CSS = "LineView { height: 1; }"
+
+    def __init__(self, view: View, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.view = view
+        self._lines: dict[int, TextLine] = {}
+        self._titles = ("", "")
+
+    def put(self, y: int, painted: TextLine) -> None:
+        """Set line ``y`` (0 is the topmost)."""
+        if self._lines.get(y, EMPTY) != painted:
+            self._lines[y] = painted
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def show(self, painted: Sequence[TextLine]) -> None:
+        """Set all lines; those beyond the end become empty."""
+        for y in range(max(self.size.height, len(painted))):
+            self.put(y, painted[y] if y < len(painted) else EMPTY)
+
+    def text(self) -> str:
+        """What is shown, without styles."""
+        return "\n".join(
+            "".join(text for text, _ in self._lines.get(y, EMPTY).spans).rstrip()
+            for y in range(self.size.height)
+        )
+
+    def title(self, text: str, subtitle: str = "") -> None:
+        """Texts on the border."""
+        if self._titles != (text, subtitle):
+            self._titles = (text, subtitle)
+            above, below = (to_ascii(each) if self.view.ascii else each for each in (text, subtitle))
+            self.border_title = Content(clean(above)) if above else None
+            self.border_subtitle = Content(clean(below)) if below else None
+
+    def render_line(self, y: int) -> Strip:
+        """Paint one line."""
+        view = self.view
+        return strip(self._lines.get(y, EMPTY), self.size.width, view.palette, view.ascii, self.rich_style)

@@ -1,0 +1,368 @@
+"""A table that owns no rows: it keeps the order of ids and paints the visible rows from the store.
+
+A changed row costs one painted line, whatever the number of rows; cursor and marks are ids, so that a live sort never
+moves them onto another row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from textual import events
+from textual.message import Message
+
+from tui.filter import Filter
+from tui.paint import Span, TextLine, fit, line
+from tui.view import View
+from tui.widgets.lines import LineView
+
+R = TypeVar("R")
+
+#: A live sort is applied at most this often, and not this soon after a key (milliseconds).
+SORT_EVERY_MS = 1000
+SORT_AFTER_KEY_MS = 2000
+
+_GUTTER = 2
+
+
+@dataclass(frozen=True)
+class Column(Generic[R]):
+    """One column.
+
+    Attributes:
+        letter: chooses it in the sort menu.
+        title: its head.
+        width: cells; the least when ``flex`` is given.
+        cell: text and role of a row's cell.
+        order: what to sort by; never None.
+        right: numbers are right-aligned.
+        flex: share of the cells that are left over.
+    """
+
+    letter: str
+    title: str
+    width: int
+    cell: Callable[[R, View], Span]
+    order: Callable[[R], Any]
+    right: bool = False
+    flex: int = 0
+
+
+class StoreTable(LineView, Generic[R]):
+    """A live table over rows of the store.
+
+    Args:
+        view: the admin's view.
+        rows: the rows by id; asked at each pull.
+        columns: narrow and wide columns (below 120 cells, and from there on).
+        fields: lower-case texts of a row for the filter.
+        urgency: the default order.
+        faulty: whether a row is in fault (the key for the next fault).
+        empty: what to say when there is no row at all.
+        noun: one row in a word.
+        ordered: the default order in a word.
+    """
+
+    DEFAULT_CSS = "StoreTable { height: 1fr; }"
+
+    class Moved(Message):
+        """The cursor is on another row, or the rows were sorted or filtered."""
+
+    def __init__(
+        self,
+        view: View,
+        rows: Callable[[], Mapping[str, R]],
+        columns: tuple[tuple[Column[R], ...], tuple[Column[R], ...]],
+        fields: Callable[[R], Mapping[str, str]],
+        urgency: Callable[[R], Any],
+        faulty: Callable[[R], bool],
+        empty: Callable[[], str],
+        noun: str,
+        ordered: str = "urgency",
+        *,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(view, id=id)
+        self._rows, self._columns, self._fields = rows, columns, fields
+        self._urgency, self._faulty, self._empty, self._noun = urgency, faulty, empty, noun
+        self._ordered = ordered
+        self.order: list[str] = []
+        self.cursor: str | None = None
+        self.marks: set[str] = set()
+        self.filter = Filter()
+        self.search = Filter()
+        self.sort_letter = ""
+        self.reversed = False
+        self._keys: dict[str, Any] = {}
+        self._place: dict[str, int] = {}
+        self._stale: set[str] = set()
+        self._top = 0
+        self._sorted_ms = self._key_ms = -SORT_AFTER_KEY_MS
+        self._second = -1
+
+    # What the screen asks
+
+    @property
+    def columns(self) -> tuple[Column[R], ...]:
+        """The columns of this width, with the flexible ones stretched."""
+        wide = self.size.width >= 118
+        return self._columns[1 if wide else 0]
+
+    @property
+    def row(self) -> R | None:
+        """The row under the cursor."""
+        return None if self.cursor is None else self._rows().get(self.cursor)
+
+    def chosen(self) -> list[str]:
+        """Marked ids in the order shown, or the one under the cursor."""
+        rows = self._rows()
+        marked = [key for key in self.order if key in self.marks] + sorted(
+            key for key in self.marks if key not in self._place and key in rows
+        )
+        return marked or ([self.cursor] if self.cursor in rows and self.cursor is not None else [])
+
+    def sort_name(self) -> str:
+        """The head of the column that sorts, with an arrow."""
+        arrow = "▾" if self.reversed else "▴"
+        for column in self._columns[1]:
+            if column.letter == self.sort_letter:
+                return f"{column.title} {arrow}"
+        return f"{self._ordered} {arrow}"
+
+    # What the screen does
+
+    def pull(self, dirty: set[str] | None) -> None:
+        """Take over what changed: ids, or None for everything."""
+        if dirty is None:
+            self._order_all()
+            self._paint_all()
+            return
+        self._stale |= dirty
+        now = self.view.now_ms
+        rested = now - self._sorted_ms >= SORT_EVERY_MS and now - self._key_ms >= SORT_AFTER_KEY_MS
+        if self._stale and rested:
+            self._order_stale()
+            self._paint_all()
+        elif now // 1000 != self._second:
+            self._paint_all()
+        else:
+            for key in dirty:
+                place = self._place.get(key)
+                if place is not None and self._top <= place < self._top + self._page:
+                    self.put(place - self._top + 1, self._paint(key))
+
+    def set_filter(self, chosen: Filter) -> None:
+        """Show only what passes."""
+        self.filter = chosen
+        self.pull(None)
+        self.post_message(self.Moved())
+
+    def set_sort(self, letter: str) -> None:
+        """Sort by a column; the same column again turns the order round; "" is urgency."""
+        self.reversed = not self.reversed if letter == self.sort_letter else False
+        self.sort_letter = letter
+        self.pull(None)
+        self.post_message(self.Moved())
+
+    def reverse(self) -> None:
+        """Turn the order round."""
+        self.reversed = not self.reversed
+        self.pull(None)
+        self.post_message(self.Moved())
+
+    def move(self, how: str) -> None:
+        """Move the cursor: up, down, page_up, page_down, home, end."""
+        steps = {
+            "up": -1,
+            "down": 1,
+            "page_up": -self._page,
+            "page_down": self._page,
+            "home": -len(self.order),
+            "end": len(self.order),
+        }
+        self.go(self._at() + steps[how])
+
+    def go(self, place: int) -> None:
+        """Put the cursor on a place in the order."""
+        self._key_ms = self.view.now_ms
+        if not self.order:
+            return
+        place = max(0, min(place, len(self.order) - 1))
+        before, top = self._at(), self._top
+        self.cursor = self.order[place]
+        self._scroll(place)
+        if top != self._top:
+            self._paint_all()
+        else:
+            for each in {before, place}:
+                if self._top <= each < self._top + self._page and each < len(self.order):
+                    self.put(each - self._top + 1, self._paint(self.order[each]))
+        self.post_message(self.Moved())
+
+    def select(self, key: str) -> bool:
+        """Put the cursor on an id; False when it is not shown."""
+        place = self._place.get(key)
+        if place is None:
+            return False
+        self.go(place)
+        return True
+
+    def mark(self) -> None:
+        """Mark or unmark the row under the cursor and go on to the next."""
+        if self.cursor is not None:
+            self.marks ^= {self.cursor}
+            self.move("down")
+            self._paint_all()
+
+    def mark_all(self, on: bool) -> None:
+        """Mark all shown, or none."""
+        self.marks = set(self.order) if on else set()
+        self._paint_all()
+        self.post_message(self.Moved())
+
+    def match(self, step: int) -> bool:
+        """Go to the next (1) or previous (-1) row that the search, or the filter, finds."""
+        chosen = self.search or self.filter
+        rows = self._rows()
+        return self._seek(step, lambda key: chosen.matches(self._fields(rows[key])))
+
+    def fault(self) -> bool:
+        """Go to the next row in fault."""
+        rows = self._rows()
+        return self._seek(1, lambda key: self._faulty(rows[key]))
+
+    def row_text(self) -> str:
+        """The row under the cursor as text, cells separated by tabs."""
+        row = self.row
+        return (
+            "" if row is None else "\t".join(column.cell(row, self.view)[0].strip() for column in self.columns)
+        )
+
+    # Order
+
+    def _sort_key(self, row: R) -> Any:
+        for column in self._columns[1]:
+            if column.letter == self.sort_letter:
+                return column.order(row)
+        return self._urgency(row)
+
+    def _order_all(self) -> None:
+        rows = self._rows()
+        if self.filter:
+            passing: Iterable[tuple[str, R]] = (
+                (key, row) for key, row in rows.items() if self.filter.matches(self._fields(row))
+            )
+        else:
+            passing = rows.items()
+        self._keys = {key: (self._sort_key(row), key) for key, row in passing}
+        self.marks &= rows.keys()
+        self._sort()
+
+    def _order_stale(self) -> None:
+        rows = self._rows()
+        for key in self._stale:
+            row = rows.get(key)
+            if row is not None and (not self.filter or self.filter.matches(self._fields(row))):
+                self._keys[key] = (self._sort_key(row), key)
+            else:
+                self._keys.pop(key, None)
+        self._sort()
+
+    def _sort(self) -> None:
+        at = self._at()
+        self._stale.clear()
+        self._sorted_ms = self.view.now_ms
+        self.order = sorted(self._keys, key=self._keys.__getitem__, reverse=self.reversed)
+        self._place = {key: place for place, key in enumerate(self.order)}
+        if self.order and self.cursor not in self._place:
+            self.cursor = self.order[min(at, len(self.order) - 1)]
+            self.post_message(self.Moved())
+        if self.order:
+            self._scroll(self._at())
+
+    def _at(self) -> int:
+        return self._place.get(self.cursor or "", 0)
+
+    def _seek(self, step: int, wanted: Callable[[str], bool]) -> bool:
+        count, at = len(self.order), self._at()
+        for distance in range(1, count + 1):
+            place = (at + step * distance) % count
+            if wanted(self.order[place]):
+                self.go(place)
+                return True
+        return False
+
+    # Paint
+
+    @property
+    def _page(self) -> int:
+        return max(1, self.size.height - 1)
+
+    def _scroll(self, place: int) -> None:
+        self._top = min(max(self._top, place - self._page + 1), place)
+        self._top = max(0, min(self._top, len(self.order) - self._page))
+
+    def _widths(self) -> list[int]:
+        columns = self.columns
+        left = self.size.width - _GUTTER + 1 - sum(column.width + 1 for column in columns)
+        shares = sum(column.flex for column in columns)
+        return [
+            column.width + (left * column.flex // shares if shares and left > 0 else 0) for column in columns
+        ]
+
+    def _paint_all(self) -> None:
+        self._second = self.view.now_ms // 1000
+        shown = [self._head()]
+        if self.order:
+            shown += [self._paint(key) for key in self.order[self._top : self._top + self._page]]
+        elif self.filter.source:
+            shown += [
+                line(),
+                line((f" No {self._noun} matches {self.filter.source}. esc clears the filter.", "quiet")),
+            ]
+        else:
+            shown += [line(), line((f" {self._empty()}", "quiet"))]
+        self.show(shown)
+
+    def _head(self) -> TextLine:
+        spans: list[Span] = [(" " * _GUTTER, "head")]
+        for column, width in zip(self.columns, self._widths(), strict=True):
+            title = column.title
+            if column.letter == self.sort_letter:
+                title += " ▾" if self.reversed else " ▴"
+            spans.append((fit(title, width, column.right) + " ", "head"))
+        return TextLine(tuple(spans))
+
+    def _paint(self, key: str) -> TextLine:
+        row = self._rows().get(key)
+        if row is None:
+            return line()
+        here = key == self.cursor
+        spans: list[Span] = [("*" if key in self.marks else " ", "mark"), ("►" if here else " ", "mark")]
+        for column, width in zip(self.columns, self._widths(), strict=True):
+            text, role = column.cell(row, self.view)
+            spans.append((fit(text, width, column.right) + " ", role))
+        return TextLine(tuple(spans), "cursor" if here else "")
+
+    def on_resize(self) -> None:
+        """Columns depend on the width."""
+        if self.order:
+            self._scroll(self._at())
+        self._paint_all()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel moves the cursor."""
+        event.stop()
+        self.move("down")
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The wheel moves the cursor."""
+        event.stop()
+        self.move("up")
+
+    def on_click(self, event: events.Click) -> None:
+        """A click puts the cursor on the row."""
+        if event.y >= 1 and self._top + event.y - 1 < len(self.order):
+            self.go(self._top + event.y - 1)
