@@ -1,0 +1,268 @@
+"""Feeds: the rows of one sObject that changed, for all mailboxes at once, in one call when nothing did."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from engine.crm.salesforce import soql
+from engine.crm.salesforce.client import QueryPage, SalesforceClient
+from engine.crm.salesforce.errors import SalesforceError
+from engine.crm.salesforce.mapping import Context, Row
+from engine.crm.salesforce.mapping_event import (
+    is_occurrence,
+    is_series,
+    lists,
+    occurrence_moment,
+    occurrence_of,
+)
+from engine.crm.salesforce.objects import EVENT, SYSTEM, SObject, cancelled, observe
+from engine.model.port import Observation, Page
+from engine.net.errors import CursorExpired, ErrorKind, ProviderError
+
+#: The recycle bin forgets after 15 days, and with it a feed loses deletions (providers.md section 6).
+EXPIRES = timedelta(days=15)
+
+#: Columns that orgs can switch off; the others are required.
+OPTIONAL = frozenset({"MiddleName", "Suffix", "Salutation", "CurrencyIsoCode"})
+
+#: Ids in one query. 500 ids of 18 characters, quoted and encoded, stay below the 16,384 characters of a URL.
+IDS_PER_QUERY = 500
+
+#: Queries that one composite request may hold.
+QUERIES_PER_COMPOSITE = 5
+
+_SERIES_COLUMNS = (
+    "Id, IsDeleted, IsRecurrence2, GroupEventType, RecurrenceActivityId, IsAllDayEvent, StartDateTime, "
+    "Recurrence2PatternText, Recurrence2PatternTimeZone, Syncline_Occurrence__c"
+)
+
+
+class Feeds:
+    """Reads of all objects of one org. Remembers only which optional columns the org does not have."""
+
+    def __init__(self, client: SalesforceClient, overlap_seconds: float, extra: Sequence[str] = ()) -> None:
+        """Make the feeds.
+
+        Args:
+            client: the org.
+            overlap_seconds: how far before the last read the next one starts.
+            extra: further columns of opportunities.
+        """
+        self._client = client
+        self._overlap = timedelta(seconds=overlap_seconds)
+        self._extra = tuple(extra)
+        self._absent: set[tuple[str, str]] = set()
+
+    def columns(self, sobject: SObject) -> str:
+        """The select list of an object, without what this org is known not to have."""
+        extra = self._extra if sobject.name == "Opportunity" else ()
+        return ", ".join(
+            column
+            for column in (*SYSTEM, *sobject.select, *extra)
+            if (sobject.name, column) not in self._absent
+        )
+
+    def learn(self, sobject: SObject, error: ProviderError) -> None:
+        """Leave out an optional column that the org says it does not have.
+
+        Raises:
+            ProviderError: ``error`` was about something else; for a required column, with what to do.
+        """
+        column = error.missing_column if isinstance(error, SalesforceError) else ""
+        if not column:
+            raise error
+        if column in OPTIONAL and (sobject.name, column) not in self._absent:
+            self._absent.add((sobject.name, column))
+            return
+        package = (
+            "Install the connector's metadata package" if column.startswith("Syncline_") else "Check the field"
+        )
+        raise ProviderError(
+            ErrorKind.CONFIGURATION,
+            error.provider,
+            f"{sobject.name} has no field {column} for the integration user",
+            advice=f"{package}, and give the user's permission set read and edit access to it",
+            status=error.status,
+        ) from None
+
+    async def changes(self, sobject: SObject, context: Context, cursor: str | None) -> AsyncIterator[Page]:
+        """Pages of what changed since ``cursor``, oldest first; all live rows when it is ``None``.
+
+        A cursor is the server's time from which the next read must start: that of this read's first answer, less the
+        overlap. What was seen within the overlap is listed again, with the same etag.
+
+        Raises:
+            CursorExpired: it is older than the recycle bin, so deletions may have been missed.
+            ProviderError: a call failed.
+        """
+        since = _parse(cursor) if cursor is not None else None
+        while True:
+            started = False
+            try:
+                async for page in self._read(sobject, context, since):
+                    started = True
+                    yield page
+                return
+            except SalesforceError as error:
+                if started:
+                    raise
+                self.learn(sobject, error)
+
+    async def fetch(self, sobject: SObject, context: Context, ids: Sequence[str]) -> list[Observation]:
+        """The present state of rows by id, in the order of ``ids``; what does not exist is deleted.
+
+        Raises:
+            ProviderError: a call failed.
+        """
+        found: dict[str, Row] = {}
+        chunks = [ids[at : at + IDS_PER_QUERY] for at in range(0, len(ids), IDS_PER_QUERY)]
+        for at in range(0, len(chunks), QUERIES_PER_COMPOSITE):
+            for row in await self._fetch_rows(sobject, chunks[at : at + QUERIES_PER_COMPOSITE]):
+                found[row["Id"]] = row
+        observed = {each.remote_id: each for each in await self.observe_all(sobject, context, found.values())}
+        return [observed.get(each) or Observation(each, sobject.modules[0], deleted=True) for each in ids]
+
+    async def observe_all(
+        self, sobject: SObject, context: Context, rows: Iterable[Row], gone: set[str] | None = None
+    ) -> list[Observation]:
+        """What rows say, deleted occurrences of living series as cancelled ones.
+
+        Args:
+            sobject: whose rows.
+            context: for reading them.
+            rows: the rows.
+            gone: ids of deleted series of this read, which this call extends.
+        """
+        rows = list(rows)
+        if sobject is not EVENT:
+            return [observe(sobject, row, context) for row in rows]
+        gone = set() if gone is None else gone
+        gone.update(row["Id"] for row in rows if row["IsDeleted"] and is_series(row))
+        doubtful = [
+            row
+            for row in rows
+            if row["IsDeleted"]
+            and is_occurrence(row)
+            and row["RecurrenceActivityId"] not in gone
+            and occurrence_of(row)
+        ]
+        off = await self._cancelled(doubtful) if doubtful else set()
+        return [cancelled(row) if row["Id"] in off else observe(sobject, row, context) for row in rows]
+
+    async def _read(self, sobject: SObject, context: Context, since: datetime | None) -> AsyncIterator[Page]:
+        gone: set[str] = set()
+        first: QueryPage | None = None
+        newest: datetime | None = None  # of the first page
+        async for page in self._client.query(self._soql(sobject, since), deleted=True):
+            if first is None:
+                first = page
+                newest = soql.stamp(page.rows[-1]["SystemModstamp"]) if page.rows else None
+                now = page.date or newest
+                if since is not None and now is not None and now - since > EXPIRES:
+                    raise CursorExpired(f"{sobject.name}: the last read is older than the recycle bin")
+            observations = await self.observe_all(sobject, context, page.rows, gone)
+            cursor = _format(self._position(first, newest, since)) if page.last else None
+            yield Page(tuple(observations), cursor, since is None, page.total)
+
+    def _position(self, first: QueryPage, newest: datetime | None, since: datetime | None) -> datetime | None:
+        """Where the next read starts.
+
+        Whatever was committed before the first answer, less the overlap, has been seen. If one answer brought all, the
+        newest stamp in it tells the same, which matters only for a server whose ``Date`` is behind its stamps.
+        """
+        told = [
+            at for at in (first.date, newest if first.last or first.date is None else None) if at is not None
+        ]
+        if not told:
+            return since
+        position = max(told) - self._overlap
+        return position if since is None else max(position, since)
+
+    def _soql(self, sobject: SObject, since: datetime | None) -> str:
+        live = f"({sobject.live})" if sobject.live else ""
+        if since is None:
+            where = " AND ".join(part for part in ("IsDeleted = false", live) if part)
+            if sobject is EVENT:
+                where = (
+                    f"({where}) OR (IsDeleted = true AND IsRecurrence2 = true AND RecurrenceActivityId != null)"
+                )
+        else:
+            # A converted lead must still be reported, as gone; so the condition of live leads is not asked here.
+            narrow = live if sobject.name != "Lead" else ""
+            where = f"SystemModstamp >= {soql.moment(since)}"
+            if narrow:
+                where += f" AND ({narrow} OR IsDeleted = true)"
+        return f"SELECT {self.columns(sobject)} FROM {sobject.name} WHERE {where} ORDER BY SystemModstamp, Id"  # noqa: S608
+
+    async def _fetch_rows(self, sobject: SObject, chunks: Sequence[Sequence[str]]) -> list[Row]:
+        while True:
+            requests = [
+                {
+                    "method": "GET",
+                    "referenceId": f"rows{number}",
+                    "url": self._client.query_url(self.by_ids(sobject, chunk), deleted=True),
+                }
+                for number, chunk in enumerate(chunks)
+            ]
+            answers = await self._client.composite(requests, idempotent=True)
+            failed = next((answer for answer in answers if isinstance(answer, ProviderError)), None)
+            if failed is None:
+                return [row for answer in answers for row in await self._client.rest_of(answer)]
+            self.learn(sobject, failed)
+
+    def by_ids(self, sobject: SObject, ids: Sequence[str]) -> str:
+        """The query for rows by id."""
+        return f"SELECT {self.columns(sobject)} FROM {sobject.name} WHERE Id IN {soql.texts(ids)}"  # noqa: S608
+
+    async def _cancelled(self, rows: Sequence[Row]) -> set[str]:
+        """Ids of those deleted occurrences that people cancelled.
+
+        An occurrence also goes when the rule of its series no longer lists it, or is replaced by a new one when the
+        rule changes: it was cancelled only if its series lives, still lists it, and has no living one at that start.
+        """
+        series = sorted({row["RecurrenceActivityId"] for row in rows})
+        starts = sorted({occurrence_moment(occurrence_of(row) or "") for row in rows})
+        related: list[Row] = []
+        for at in range(0, len(series), 100):
+            names = soql.texts(series[at : at + 100])
+            related += await self._client.rows(
+                f"SELECT {_SERIES_COLUMNS} FROM Event WHERE Id IN {names}",
+                deleted=True,
+            )
+            for begin in range(0, len(starts), 100):
+                related += await self._client.rows(
+                    f"SELECT {_SERIES_COLUMNS} FROM Event WHERE IsDeleted = false AND RecurrenceActivityId IN {names}"  # noqa: S608
+                    f" AND Syncline_Occurrence__c IN ({', '.join(_literal(s) for s in starts[begin : begin + 100])})",
+                    deleted=True,
+                )
+        heads = {row["Id"]: row for row in related if is_series(row) and not row["IsDeleted"]}
+        alive = {
+            (row["RecurrenceActivityId"], occurrence_moment(occurrence_of(row) or ""))
+            for row in related
+            if is_occurrence(row) and not row["IsDeleted"]
+        }
+        out = set()
+        for row in rows:
+            start = occurrence_moment(occurrence_of(row) or "")
+            head = heads.get(row["RecurrenceActivityId"])
+            if head is not None and (head["Id"], start) not in alive and lists(head, start):
+                out.add(row["Id"])
+        return out
+
+
+def _literal(start: str) -> str:
+    return start.removesuffix("Z") + ".000Z"
+
+
+def _format(position: datetime | None) -> str:
+    return json.dumps({"from": soql.moment(position) if position else None})
+
+
+def _parse(cursor: str) -> datetime | None:
+    try:
+        position = json.loads(cursor)["from"]
+        return soql.stamp(position) if position else None
+    except (ValueError, KeyError, TypeError):
+        raise CursorExpired("the cursor cannot be read") from None

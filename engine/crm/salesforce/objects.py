@@ -1,0 +1,134 @@
+"""Which sObject holds which modules, what is asked of it, and who maps its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from engine.crm.salesforce import mapping_contact, mapping_event, mapping_record, mapping_task, soql
+from engine.crm.salesforce.mapping import Context, Row
+from engine.model.canonical import Fields
+from engine.model.modules import Module
+from engine.model.port import Observation
+
+#: External id that the metadata package brings on every object; it holds the key of the create.
+KEY = "Syncline_Key__c"
+
+SYSTEM = ("Id", "IsDeleted", "SystemModstamp", "OwnerId", KEY)
+
+Read = Callable[[Row, Context], tuple[Module, dict[str, Any]]]
+Write = Callable[[Module, Fields, Collection[str], bool], Row]
+
+
+@dataclass(frozen=True, slots=True)
+class SObject:
+    """One object of the org.
+
+    Attributes:
+        name: API name, which is also the key of its scope.
+        modules: what its rows can be, the usual one first.
+        select: columns beside the system ones; parents by path, children as a subquery.
+        live: SOQL condition of the rows that are items, empty for all.
+        read: canonical module and fields of a row.
+        write: body for canonical fields: ``(module, fields, names, create)``.
+        fields: canonical fields by module.
+        writable: those that can be written, by module.
+    """
+
+    name: str
+    modules: tuple[Module, ...]
+    select: tuple[str, ...]
+    live: str
+    read: Read
+    write: Write
+    fields: dict[Module, frozenset[str]]
+    writable: dict[Module, frozenset[str]]
+
+
+CONTACT = SObject(
+    "Contact", (Module.CONTACT,), mapping_contact.CONTACT_SELECT, "",
+    mapping_contact.read_contact, mapping_contact.write_contact,
+    {Module.CONTACT: mapping_contact.CONTACT_FIELDS}, {Module.CONTACT: mapping_contact.CONTACT_WRITABLE},
+)  # fmt: skip
+
+LEAD = SObject(
+    "Lead", (Module.LEAD,), mapping_contact.LEAD_SELECT,
+    "IsConverted = false",  # a converted lead is read-only and lives on as a contact
+    mapping_contact.read_lead, mapping_contact.write_lead,
+    {Module.LEAD: mapping_contact.LEAD_FIELDS}, {Module.LEAD: mapping_contact.LEAD_WRITABLE},
+)  # fmt: skip
+
+EVENT = SObject(
+    "Event", (Module.APPOINTMENT, Module.SERVICE_CALL), mapping_event.SELECT,
+    # Not the copies of invitees, not the pattern of a classic series, and of a Lightning series only its record
+    # and the occurrences that differ from it.
+    "IsChild = false AND IsRecurrence = false AND "
+    "(IsRecurrence2 = false OR GroupEventType = '3' OR IsRecurrence2Exception = true)",
+    mapping_event.read, mapping_event.write,
+    dict.fromkeys((Module.APPOINTMENT, Module.SERVICE_CALL), mapping_event.WRITABLE),
+    dict.fromkeys((Module.APPOINTMENT, Module.SERVICE_CALL), mapping_event.WRITABLE),
+)  # fmt: skip
+
+TASK = SObject(
+    "Task", (Module.TASK, Module.CALL), mapping_task.SELECT,
+    "IsRecurrence = false",  # the pattern of a recurring task is not one to do
+    mapping_task.read, mapping_task.write,
+    {Module.TASK: mapping_task.TASK_WRITABLE, Module.CALL: mapping_task.CALL_WRITABLE},
+    {Module.TASK: mapping_task.TASK_WRITABLE, Module.CALL: mapping_task.CALL_WRITABLE},
+)  # fmt: skip
+
+OPPORTUNITY = SObject(
+    "Opportunity", (Module.OPPORTUNITY,), mapping_record.OPPORTUNITY_SELECT, "",
+    mapping_record.read_opportunity, mapping_record.write_opportunity,
+    {Module.OPPORTUNITY: mapping_record.OPPORTUNITY_FIELDS},
+    {Module.OPPORTUNITY: mapping_record.OPPORTUNITY_WRITABLE},
+)  # fmt: skip
+
+CASE = SObject(
+    "Case", (Module.CASE,), mapping_record.CASE_SELECT, "",
+    mapping_record.read_case, mapping_record.write_case,
+    {Module.CASE: mapping_record.CASE_FIELDS}, {Module.CASE: mapping_record.CASE_WRITABLE},
+)  # fmt: skip
+
+OBJECTS = {each.name: each for each in (CONTACT, LEAD, EVENT, TASK, OPPORTUNITY, CASE)}
+OF_MODULE = {module: each for each in OBJECTS.values() for module in each.modules}
+
+
+def observe(sobject: SObject, row: Row, context: Context) -> Observation:
+    """What a row says of its item. Deleted occurrences of a series are for ``feed`` to judge: here they are deleted."""
+    etag = row["SystemModstamp"]
+    modified = soql.epoch_ms(etag)
+    if row.get("IsDeleted") or row.get("IsConverted"):
+        return Observation(row["Id"], sobject.modules[0], etag=etag, deleted=True, modified=modified)
+    module, fields = sobject.read(row, context)
+    parent = occurrence = None
+    if sobject is EVENT and mapping_event.is_occurrence(row):
+        parent, occurrence = row["RecurrenceActivityId"], mapping_event.occurrence_of(row)
+    return Observation(
+        remote_id=row["Id"],
+        module=module,
+        fields=fields,
+        etag=etag,
+        marker=row.get(KEY),
+        modified=modified,
+        owner=row.get("OwnerId"),
+        parent=parent,
+        occurrence=occurrence,
+    )
+
+
+def cancelled(row: Row) -> Observation:
+    """A deleted occurrence of a living series: a cancelled one."""
+    module = Module.SERVICE_CALL if row.get("Type") == mapping_event.SERVICE_CALL else Module.APPOINTMENT
+    return Observation(
+        remote_id=row["Id"],
+        module=module,
+        fields={"cancelled": True},
+        etag=row["SystemModstamp"],
+        marker=row.get(KEY),
+        modified=soql.epoch_ms(row["SystemModstamp"]),
+        owner=row.get("OwnerId"),
+        parent=row["RecurrenceActivityId"],
+        occurrence=mapping_event.occurrence_of(row),
+    )

@@ -1,0 +1,342 @@
+"""Writes: up to 200 records of each kind in one composite request, which also reads back what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from engine.crm.salesforce import mapping_event, soql
+from engine.crm.salesforce.client import SalesforceClient
+from engine.crm.salesforce.errors import SalesforceError, item_outcome
+from engine.crm.salesforce.feed import Feeds
+from engine.crm.salesforce.mapping import Context, Row, Unwritable
+from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled
+from engine.model.port import Observation, Outcome, Result, Write, WriteKind
+from engine.net.errors import ErrorKind, ProviderError
+
+#: Records of one collection subrequest.
+BATCH = 200
+
+
+@dataclass(slots=True)
+class _Job:
+    """One write on its way: what shall be sent, or its outcome once that is known."""
+
+    write: Write
+    kind: WriteKind
+    record_id: str = ""
+    body: Row = field(default_factory=dict)
+    etag: str | None = None
+    cancels: bool = False  # the delete of an occurrence, which its series keeps as cancelled
+    outcome: Outcome | None = None
+
+
+class Writer:
+    """Applies writes to one object of the org."""
+
+    def __init__(self, client: SalesforceClient, feeds: Feeds, sobject: SObject, context: Context) -> None:
+        """Make a writer.
+
+        Args:
+            client: the org.
+            feeds: for reading back.
+            sobject: what is written.
+            context: for reading back.
+        """
+        self._client = client
+        self._feeds = feeds
+        self._sobject = sobject
+        self._context = context
+
+    async def apply(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Make the changes; one outcome per write, in order.
+
+        One call for up to 200 records of each kind, and one before it when there are versions to compare, keys to look
+        up after an unknown outcome, or occurrences to find.
+
+        Raises:
+            ProviderError: a call failed before anything was applied, or nobody can tell (``maybe_applied``).
+        """
+        jobs = [self._job(write) for write in writes]
+        await self._find_occurrences([job for job in jobs if self._open(job) and job.write.parent])
+        await self._probe([job for job in jobs if self._open(job)])
+        await self._guard([job for job in jobs if self._open(job)])
+        todo = [job for job in jobs if self._open(job)]
+        for number, chunk in enumerate(self._chunks(todo)):
+            try:
+                await self._send(chunk)
+            except ProviderError as error:
+                if number == 0:
+                    raise
+                # The first chunks are applied: their outcomes must not be lost with this one's.
+                for job in chunk:
+                    job.outcome = job.outcome or _failed(error)
+        await self._exclude(jobs)
+        return [job.outcome or Outcome(Result.UNKNOWN, reason="no answer for this record") for job in jobs]
+
+    def _job(self, write: Write) -> _Job:
+        job = _Job(write, write.kind, write.remote_id, etag=write.etag)
+        wants_cancel = bool(write.fields.get("cancelled") or write.patch.get("cancelled"))
+        if write.parent and (wants_cancel or write.kind is WriteKind.DELETE):
+            job.kind, job.cancels = WriteKind.DELETE, True
+            return job
+        if write.kind is WriteKind.DELETE:
+            return job
+        create = write.kind is WriteKind.CREATE and not write.parent
+        writable = self._sobject.writable[write.module] - {"cancelled"}
+        if write.parent:
+            writable -= {"rule"}
+        names = writable & (write.fields if write.kind is WriteKind.CREATE else write.patch).keys()
+        if create and "family" in writable:
+            names |= {"family"}
+        try:
+            job.body = self._sobject.write(write.module, write.fields, names, create)
+        except Unwritable as error:
+            job.outcome = Outcome(Result.REJECTED, reason=str(error))
+        if write.kind is WriteKind.CREATE:
+            job.body[KEY] = write.key
+        if create and write.owner:
+            job.body["OwnerId"] = write.owner
+        return job
+
+    @staticmethod
+    def _open(job: _Job) -> bool:
+        return job.outcome is None
+
+    async def _find_occurrences(self, jobs: Sequence[_Job]) -> None:
+        """Turn creates of single occurrences into updates or deletes of the events that Salesforce made for them."""
+        jobs = [job for job in jobs if not job.record_id]
+        if not jobs:
+            return
+        found: dict[tuple[str, str], Row] = {}
+        for at in range(0, len(jobs), BATCH):
+            part = jobs[at : at + BATCH]
+            parents = soql.texts(sorted({job.write.parent or "" for job in part}))
+            starts = ", ".join(sorted({_literal(job.write.occurrence or "") for job in part}))
+            rows = await self._client.rows(
+                f"SELECT {self._feeds.columns(EVENT)} FROM Event WHERE RecurrenceActivityId IN {parents}"  # noqa: S608
+                f" AND Syncline_Occurrence__c IN ({starts})",
+                deleted=True,
+            )
+            for row in sorted(rows, key=lambda row: not row["IsDeleted"]):  # the living one wins
+                found[(row["RecurrenceActivityId"], soql.utc(row["Syncline_Occurrence__c"]))] = row
+        for job in jobs:
+            row = found.get(
+                (job.write.parent or "", mapping_event.occurrence_moment(job.write.occurrence or ""))
+            )
+            if row is None:
+                job.outcome = Outcome(
+                    Result.GONE, reason=f"the series has no occurrence that starts at {job.write.occurrence}"
+                )
+            elif not row["IsDeleted"]:
+                job.record_id = row["Id"]
+                if job.kind is WriteKind.CREATE:
+                    job.kind = WriteKind.UPDATE
+            elif job.cancels:
+                job.outcome = Outcome(Result.DONE, cancelled(row))
+            else:
+                job.outcome = Outcome(
+                    Result.REJECTED, reason="Salesforce cannot bring back a deleted occurrence"
+                )
+
+    async def _probe(self, jobs: Sequence[_Job]) -> None:
+        """Adopt what an earlier attempt of a create made. Upsert would do, but for fields that only a create may set."""
+        jobs = [job for job in jobs if job.kind is WriteKind.CREATE and job.write.attempt > 0]
+        for at in range(0, len(jobs), BATCH):
+            part = {job.write.key: job for job in jobs[at : at + BATCH]}
+            rows = await self._client.rows(
+                f"SELECT {self._feeds.columns(self._sobject)} FROM {self._sobject.name} "  # noqa: S608
+                f"WHERE {KEY} IN {soql.texts(part)}"
+            )
+            for seen in await self._feeds.observe_all(self._sobject, self._context, rows):
+                if seen.marker in part:
+                    part[seen.marker].outcome = Outcome(Result.DONE, seen)
+
+    async def _guard(self, jobs: Sequence[_Job]) -> None:
+        """Settle what changed or went since we read it. Collections know no If-Match, so versions are compared just
+        before the write: two writers within the same moment are told apart by the next read only."""
+        guarded = [job for job in jobs if job.kind is not WriteKind.CREATE and job.etag and job.write.remote_id]
+        if not guarded:
+            return
+        stamps: dict[str, Row] = {}
+        for at in range(0, len(guarded), BATCH):
+            ids = soql.texts(job.record_id for job in guarded[at : at + BATCH])
+            for row in await self._client.rows(
+                f"SELECT Id, IsDeleted, SystemModstamp FROM {self._sobject.name} WHERE Id IN {ids}",  # noqa: S608
+                deleted=True,
+            ):
+                stamps[row["Id"]] = row
+        for job in guarded:
+            row = stamps.get(job.record_id)
+            if row is None or row["IsDeleted"]:
+                job.outcome = Outcome(Result.GONE, reason="it was deleted in Salesforce")
+            elif row["SystemModstamp"] != job.etag:
+                job.outcome = Outcome(Result.CONFLICT, reason="it changed in Salesforce since it was read")
+
+    @staticmethod
+    def _chunks(jobs: Sequence[_Job]) -> list[list[_Job]]:
+        """Chunks of at most 200 jobs of each kind."""
+        chunks: list[list[_Job]] = []
+        for kind in WriteKind:
+            same = [job for job in jobs if job.kind is kind]
+            for number, at in enumerate(range(0, len(same), BATCH)):
+                if number == len(chunks):
+                    chunks.append([])
+                chunks[number] += same[at : at + BATCH]
+        return chunks
+
+    async def _send(self, jobs: Sequence[_Job]) -> None:
+        """One composite request: upserts, updates, deletes, and the read of what was written.
+
+        Raises:
+            ProviderError: the call failed as a whole, or every subrequest did for the same general reason.
+        """
+        name, root = self._sobject.name, self._client.root
+        by_kind = {kind: [job for job in jobs if job.kind is kind] for kind in WriteKind}
+        creates, updates, deletes = (by_kind[kind] for kind in WriteKind)
+        changes = [job for job in updates if job.body]
+        requests: list[dict[str, Any]] = []
+        parts: list[list[_Job]] = []
+
+        def add(part: list[_Job], method: str, url: str, body: Any = None) -> None:
+            if part:
+                request = {"method": method, "url": root + url, "referenceId": f"part{len(parts)}"}
+                requests.append(request if body is None else {**request, "body": body})
+                parts.append(part)
+
+        add(creates, "PATCH", f"/composite/sobjects/{name}/{KEY}", self._records(creates, lambda job: {}))
+        add(changes, "PATCH", "/composite/sobjects", self._records(changes, lambda job: {"id": job.record_id}))
+        ids = ",".join(job.record_id for job in deletes)
+        add(deletes, "DELETE", "/composite/sobjects?" + urlencode({"ids": ids, "allOrNone": "false"}))
+        if creates or updates:
+            requests.append(
+                {"method": "GET", "referenceId": "readback", "url": self._readback(creates, updates)}
+            )
+        answers = await self._client.composite(requests, idempotent=False)
+        failures = [answer for answer in answers[: len(parts)] if isinstance(answer, SalesforceError)]
+        if parts and len(failures) == len(parts) and failures[0].kind in _GENERAL:
+            raise failures[0]
+        for part, answer in zip(parts, answers, strict=False):
+            self._settle(part, answer)
+        if creates or updates:
+            await self._see(answers[-1], creates, updates)
+
+    def _records(self, jobs: Sequence[_Job], extra: Callable[[_Job], Row]) -> dict[str, Any]:
+        return {
+            "allOrNone": False,
+            "records": [{"attributes": {"type": self._sobject.name}, **extra(job), **job.body} for job in jobs],
+        }
+
+    def _readback(self, creates: Sequence[_Job], updates: Sequence[_Job]) -> str:
+        conditions = []
+        if creates:
+            conditions.append(f"{KEY} IN {soql.texts(job.write.key for job in creates)}")
+        if updates:
+            conditions.append(f"Id IN {soql.texts(job.record_id for job in updates)}")
+        where = " OR ".join(conditions)
+        return self._client.query_url(
+            f"SELECT {self._feeds.columns(self._sobject)} FROM {self._sobject.name} WHERE {where}"  # noqa: S608
+        )
+
+    def _settle(self, jobs: Sequence[_Job], answer: Any) -> None:
+        """Outcomes from the answer to one subrequest: a list of ``{id, success, errors}`` in the order of the jobs."""
+        if isinstance(answer, SalesforceError):
+            for job in jobs:
+                job.outcome = _failed(answer)
+            return
+        for job, row in zip(jobs, answer if isinstance(answer, list) else [], strict=False):
+            if row.get("success"):
+                job.record_id = row.get("id") or job.record_id
+                seen = self._cancelled(job) if job.cancels else None
+                job.outcome = Outcome(Result.DONE, seen)
+            else:
+                job.outcome = item_outcome(row.get("errors"), existing=job.kind is not WriteKind.CREATE)
+
+    def _cancelled(self, job: _Job) -> Observation:
+        write = job.write
+        return Observation(
+            job.record_id, write.module, {"cancelled": True}, parent=write.parent, occurrence=write.occurrence
+        )
+
+    async def _see(self, answer: Any, creates: Sequence[_Job], updates: Sequence[_Job]) -> None:
+        """Put what was read back into the outcomes of what was written."""
+        written = [
+            job for job in (*creates, *updates) if job.outcome is None or job.outcome.result is Result.DONE
+        ]
+        if isinstance(answer, SalesforceError):
+            # Written but not seen: the engine reads it with the next feed.
+            seen = {each.remote_id: each for each in await self._reread([job.record_id for job in written])}
+        else:
+            rows = await self._client.rest_of(answer)
+            seen = {
+                each.remote_id: each
+                for each in await self._feeds.observe_all(self._sobject, self._context, rows)
+            }
+        for job in written:
+            observation = seen.get(job.record_id)
+            if observation is None and job.kind is WriteKind.UPDATE:
+                job.outcome = Outcome(Result.GONE, reason="it was deleted in Salesforce")
+            elif observation is not None:
+                job.outcome = Outcome(Result.DONE, observation)
+
+    async def _reread(self, ids: Sequence[str]) -> list[Observation]:
+        return await self._feeds.fetch(self._sobject, self._context, [each for each in ids if each])
+
+    async def _exclude(self, jobs: Sequence[_Job]) -> None:
+        """Delete the occurrences that ``EXDATE`` lines take out of the series that were just written."""
+        if self._sobject is not EVENT:
+            return
+        wanted = {
+            job.record_id: starts
+            for job in jobs
+            if job.outcome is not None
+            and job.outcome.result is Result.DONE
+            and "Recurrence2PatternText" in job.body
+            and (starts := mapping_event.excluded(job.write.fields))
+        }
+        if not wanted:
+            return
+        literals = ", ".join(sorted({_literal(start) for starts in wanted.values() for start in starts}))
+        rows = await self._client.rows(
+            f"SELECT Id, RecurrenceActivityId, Syncline_Occurrence__c FROM Event WHERE "  # noqa: S608
+            f"RecurrenceActivityId IN {soql.texts(wanted)} AND Syncline_Occurrence__c IN ({literals})"
+        )
+        ids = [
+            row["Id"]
+            for row in rows
+            if soql.utc(row["Syncline_Occurrence__c"]) in wanted[row["RecurrenceActivityId"]]
+        ]
+        for at in range(0, len(ids), BATCH):
+            await self._client.request(
+                "DELETE",
+                "/composite/sobjects",
+                params={"ids": ",".join(ids[at : at + BATCH]), "allOrNone": "false"},
+                idempotent=True,
+            )
+
+
+#: Failures that do not concern single records.
+_GENERAL = frozenset(
+    {
+        ErrorKind.THROTTLED,
+        ErrorKind.UNAVAILABLE,
+        ErrorKind.CREDENTIAL,
+        ErrorKind.PERMISSION,
+        ErrorKind.CONFIGURATION,
+    }
+)
+
+
+def _failed(error: ProviderError) -> Outcome:
+    """The outcome of each record of a request that failed as a whole."""
+    if error.maybe_applied:
+        return Outcome(Result.UNKNOWN, reason=error.detail)
+    if error.kind in _GENERAL:
+        return Outcome(Result.REFUSED, reason=error.detail, retry_after=error.retry_after)
+    return Outcome(Result.REJECTED, reason=error.detail)
+
+
+def _literal(occurrence: str) -> str:
+    return mapping_event.occurrence_moment(occurrence).removesuffix("Z") + ".000Z"
