@@ -1,0 +1,47 @@
+"""Fencing: a cycle takes an epoch when it starts, and every commit of it checks that the epoch is still its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from engine.ledger.schema import mailbox, policy
+from engine.ledger.store import StaleLease
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The right to write for one mailbox (``mailbox_id`` > 0) or for the CRM feeds of one policy (0)."""
+
+    policy: str
+    mailbox_id: int
+    epoch: int
+
+
+def take(connection: sa.Connection, policy_name: str, mailbox_id: int = 0) -> Fence:
+    """Begin a new epoch; any older holder can commit nothing from now on."""
+    if mailbox_id:
+        where, table = mailbox.c.id == mailbox_id, mailbox
+    else:
+        where, table = policy.c.name == policy_name, policy
+    epoch = connection.execute(
+        sa.update(table).where(where).values(epoch=table.c.epoch + 1).returning(table.c.epoch)
+    ).scalar_one()
+    return Fence(policy_name, mailbox_id, epoch)
+
+
+def check(connection: sa.Connection, fence: Fence) -> None:
+    """Refuse to go on when somebody else has taken over.
+
+    Raises:
+        StaleLease: the epoch is no longer this holder's.
+    """
+    if fence.mailbox_id:
+        query = sa.select(mailbox.c.epoch).where(mailbox.c.id == fence.mailbox_id)
+    else:
+        query = sa.select(policy.c.epoch).where(policy.c.name == fence.policy)
+    if connection.execute(query).scalar() != fence.epoch:
+        raise StaleLease(
+            f"the lease on {'mailbox ' + str(fence.mailbox_id) if fence.mailbox_id else fence.policy} was taken over"
+        )

@@ -1,0 +1,417 @@
+"""Units of work on links: the work list as trees, finding twins, and committing a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.ledger.fence import Fence, check
+from engine.ledger.observe import mark_dirty
+from engine.ledger.schema import dirty, intent, item, journal, link, match_key
+from engine.ledger.sql import chunks, select_in
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One side of a link as the ledger has it."""
+
+    id: int
+    side: str
+    scope_id: int
+    remote_id: str
+    etag: str | None
+    fields: dict[str, Any]
+    accepted: dict[str, Any]
+    native: Any
+    containers: tuple[str, ...]
+    parent: str | None
+    occurrence: str | None
+    modified: int | None
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A link on the work list with both its sides."""
+
+    id: int
+    mailbox_id: int
+    module: str
+    base: dict[str, Any] | None
+    state: str
+    generation: int
+    parent_link: int | None
+    occurrence: str | None
+    parent_state: str | None
+    attempts: int
+    crm: ItemRow | None
+    mailbox: ItemRow | None
+
+
+def _item_row(row: sa.Row[Any]) -> ItemRow:
+    return ItemRow(
+        row.id,
+        row.side,
+        row.scope_id,
+        row.remote_id,
+        row.etag,
+        row.fields or {},
+        row.accepted or {},
+        row.native,
+        tuple(row.containers or ()),
+        row.parent,
+        row.occurrence,
+        row.modified,
+        bool(row.deleted),
+    )
+
+
+def wake_window(connection: sa.Connection, mailbox_id: int, until: int) -> bool:
+    """Whether filtered items have come into the rolling window."""
+    return (
+        connection.execute(
+            sa.select(link.c.id)
+            .where(link.c.mailbox_id == mailbox_id, link.c.state == "filtered", link.c.start_at <= until)
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def open_window(connection: sa.Connection, fence: Fence, until: int) -> int:
+    """Put filtered items that start before ``until`` back on the work list. Returns how many."""
+    check(connection, fence)
+    ids = (
+        connection.execute(
+            sa.select(link.c.id).where(
+                link.c.mailbox_id == fence.mailbox_id, link.c.state == "filtered", link.c.start_at <= until
+            )
+        )
+        .scalars()
+        .all()
+    )
+    for piece in chunks(ids):
+        connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(state="new"))
+    mark_dirty(connection, ids)
+    return len(ids)
+
+
+def work_list(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int = 0
+) -> list[LinkRow]:
+    """The dirty links of some modules that are due, masters before their occurrences, without those being written.
+
+    ``after`` is the last link id of the previous call, for paging.
+    """
+    busy = sa.exists().where(
+        intent.c.link_id == dirty.c.link_id,
+        intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
+    )
+    parent = link.alias("parent")
+    rows = connection.execute(
+        sa.select(link, dirty.c.attempts, parent.c.state.label("parent_state"))
+        .join(dirty, dirty.c.link_id == link.c.id)
+        .outerjoin(parent, parent.c.id == link.c.parent_link)
+        .where(
+            dirty.c.mailbox_id == mailbox_id,
+            dirty.c.module.in_(modules),
+            dirty.c.not_before <= now,
+            dirty.c.link_id > after,
+            ~busy,
+        )
+        .order_by(dirty.c.link_id)
+        .limit(limit)
+    ).all()
+    sides: dict[int, dict[str, ItemRow]] = {}
+    for row in select_in(connection, sa.select(item), item.c.link_id, [row.id for row in rows]):
+        one = _item_row(row)
+        current = sides.setdefault(row.link_id, {}).get(one.side)
+        # A live row wins over tombstones of earlier generations; among tombstones the youngest.
+        if current is None or (current.deleted and (not one.deleted or one.id > current.id)):
+            sides[row.link_id][one.side] = one
+    return [
+        LinkRow(
+            row.id,
+            row.mailbox_id,
+            row.module,
+            row.base,
+            row.state,
+            row.generation,
+            row.parent_link,
+            row.occurrence,
+            row.parent_state,
+            row.attempts,
+            sides.get(row.id, {}).get("crm"),
+            sides.get(row.id, {}).get("mailbox"),
+        )
+        for row in rows
+    ]
+
+
+def new_links(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int
+) -> list[int]:
+    """Ids of due links that may still have a twin: they have no base yet. ``after`` pages."""
+    return list(
+        connection.execute(
+            sa.select(dirty.c.link_id)
+            .join(link, link.c.id == dirty.c.link_id)
+            .where(
+                dirty.c.mailbox_id == mailbox_id,
+                dirty.c.module.in_(modules),
+                dirty.c.not_before <= now,
+                dirty.c.link_id > after,
+                link.c.base.is_(None),
+            )
+            .order_by(dirty.c.link_id)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def dirty_count(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> int:
+    """How many links of these modules are on the work list."""
+    return connection.execute(
+        sa.select(sa.func.count()).where(dirty.c.mailbox_id == mailbox_id, dirty.c.module.in_(modules))
+    ).scalar_one()
+
+
+# -- twins ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Two items of opposite sides that share a key. ``link_id`` is None for the user's own item."""
+
+    link_id: int
+    other_link_id: int | None
+    side: str
+    key: str
+
+
+def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candidate]:
+    """All items of the opposite side that share a match key with these one-sided links."""
+    mine, theirs = match_key.alias("mine"), match_key.alias("theirs")
+    my_item, their_item = item.alias("my_item"), item.alias("their_item")
+    query = (
+        sa.select(my_item.c.link_id, their_item.c.link_id.label("other"), my_item.c.side, mine.c.key)
+        .select_from(my_item)
+        .join(mine, mine.c.item_id == my_item.c.id)
+        .join(
+            theirs,
+            sa.and_(
+                theirs.c.mailbox_id == mine.c.mailbox_id,
+                theirs.c.key == mine.c.key,
+                theirs.c.side != mine.c.side,
+            ),
+        )
+        .join(their_item, sa.and_(their_item.c.id == theirs.c.item_id, their_item.c.deleted == 0))
+        .where(my_item.c.deleted == 0)
+    )
+    return [
+        Candidate(row.link_id, row.other, row.side, row.key)
+        for row in select_in(connection, query, my_item.c.link_id, link_ids)
+    ]
+
+
+def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[int, int]]) -> None:
+    """Make one link of two one-sided ones: ``(keep, drop)``; open intents of both end, occurrences move along."""
+    check(connection, fence)
+    for keep, drop in pairs:
+        connection.execute(
+            sa.update(intent)
+            .where(
+                intent.c.link_id.in_((keep, drop)),
+                intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
+            )
+            .values(state="void", error="the item was found")
+        )
+        connection.execute(sa.update(item).where(item.c.link_id == drop).values(link_id=keep))
+        connection.execute(sa.delete(dirty).where(dirty.c.link_id == drop))
+        connection.execute(sa.update(link).where(link.c.id == keep).values(state="new", reason=""))
+        for row in connection.execute(
+            sa.select(link.c.id, link.c.occurrence).where(link.c.parent_link == drop)
+        ).all():
+            twin = connection.execute(
+                sa.select(link.c.id).where(link.c.parent_link == keep, link.c.occurrence == row.occurrence)
+            ).scalar()
+            if twin is None:
+                connection.execute(sa.update(link).where(link.c.id == row.id).values(parent_link=keep))
+            else:
+                merge_links(connection, fence, [(twin, row.id)])
+        connection.execute(sa.delete(link).where(link.c.id == drop))
+        mark_dirty(connection, [keep])
+
+
+# -- plans ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NewIntent:
+    """A write to be planned."""
+
+    side: str
+    scope_id: int
+    kind: str
+    key: str
+    remote_id: str
+    fields: Mapping[str, Any]
+    patch: Mapping[str, Any]
+    before: Mapping[str, Any]
+    etag: str | None
+    why: str
+    state: str = "planned"
+    notify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """What one reconciled link becomes.
+
+    Attributes:
+        base: new base; None keeps the stored one.
+        state: live, filtered, held, absent, tombstone; None keeps it.
+        settled: nothing is left to do: off the work list.
+        lost: journal rows ``(side, kind, before, after, why)``.
+        bump: the create's key needs a new generation (it was created before and deleted since).
+    """
+
+    link_id: int
+    module: str
+    base: Mapping[str, Any] | None = None
+    state: str | None = None
+    reason: str = ""
+    settled: bool = True
+    intents: tuple[NewIntent, ...] = ()
+    lost: tuple[tuple[str, str, Any, Any, str], ...] = ()
+    bump: bool = False
+    start_at: int | None = None
+    not_before: int | None = None
+
+
+@dataclass(slots=True)
+class Committed:
+    """Intents of a committed plan: how many by kind."""
+
+    intents: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+
+def commit_plan(
+    connection: sa.Connection, fence: Fence, cycle_id: int, plans: Sequence[LinkPlan], now: int
+) -> int:
+    """Store the plan of a batch of links: bases, states, intents in state ``planned`` (or ``held``), the journal.
+
+    Returns:
+        how many intents were planned.
+    """
+    check(connection, fence)
+    intents: list[dict[str, Any]] = []
+    lost: list[dict[str, Any]] = []
+    for plan in plans:
+        values: dict[str, Any] = {}
+        if plan.base is not None:
+            values["base"] = dict(plan.base)
+        if plan.state is not None:
+            values |= {"state": plan.state, "reason": plan.reason}
+        if plan.bump:
+            values["generation"] = link.c.generation + 1
+        if plan.start_at is not None:
+            values["start_at"] = plan.start_at
+        if values:
+            connection.execute(sa.update(link).where(link.c.id == plan.link_id).values(**values))
+        intents.extend(
+            {
+                "mailbox_id": fence.mailbox_id,
+                "cycle_id": cycle_id,
+                "link_id": plan.link_id,
+                "side": one.side,
+                "scope_id": one.scope_id,
+                "module": plan.module,
+                "kind": one.kind,
+                "key": one.key,
+                "remote_id": one.remote_id,
+                "fields": dict(one.fields),
+                "patch": dict(one.patch),
+                "before": dict(one.before),
+                "etag": one.etag,
+                "state": one.state,
+                "why": one.why,
+                "notify": int(one.notify),
+            }
+            for one in plan.intents
+        )
+        lost.extend(
+            {
+                "mailbox_id": fence.mailbox_id,
+                "cycle_id": cycle_id,
+                "link_id": plan.link_id,
+                "side": side,
+                "kind": kind,
+                "before": before,
+                "after": after,
+                "why": why,
+                "at": now,
+            }
+            for side, kind, before, after, why in plan.lost
+        )
+    settled = [plan.link_id for plan in plans if plan.settled]
+    for piece in chunks(settled):
+        connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(piece)))
+    for plan in plans:
+        if plan.not_before is not None and not plan.settled:
+            connection.execute(
+                sa.update(dirty).where(dirty.c.link_id == plan.link_id).values(not_before=plan.not_before)
+            )
+    tombs = [plan.link_id for plan in plans if plan.state == "tombstone"]
+    for piece in chunks(tombs):
+        # The occurrences of a series end with it.
+        children = connection.execute(sa.select(link.c.id).where(link.c.parent_link.in_(piece))).scalars().all()
+        if children:
+            connection.execute(sa.update(link).where(link.c.id.in_(children)).values(state="tombstone"))
+            connection.execute(sa.update(item).where(item.c.link_id.in_(children)).values(deleted=1))
+            connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(children)))
+    if intents:
+        connection.execute(sa.insert(intent), intents)
+    if lost:
+        connection.execute(sa.insert(journal), lost)
+    return len(intents)
+
+
+def resolve_unknown(connection: sa.Connection, mailbox_id: int) -> list[int]:
+    """Links whose create had an unknown outcome."""
+    return list(
+        connection.execute(
+            sa.select(intent.c.link_id).where(intent.c.mailbox_id == mailbox_id, intent.c.state == "unknown")
+        ).scalars()
+    )
+
+
+def module_totals(connection: sa.Connection, mailbox_id: int) -> dict[tuple[str, str], int]:
+    """Links of a mailbox by module and state."""
+    rows = connection.execute(
+        sa.select(link.c.module, link.c.state, sa.func.count())
+        .where(link.c.mailbox_id == mailbox_id)
+        .group_by(link.c.module, link.c.state)
+    )
+    return {(module, state): count for module, state, count in rows}
+
+
+def live_remote_ids(connection: sa.Connection, mailbox_id: int, side: str, module: str) -> set[str]:
+    """Remote ids of the live, linked items of a module on one side, series occurrences left out."""
+    rows = connection.execute(
+        sa.select(item.c.remote_id)
+        .join(link, link.c.id == item.c.link_id)
+        .where(
+            item.c.mailbox_id == mailbox_id,
+            item.c.side == side,
+            item.c.deleted == 0,
+            link.c.module == module,
+            link.c.state == "live",
+            link.c.occurrence.is_(None),
+        )
+    )
+    return set(rows.scalars())

@@ -1,0 +1,233 @@
+"""Units of work on configuration and state: connections, policies, mailboxes, jobs, waiting work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.ledger.fence import Fence, check
+from engine.ledger.schema import connection as connection_table
+from engine.ledger.schema import job, mailbox, policy, work
+from engine.ledger.sql import insert
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """A stored policy. ``settings`` is the document that ``engine.model.config`` reads."""
+
+    name: str
+    settings: dict[str, Any]
+    state: str
+    initialised: bool
+    fault: str
+    last_full_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRecord:
+    """A target user with the state of its synchronisation. Times are epoch milliseconds."""
+
+    id: int
+    email: str
+    policy: str
+    crm_user: str
+    zone: str
+    phase: str
+    paused: bool
+    paused_by: str
+    containers: dict[str, str]
+    scopes: list[list[Any]]
+    structure: str
+    next_full_at: int | None
+    last_success_at: int | None
+    failures: int
+    backoff_until: int | None
+    fault: str
+    fault_kind: str
+
+
+def _mailbox(row: sa.Row[Any]) -> MailboxRecord:
+    return MailboxRecord(
+        row.id,
+        row.email,
+        row.policy,
+        row.crm_user,
+        row.zone,
+        row.phase,
+        bool(row.paused),
+        row.paused_by,
+        row.containers or {},
+        row.scopes or [],
+        row.structure,
+        row.next_full_at,
+        row.last_success_at,
+        row.failures,
+        row.backoff_until,
+        row.fault,
+        row.fault_kind,
+    )
+
+
+def connections(conn: sa.Connection) -> list[tuple[str, str, dict[str, Any]]]:
+    """All connections: (name, kind, settings)."""
+    rows = conn.execute(sa.select(connection_table).order_by(connection_table.c.name))
+    return [(row.name, row.kind, row.settings) for row in rows]
+
+
+def policies(conn: sa.Connection) -> list[PolicyRecord]:
+    """All policies by name."""
+    return [
+        PolicyRecord(row.name, row.settings, row.state, bool(row.initialised), row.fault, row.last_full_at)
+        for row in conn.execute(sa.select(policy).order_by(policy.c.name))
+    ]
+
+
+def mailboxes(conn: sa.Connection, policy_name: str | None = None) -> list[MailboxRecord]:
+    """Target users, by policy and address; removed ones are left out."""
+    query = sa.select(mailbox).where(mailbox.c.removed == 0).order_by(mailbox.c.policy, mailbox.c.email)
+    if policy_name is not None:
+        query = query.where(mailbox.c.policy == policy_name)
+    return [_mailbox(row) for row in conn.execute(query)]
+
+
+def mailbox_by_id(conn: sa.Connection, mailbox_id: int) -> MailboxRecord:
+    """One target user."""
+    return _mailbox(conn.execute(sa.select(mailbox).where(mailbox.c.id == mailbox_id)).one())
+
+
+def replace_configuration(
+    conn: sa.Connection,
+    connections_: Iterable[tuple[str, str, Mapping[str, Any]]],
+    policies_: Iterable[tuple[str, Mapping[str, Any], bool | None]],
+    users: Iterable[tuple[str, str, str, str]],
+) -> None:
+    """Store a whole, already validated configuration.
+
+    What it does not name is switched off or removed: connections are dropped, policies deleted when they have no
+    users left, users marked as removed (their links stay, so that nothing is created twice when they come back).
+
+    Args:
+        conn: the write transaction.
+        connections_: (name, kind, settings).
+        policies_: (name, settings, enabled or None to leave the switch as it is).
+        users: (email, policy, crm_user, zone).
+    """
+    conn.execute(sa.delete(connection_table))
+    for name, kind, settings in connections_:
+        conn.execute(sa.insert(connection_table).values(name=name, kind=kind, settings=dict(settings)))
+    named = []
+    for name, settings, enabled in policies_:
+        named.append(name)
+        values: dict[str, Any] = {"settings": dict(settings)}
+        if enabled is not None:
+            values["state"] = "enabled" if enabled else "disabled"
+        statement = insert(conn, policy).values(name=name, **values)
+        conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    conn.execute(sa.delete(policy).where(policy.c.name.not_in(named)))
+    leaving = 2
+    conn.execute(sa.update(mailbox).where(mailbox.c.removed == 0).values(removed=leaving))
+    rows = [
+        {"email": email, "policy": policy_name, "crm_user": crm_user, "zone": zone}
+        for email, policy_name, crm_user, zone in users
+    ]
+    if rows:
+        upsert = insert(conn, mailbox)
+        new = upsert.excluded
+        conn.execute(
+            upsert.on_conflict_do_update(
+                index_elements=["email"],
+                set_={
+                    "policy": new.policy,
+                    "crm_user": sa.case((new.crm_user != "", new.crm_user), else_=mailbox.c.crm_user),
+                    "zone": sa.case((new.zone != "", new.zone), else_=mailbox.c.zone),
+                    "removed": 0,
+                    "structure": sa.case((mailbox.c.policy != new.policy, ""), else_=mailbox.c.structure),
+                    # Who comes back, or moves to another policy, is read completely again.
+                    "phase": sa.case(
+                        (sa.or_(mailbox.c.policy != new.policy, mailbox.c.removed == 1), "new"),
+                        else_=mailbox.c.phase,
+                    ),
+                },
+            ),
+            rows,
+        )
+    conn.execute(sa.update(mailbox).where(mailbox.c.removed == leaving).values(removed=1))
+
+
+def set_policy(conn: sa.Connection, /, name: str, **values: Any) -> None:
+    """Change columns of a policy: state, initialised, fault, last_full_at."""
+    conn.execute(sa.update(policy).where(policy.c.name == name).values(**values))
+
+
+def set_mailbox(conn: sa.Connection, /, mailbox_id: int, **values: Any) -> None:
+    """Change columns of a mailbox that no cycle owns: paused, next_full_at, crm_user, zone, fault ..."""
+    conn.execute(sa.update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))
+
+
+def set_mailbox_fenced(conn: sa.Connection, /, fence: Fence, **values: Any) -> None:
+    """Change columns of a mailbox from within its cycle.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(conn, fence)
+    set_mailbox(conn, fence.mailbox_id, **values)
+
+
+def set_phase(conn: sa.Connection, fence: Fence, mailbox_ids: Sequence[int], phase: str) -> None:
+    """Mark mailboxes of a policy as having passed a phase of the first sync; the fence is the policy's."""
+    check(conn, fence)
+    conn.execute(sa.update(mailbox).where(mailbox.c.id.in_(mailbox_ids)).values(phase=phase))
+
+
+# -- waiting work (level-triggered: a row here is what must be done; the queue in memory is a hint) -----
+
+
+def want(conn: sa.Connection, rows: Sequence[tuple[int, Sequence[str], int]], now: int) -> None:
+    """Remember that mailboxes want cycles: (mailbox id, kinds, priority). Reasons merge, priority only rises."""
+    for mailbox_id, kinds, priority in rows:
+        current = conn.execute(sa.select(work).where(work.c.mailbox_id == mailbox_id)).first()
+        if current is None:
+            conn.execute(
+                sa.insert(work).values(mailbox_id=mailbox_id, want=sorted(kinds), priority=priority, since=now)
+            )
+        else:
+            conn.execute(
+                sa.update(work)
+                .where(work.c.mailbox_id == mailbox_id)
+                .values(
+                    want=sorted({*current.want, *kinds}),
+                    priority=max(priority, current.priority),
+                )
+            )
+
+
+def served(conn: sa.Connection, mailbox_ids: Sequence[int]) -> None:
+    """The work of these mailboxes is done or given up."""
+    conn.execute(sa.delete(work).where(work.c.mailbox_id.in_(mailbox_ids)))
+
+
+def waiting(conn: sa.Connection) -> list[tuple[int, list[str], int, int]]:
+    """All waiting work: (mailbox id, kinds, priority, since)."""
+    return [
+        (row.mailbox_id, row.want, row.priority, row.since)
+        for row in conn.execute(sa.select(work).order_by(work.c.priority.desc(), work.c.since))
+    ]
+
+
+# -- jobs ----------------------------------------------------------------------------------------------
+
+
+def jobs(conn: sa.Connection) -> dict[str, tuple[bool, int | None]]:
+    """Stored switches: job name to (enabled, next run)."""
+    return {row.name: (bool(row.enabled), row.next_run_at) for row in conn.execute(sa.select(job))}
+
+
+def set_job(conn: sa.Connection, name: str, *, enabled: bool, next_run_at: int | None) -> None:
+    """Store a job's switch and its next run."""
+    values = {"enabled": int(enabled), "next_run_at": next_run_at}
+    statement = insert(conn, job).values(name=name, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))

@@ -1,0 +1,357 @@
+"""The tables. Times are epoch milliseconds UTC; documents are JSON text; a mailbox id of 0 means "all mailboxes".
+
+Two partial unique indexes are the last line of defence against duplicates (sync.md section 2): one live item per
+link and side, and one open intent per link and side.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+class Doc(sa.types.TypeDecorator[Any]):
+    """A JSON document as compact text; ``None`` stays NULL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        """To text."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        """From text."""
+        return None if value is None else json.loads(value)
+
+
+def _int(name: str, default: int | None = None, **options: Any) -> sa.Column[int]:
+    if default is None:
+        return sa.Column(name, sa.BigInteger, **options)
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default=str(default), **options)
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+
+
+def _text(name: str, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, **options)
+
+
+connection = sa.Table(
+    "connection",
+    metadata,
+    _text("name", primary_key=True),
+    _text("kind", nullable=False),
+    sa.Column("settings", Doc, nullable=False),
+)
+
+policy = sa.Table(
+    "policy",
+    metadata,
+    _text("name", primary_key=True),
+    sa.Column("settings", Doc, nullable=False),
+    _text("state", nullable=False, server_default="disabled"),
+    _int("initialised", 0),
+    _int("epoch", 0),
+    _text("fault", nullable=False, server_default=""),
+    _int("last_full_at"),
+)
+
+mailbox = sa.Table(
+    "mailbox",
+    metadata,
+    _id(),
+    _text("email", nullable=False, unique=True),
+    _text("policy", nullable=False),
+    _text("crm_user", nullable=False, server_default=""),
+    _text("zone", nullable=False, server_default=""),
+    # new: never initialised; baseline: phase A is done; ready: the first sync has ended
+    _text("phase", nullable=False, server_default="new"),
+    _int("paused", 0),
+    _text("paused_by", nullable=False, server_default=""),
+    _int("epoch", 0),
+    sa.Column("containers", Doc),
+    sa.Column("scopes", Doc),
+    _text("structure", nullable=False, server_default=""),
+    _int("next_full_at"),
+    _int("last_success_at"),
+    _int("failures", 0),
+    _int("backoff_until"),
+    _text("fault", nullable=False, server_default=""),
+    _text("fault_kind", nullable=False, server_default=""),
+    _int("removed", 0),
+    sa.Index("ix_mailbox_policy", "policy"),
+)
+
+scope = sa.Table(
+    "scope",
+    metadata,
+    _id(),
+    _text("policy", nullable=False),
+    _int("mailbox_id", 0),
+    _text("side", nullable=False),
+    _text("key", nullable=False),
+    _text("remote_id", nullable=False),
+    _text("cursor"),
+    _int("generation", 0),
+    _int("read_at"),
+    _int("full_at"),
+    sa.UniqueConstraint("policy", "mailbox_id", "side", "key"),
+)
+
+link = sa.Table(
+    "link",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _text("module", nullable=False),
+    sa.Column("base", Doc),
+    # new: one side only; live: both sides; held, filtered, quarantined: waits, with reason; tombstone: gone on both
+    _text("state", nullable=False, server_default="new"),
+    _text("reason", nullable=False, server_default=""),
+    _int("generation", 0),
+    _int("parent_link"),
+    _text("occurrence"),
+    _int("start_at"),
+    sa.Index("ix_link_mailbox", "mailbox_id", "state", "module"),
+    sa.Index("ix_link_parent", "parent_link", sqlite_where=sa.text("parent_link IS NOT NULL")),
+    # The rolling window asks which filtered items have come into it; everything else is not in this index.
+    sa.Index(
+        "ix_link_window",
+        "mailbox_id",
+        "start_at",
+        sqlite_where=sa.text("state = 'filtered' AND start_at IS NOT NULL"),
+    ),
+)
+
+item = sa.Table(
+    "item",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _text("side", nullable=False),
+    _int("scope_id", 0),
+    _text("remote_id", nullable=False),
+    _int("link_id"),
+    _text("module", nullable=False),
+    _text("etag"),
+    _text("marker"),
+    sa.Column("fields", Doc),
+    # What the provider made of a value that we wrote: {field: [wrote, shows]} (sync.md section 7)
+    sa.Column("accepted", Doc),
+    sa.Column("native", Doc),
+    sa.Column("containers", Doc),
+    _text("parent"),
+    _text("occurrence"),
+    _int("modified"),
+    _int("deleted", 0),
+    # The user's own item, outside the policy's groups and colours: only its match keys are kept.
+    _int("own", 0),
+    _int("generation", 0),
+    _int("written_at"),
+    _int("read_at"),
+    sa.UniqueConstraint("mailbox_id", "side", "scope_id", "remote_id"),
+    sa.Index("ix_item_scope", "scope_id", "remote_id"),
+    sa.Index("ix_item_link", "link_id", sqlite_where=sa.text("link_id IS NOT NULL")),
+    sa.Index(
+        "uq_item_live",
+        "link_id",
+        "side",
+        unique=True,
+        sqlite_where=sa.text("deleted = 0 AND link_id IS NOT NULL"),
+        postgresql_where=sa.text("deleted = 0 AND link_id IS NOT NULL"),
+    ),
+)
+
+match_key = sa.Table(
+    "match_key",
+    metadata,
+    _int("mailbox_id", 0, primary_key=True),
+    _text("key", primary_key=True),
+    _text("side", primary_key=True),
+    _int("item_id", 0, primary_key=True),
+    sa.Index("ix_match_item", "item_id"),
+    sqlite_with_rowid=False,
+)
+
+dirty = sa.Table(
+    "dirty",
+    metadata,
+    sa.Column("link_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    _int("mailbox_id", 0),
+    _text("module", nullable=False),
+    _int("attempts", 0),
+    _int("not_before", 0),
+    sa.Index("ix_dirty_mailbox", "mailbox_id", "module"),
+)
+
+intent = sa.Table(
+    "intent",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _int("cycle_id", 0),
+    _int("link_id", 0),
+    _text("side", nullable=False),
+    _int("scope_id", 0),
+    _text("module", nullable=False),
+    _text("kind", nullable=False),
+    _text("key", nullable=False),
+    _text("remote_id", nullable=False, server_default=""),
+    sa.Column("fields", Doc),
+    sa.Column("patch", Doc),
+    sa.Column("before", Doc),
+    _text("etag"),
+    # planned, in_flight, unknown, held: open. done, void, failed: closed
+    _text("state", nullable=False),
+    _int("attempt", 0),
+    _int("not_before", 0),
+    _int("sent_at"),
+    _text("why", nullable=False, server_default=""),
+    _text("error", nullable=False, server_default=""),
+    _int("notify", 0),
+    sa.Index(
+        "uq_intent_open",
+        "link_id",
+        "side",
+        unique=True,
+        sqlite_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
+        postgresql_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
+    ),
+    sa.Index(
+        "ix_intent_open",
+        "mailbox_id",
+        "state",
+        sqlite_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
+    ),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _int("cycle_id", 0),
+    _int("link_id", 0),
+    _text("side", nullable=False),
+    _text("kind", nullable=False),
+    sa.Column("before", Doc),
+    sa.Column("after", Doc),
+    _text("why", nullable=False, server_default=""),
+    _int("at", 0),
+    sa.Index("ix_journal_link", "link_id"),
+    sa.Index("ix_journal_cycle", "cycle_id"),
+)
+
+cycle = sa.Table(
+    "cycle",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _text("policy", nullable=False),
+    _text("kind", nullable=False),
+    _int("started_at", 0),
+    _int("ended_at"),
+    _text("state", nullable=False, server_default="running"),
+    sa.Column("counts", Doc),
+    _int("calls", 0),
+    _text("error", nullable=False, server_default=""),
+    sa.Index("ix_cycle_mailbox", "mailbox_id", "started_at"),
+)
+
+line = sa.Table(
+    "line",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _int("at", 0),
+    _text("sign", nullable=False),
+    _text("text", nullable=False),
+    _int("level", 0),
+    sa.Index("ix_line_mailbox", "mailbox_id", "id"),
+)
+
+guard = sa.Table(
+    "guard",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _int("cycle_id", 0),
+    _text("module", nullable=False),
+    _int("deletes", 0),
+    _int("total", 0),
+    _text("why", nullable=False),
+    _text("state", nullable=False, server_default="open"),
+    _int("at", 0),
+    sa.Index("ix_guard_mailbox", "mailbox_id"),
+)
+
+job = sa.Table(
+    "job",
+    metadata,
+    _text("name", primary_key=True),
+    _int("enabled", 0),
+    _int("next_run_at"),
+)
+
+run = sa.Table(
+    "run",
+    metadata,
+    _id(),
+    _text("job", nullable=False),
+    _int("started_at", 0),
+    _int("ended_at"),
+    _text("result", nullable=False, server_default="running"),
+    _int("items", 0),
+    _int("errors", 0),
+    _text("note", nullable=False, server_default=""),
+    sa.Index("ix_run_job", "job", "id"),
+)
+
+work = sa.Table(
+    "work",
+    metadata,
+    sa.Column("mailbox_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("want", Doc, nullable=False),
+    _int("priority", 0),
+    _int("since", 0),
+)
+
+verify = sa.Table(
+    "verify",
+    metadata,
+    _text("policy", primary_key=True),
+    _text("mailbox", primary_key=True),
+    _text("check", primary_key=True),
+    _int("ok", 0),
+    _int("have", 0),
+    _int("want", 0),
+    _text("detail", nullable=False, server_default=""),
+    _int("at", 0),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    _id(),
+    _int("at", 0),
+    _text("actor", nullable=False),
+    _text("command", nullable=False),
+    _text("object", nullable=False),
+    _text("result", nullable=False),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    _text("name", primary_key=True),
+    _text("holder", nullable=False),
+    _int("token", 0),
+    _int("expires_at", 0),
+)

@@ -1,0 +1,230 @@
+"""Where units of work run. A unit is a synchronous function of a SQLAlchemy ``Connection``: pure SQL, one transaction.
+
+On SQLite they run through aiosqlite: one writer (``BEGIN IMMEDIATE``, WAL, ``synchronous=FULL``), several readers
+(``query_only``). No unit awaits anything, so a cancelled task can never tear a transaction, and the write lock is
+never held across network input or output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Readers open at once. Screens page by key and close each read, so few are needed.
+READERS = 3
+
+
+class LedgerBusy(Exception):
+    """Another engine holds this data directory."""
+
+
+class LedgerDamaged(Exception):
+    """The file is not a usable ledger."""
+
+
+class StaleLease(Exception):
+    """Somebody else has taken over the mailbox (or policy): this cycle must write nothing more."""
+
+
+class Ledger(Protocol):
+    """What the rest of the engine needs: run a unit of work."""
+
+    async def write(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit in a write transaction; it is committed when the unit returns, rolled back when it raises."""
+        ...
+
+    async def read(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit in a read transaction."""
+        ...
+
+
+def _pragmas(read_only: bool) -> Callable[[Any, Any], None]:
+    def connect(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=5000",
+            "foreign_keys=ON",
+            "journal_size_limit=67108864",
+            "cache_size=-16000",
+            *(("query_only=1", "wal_autocheckpoint=0") if read_only else ()),
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+        # SQLAlchemy's "begin" event below opens transactions; the driver must not open its own.
+        connection.isolation_level = None
+
+    return connect
+
+
+def _engine(path: Path, *, read_only: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=READERS if read_only else 1,
+        max_overflow=0,
+    )
+    sa.event.listen(engine.sync_engine, "connect", _pragmas(read_only))
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+    sa.event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Bring the schema to this version.
+
+    Raises:
+        LedgerDamaged: the ledger was made by a newer version.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except Exception as error:
+        if "Can't locate revision" in str(error):
+            raise LedgerDamaged(
+                "this ledger was written by a newer version of syncline; install that version again"
+            ) from error
+        raise
+
+
+class SqliteLedger:
+    """The ledger in one SQLite file, held by one engine at a time."""
+
+    def __init__(self, path: Path, writer: AsyncEngine, reader: AsyncEngine, lock: int) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._lock_file = lock
+        self._turn = asyncio.Lock()
+        #: Committed write transactions, for tests of the idle cycle.
+        self.commits = 0
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteLedger:
+        """Open or create the ledger, take the lock on its directory and migrate it.
+
+        Raises:
+            LedgerBusy: another engine holds it; the text names the process.
+            LedgerDamaged: the file is no ledger, is damaged, or is newer than this program.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _lock(path.with_suffix(".lock"))
+        writer, reader = _engine(path, read_only=False), _engine(path, read_only=True)
+        try:
+            if not path.exists():
+                path.touch(mode=0o600)
+            path.chmod(0o600)
+            ledger = cls(path, writer, reader, lock)
+            await ledger.write(migrate)
+        except BaseException as error:
+            await writer.dispose()
+            await reader.dispose()
+            os.close(lock)
+            if isinstance(error, sa.exc.DatabaseError | sqlite3.DatabaseError):
+                raise LedgerDamaged(
+                    f"{path} cannot be read as a ledger ({error.__class__.__name__}); "
+                    "move it away to start afresh, or restore it from a backup"
+                ) from error
+            raise
+        return ledger
+
+    async def write(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit in a write transaction."""
+        return await asyncio.shield(asyncio.ensure_future(self._write(unit, args, kwargs)))
+
+    async def _write(self, unit: Callable[..., T], args: Any, kwargs: Any) -> T:
+        async with self._turn, self._writer.begin() as connection:
+            result = await connection.run_sync(lambda sync: unit(sync, *args, **kwargs))
+        self.commits += 1
+        return result
+
+    async def read(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit in a read transaction."""
+        return await asyncio.shield(asyncio.ensure_future(self._read(unit, args, kwargs)))
+
+    async def _read(self, unit: Callable[..., T], args: Any, kwargs: Any) -> T:
+        async with self._reader.connect() as connection:
+            return await connection.run_sync(lambda sync: unit(sync, *args, **kwargs))
+
+    async def close(self) -> None:
+        """Finish open writes, tidy up and let go of the lock."""
+        async with self._turn:
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                async with self._writer.connect() as connection:
+                    await connection.exec_driver_sql("PRAGMA optimize")
+        await self._reader.dispose()
+        await self._writer.dispose()
+        os.close(self._lock_file)
+
+
+def _lock(path: Path) -> int:
+    """Take the exclusive lock that keeps a second engine out; the file says who holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 200).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise LedgerBusy(
+            f"another syncline works on {path.parent} ({holder or 'unknown process'}); stop it first, "
+            "or name another directory with --data-dir"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}".encode(), 0)
+    return descriptor
+
+
+class MemoryLedger:
+    """The same units on a plain in-memory connection, without a thread: for simulations and unit tests."""
+
+    def __init__(self) -> None:
+        self._engine = sa.create_engine(
+            "sqlite://", poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False}
+        )
+        self.commits = 0
+        with self._engine.begin() as connection:
+            migrate(connection)
+
+    async def write(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit in a write transaction."""
+        with self._engine.begin() as connection:
+            result = unit(connection, *args, **kwargs)
+        self.commits += 1
+        return result
+
+    async def read(
+        self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit; nothing is committed."""
+        with self._engine.connect() as connection:
+            return unit(connection, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._engine.dispose()

@@ -1,0 +1,279 @@
+"""Carrying out planned writes, batch by batch: commit "in flight", call, commit what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from engine.ledger import intents as units
+from engine.ledger.intents import Applied, IntentRow, Unsettled
+from engine.model.activity import ActivityKind
+from engine.model.canonical import FIELDS, same
+from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.port import Capability, CreateKey, Outcome, Result, Write, WriteKind
+from engine.net.errors import ErrorKind, ProviderError
+from engine.sync.context import Feed, Run, Stopped, Waits
+from engine.sync.plan import line_for
+from engine.sync.reconcile import after_write
+from engine.sync.resolve import without_private_body
+from engine.sync.structure import branch_path
+
+#: A cycle waits so long by itself when a provider asks for it; longer, and the mailbox comes back later.
+PATIENCE_SECONDS = 90.0
+
+#: So many refusals of one batch in a row, and the mailbox comes back later.
+REFUSALS = 6
+
+_COUNTED = {
+    WriteKind.CREATE: ItemOutcome.CREATED,
+    WriteKind.UPDATE: ItemOutcome.UPDATED,
+    WriteKind.DELETE: ItemOutcome.DELETED,
+}
+
+
+async def apply_writes(run: Run, modules: Sequence[Module]) -> set[str]:
+    """Carry out what is planned for some modules: creates, updates, deletes; the mailbox first, then the CRM.
+
+    Returns:
+        remote ids that were in conflict, to be read again.
+
+    Raises:
+        Waits: a provider asked for a longer wait; what is left stays planned.
+        ProviderError: a call failed as a whole for a reason that no repeat mends.
+    """
+    conflicts: set[str] = set()
+    names = [module.value for module in modules]
+    for kind in (WriteKind.CREATE, WriteKind.UPDATE, WriteKind.DELETE):
+        for side in (Side.MAILBOX, Side.CRM):
+            refusals = 0
+            while True:
+                run.check_stop()
+                rows = await run.ledger.read(units.planned, run.record.id, names, side.value, kind.value, 1000)
+                if not rows:
+                    break
+                wait = await _round(run, side, rows, conflicts)
+                refusals = refusals + 1 if wait is not None else 0
+                if wait is not None:
+                    await _pause(run, wait, refusals)
+    return conflicts
+
+
+async def _pause(run: Run, seconds: float, refusals: int) -> None:
+    until = run.clock.now_ms() + int(seconds * 1000)
+    if seconds > PATIENCE_SECONDS or refusals >= REFUSALS:
+        raise Waits("the provider asks to come back later", until)
+    run.tell(ActivityKind.THROTTLED, until_ms=until, text=f"throttled, waiting {seconds:.0f} s")
+    await run.clock.sleep(seconds)
+
+
+async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set[str]) -> float | None:
+    """One pass over planned intents of one kind and side; returns the longest wait that a provider asked for."""
+    groups: dict[tuple[int, str], list[IntentRow]] = {}
+    for row in rows:
+        groups.setdefault((row.scope_id, row.module), []).append(row)
+    waits: list[float] = []
+    failures: list[ProviderError | Stopped] = []
+    for (scope_id, name), group in groups.items():
+        module = Module(name)
+        capability = run.base.capability(side, module)
+        feed = next(
+            (one for one in (run.base.crm_feeds if side is Side.CRM else run.feeds) if one.row.id == scope_id),
+            None,
+        )
+        assert capability is not None
+        if feed is None:
+            await _settle(
+                run,
+                module,
+                capability,
+                group,
+                [Outcome(Result.REJECTED, reason="its container is gone")] * len(group),
+                conflicts,
+            )
+            continue
+        batches = [group[index : index + capability.batch] for index in range(0, len(group), capability.batch)]
+        gate = asyncio.Semaphore(capability.parallel)
+
+        async def one_batch(
+            batch: list[IntentRow],
+            feed: Feed = feed,
+            module: Module = module,
+            capability: Capability = capability,
+            gate: asyncio.Semaphore = gate,
+        ) -> None:
+            async with gate:
+                if waits or failures:
+                    return  # a failed batch stops those behind it
+                try:
+                    run.check_stop()
+                    wait = await _batch(run, side, feed, module, capability, batch, conflicts)
+                except (ProviderError, Stopped) as failure:
+                    failures.append(failure)
+                    return
+                if wait is not None:
+                    waits.append(wait)
+
+        async with asyncio.TaskGroup() as tasks:
+            for batch in batches:
+                tasks.create_task(one_batch(batch))
+        if failures:
+            raise failures[0]
+        if waits:
+            break
+    return max(waits, default=None)
+
+
+async def _batch(
+    run: Run,
+    side: Side,
+    feed: Feed,
+    module: Module,
+    capability: Capability,
+    batch: list[IntentRow],
+    conflicts: set[str],
+) -> float | None:
+    connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    await run.ledger.write(units.take_flight, run.fence, [row.id for row in batch], run.clock.now_ms())
+    try:
+        outcomes = await connector.apply(feed.scope, [_write(run, side, module, row) for row in batch])
+    except ProviderError as error:
+        result = Result.UNKNOWN if error.maybe_applied else Result.REFUSED
+        await _settle(
+            run,
+            module,
+            capability,
+            batch,
+            [Outcome(result, reason=error.detail, retry_after=error.retry_after)] * len(batch),
+            conflicts,
+        )
+        if error.kind in {ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE, ErrorKind.MALFORMED}:
+            return error.retry_after or 2.0
+        raise
+    return await _settle(run, module, capability, batch, outcomes, conflicts)
+
+
+def _write(run: Run, side: Side, module: Module, row: IntentRow) -> Write:
+    kind = WriteKind(row.kind)
+    return Write(
+        kind=kind,
+        module=module,
+        key=row.key,
+        remote_id=row.remote_id,
+        fields=row.fields,
+        patch=row.patch,
+        etag=row.etag,
+        native=row.native,
+        containers=_containers(run, module) if side is Side.MAILBOX else (),
+        parent=row.parent,
+        occurrence=row.occurrence,
+        attempt=row.attempt,
+        notify=row.notify,
+        owner=run.account.crm_user if side is Side.CRM else "",
+    )
+
+
+def _containers(run: Run, module: Module) -> tuple[str, ...]:
+    """Ids of the group, colour or label branch that an item of this module carries in the mailbox."""
+    ids = run.containers
+    if module in run.policy.labels.assign_to:
+        path = branch_path(run.policy, module)
+        return (f"label:{ids[f'label:{path}']}", f"path:{path}")
+    return tuple(ids[name] for name in (f"group:{module}", f"colour:{module}") if name in ids)
+
+
+async def _settle(
+    run: Run,
+    module: Module,
+    capability: Capability,
+    batch: Sequence[IntentRow],
+    outcomes: Sequence[Outcome],
+    conflicts: set[str],
+) -> float | None:
+    now = run.clock.now_ms()
+    applied: list[Applied] = []
+    unsettled: list[Unsettled] = []
+    counts: Counter[tuple[Module, ItemOutcome]] = Counter()
+    waits: list[float] = []
+    for row, outcome in zip(batch, outcomes, strict=True):
+        kind = WriteKind(row.kind)
+        match outcome.result:
+            case Result.DONE:
+                applied.append(_applied(row, module, capability, outcome))
+                counts[module, _COUNTED[kind]] += 1
+            case Result.GONE if kind is WriteKind.DELETE:
+                applied.append(_applied(row, module, capability, outcome))
+                counts[module, ItemOutcome.DELETED] += 1
+            case Result.GONE:
+                unsettled.append(Unsettled(row, "gone", outcome.reason))
+            case Result.CONFLICT:
+                conflicts.add(row.remote_id)
+                unsettled.append(Unsettled(row, "reread", outcome.reason))
+            case Result.REFUSED:
+                waits.append(outcome.retry_after or 2.0)
+                unsettled.append(Unsettled(row, "again", outcome.reason))
+            case Result.UNKNOWN if kind is not WriteKind.CREATE:
+                conflicts.add(row.remote_id)
+                unsettled.append(Unsettled(row, "reread", outcome.reason))
+            case Result.UNKNOWN if capability.create_key is CreateKey.MARKER:
+                unsettled.append(Unsettled(row, "unknown", outcome.reason, now + capability.lag_seconds * 1000))
+            case Result.UNKNOWN:
+                waits.append(1.0)
+                unsettled.append(Unsettled(row, "again", outcome.reason))
+            case Result.REJECTED:
+                counts[module, ItemOutcome.FAILED] += 1
+                unsettled.append(Unsettled(row, "failed", outcome.reason))
+    quarantined = await run.ledger.write(units.record_outcomes, run.fence, applied, unsettled, now)
+    for one in applied:
+        fields = one.intent.fields or one.intent.shown
+        patch = one.intent.patch if one.intent.kind == WriteKind.UPDATE else ()
+        sign, text = line_for(module, Side(one.intent.side), one.intent.kind, fields, patch)
+        run.tell(ActivityKind.ITEMS, sign=sign, text=text)
+    for failed in unsettled:
+        if failed.how == "failed":
+            intent = failed.intent
+            _, text = line_for(module, Side(intent.side), intent.kind, intent.fields or intent.shown)
+            aside = " and set aside in quarantine" if intent.link_id in quarantined else ""
+            run.tell(ActivityKind.ITEMS, sign="✗", text=f"{text}: refused{aside}: {failed.error}", ok=False)
+    run.done += len(applied)
+    run.count(counts)
+    run.progress()
+    return max(waits, default=None)
+
+
+def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Outcome) -> Applied:
+    seen = outcome.observation
+    if seen is None:
+        return Applied(row, row.remote_id, None, {}, {}, None, (), None, drifted=False)
+    shows = without_private_body(module, seen.fields)
+    shared = capability.fields
+    if row.kind == WriteKind.CREATE:
+        accepted, drifted = (
+            after_write(module, shared & set(row.fields) | _filled(row, shows, shared), row.fields, shows),
+            False,
+        )
+    else:
+        patched = after_write(module, frozenset(row.patch), row.fields, shows)
+        kept = {name: pair for name, pair in row.accepted.items() if name not in row.patch}
+        accepted = {**kept, **patched}
+        # A field that we did not touch shows something else than before: a person was at work meanwhile.
+        table = FIELDS[module]
+        drifted = any(
+            not same(table[name].kind, row.shown.get(name), shows.get(name)) for name in shared - set(row.patch)
+        )
+    return Applied(
+        row,
+        seen.remote_id,
+        seen.etag,
+        shows,
+        accepted,
+        dict(seen.native) if seen.native is not None else None,
+        seen.containers,
+        seen.modified,
+        drifted,
+    )
+
+
+def _filled(row: IntentRow, shows: dict[str, object], shared: frozenset[str]) -> frozenset[str]:
+    """Fields that the provider filled by itself although we sent none (a default, a required field)."""
+    return frozenset(name for name in shared if name in shows and name not in row.fields)

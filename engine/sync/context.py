@@ -1,0 +1,180 @@
+"""What a cycle works with, and the ways in which it ends early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from engine.crm.connector import CrmConnector
+from engine.ledger.fence import Fence
+from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.observe import ScopeRow
+from engine.ledger.store import Ledger
+from engine.mailbox.connector import MailboxConnector
+from engine.model.activity import Activity, ActivityKind, Emit
+from engine.model.clock import Clock
+from engine.model.modules import ItemOutcome, Module, Side, Step
+from engine.model.policy import Policy
+from engine.model.port import Account, Capability, Scope
+from engine.model.states import CycleKind, StepState, UserState
+
+
+class Stopped(Exception):
+    """An admin, or the end of the program, asked the cycle to stop; it stopped at a page boundary."""
+
+
+class Waits(Exception):
+    """A provider wants us to come back later than a cycle should wait.
+
+    Attributes:
+        until_ms: when to come back, epoch milliseconds.
+    """
+
+    def __init__(self, reason: str, until_ms: int) -> None:
+        super().__init__(reason)
+        self.until_ms = until_ms
+
+
+class SuspiciousSource(Exception):
+    """A source that had items returned nothing: taken for a failure, never for a delete of everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed of either side with its row in the ledger."""
+
+    scope: Scope
+    row: ScopeRow
+
+
+@dataclass(slots=True)
+class PolicyContext:
+    """Shared by all cycles of one policy.
+
+    Attributes:
+        crm_feeds: by object; each is read once for all mailboxes.
+        fence: of the CRM feeds.
+    """
+
+    ledger: Ledger
+    clock: Clock
+    emit: Emit
+    policy: Policy
+    crm: CrmConnector
+    mailbox: MailboxConnector
+    fence: Fence
+    crm_feeds: list[Feed]
+    stop: asyncio.Event
+
+    def capability(self, side: Side, module: Module) -> Capability | None:
+        """The capability record of a module on a side."""
+        return (self.crm if side is Side.CRM else self.mailbox).capability(module)
+
+    def modules(self) -> list[Module]:
+        """Modules that are on and that both sides can hold."""
+        return [
+            module
+            for module in Module
+            if self.policy.on(module)
+            and self.capability(Side.CRM, module) is not None
+            and self.capability(Side.MAILBOX, module) is not None
+        ]
+
+    def check_stop(self) -> None:
+        """Raise at a page boundary when somebody asked to stop."""
+        if self.stop.is_set():
+            raise Stopped("stopped")
+
+
+@dataclass(slots=True)
+class Run:
+    """One cycle of one mailbox."""
+
+    base: PolicyContext
+    record: MailboxRecord
+    account: Account
+    fence: Fence
+    kind: CycleKind
+    stop: asyncio.Event
+    feeds: list[Feed] = field(default_factory=list)
+    containers: dict[str, str] = field(default_factory=dict)
+    cycle_id: int = 0
+    phase: str = ""
+    step: Step | None = None
+    done: int = 0
+    total: int | None = None
+    counts: Counter[tuple[Module, ItemOutcome]] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return self.base.ledger
+
+    @property
+    def policy(self) -> Policy:
+        """The policy."""
+        return self.base.policy
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        return self.base.clock
+
+    def check_stop(self) -> None:
+        """Raise at a page boundary when somebody asked this mailbox or the whole policy to stop."""
+        if self.stop.is_set():
+            raise Stopped("stopped")
+        self.base.check_stop()
+
+    def feed_for(self, side: Side, module: Module) -> Feed | None:
+        """The feed that holds a module on a side; the first one is written to."""
+        feeds = self.base.crm_feeds if side is Side.CRM else self.feeds
+        return next((feed for feed in feeds if module in feed.scope.modules), None)
+
+    # -- telling the monitors --------------------------------------------------------------------------
+
+    def tell(self, kind: ActivityKind, **values: object) -> None:
+        """Emit one activity of this mailbox."""
+        activity = Activity(
+            kind=kind,
+            mailbox=self.account.email,
+            at_ms=self.clock.now_ms(),
+            policy=self.policy.name,
+            cycle=self.kind,
+            phase=self.phase,
+            step=self.step,
+            done=self.done,
+            total=self.total,
+        )
+        self.base.emit(replace(activity, **values))  # type: ignore[arg-type]
+
+    def note(self, text: str, sign: str = "") -> None:
+        """A line for the monitor."""
+        self.tell(ActivityKind.NOTE, text=text, sign=sign)
+
+    def state(self, state: UserState, text: str = "") -> None:
+        """The user's state changed."""
+        self.tell(ActivityKind.STATE, state=state, text=text)
+
+    def step_state(self, step: Step, state: StepState, text: str = "") -> None:
+        """A step changed its state."""
+        self.step = step
+        self.tell(ActivityKind.STEP, step_state=state, text=text)
+
+    def progress(self) -> None:
+        """The numbers of the current step moved."""
+        self.tell(ActivityKind.PROGRESS)
+
+    def count(self, counts: Mapping[tuple[Module, ItemOutcome], int]) -> None:
+        """Items were settled."""
+        self.counts.update(counts)
+        if counts:
+            self.tell(ActivityKind.ITEMS, counts=dict(counts))
+
+    def fault(self, text: str) -> None:
+        """Something failed; the cycle goes on where it can."""
+        self.faults.append(text)
+        self.tell(ActivityKind.FAULT, text=text, sign="✗", ok=False)

@@ -1,0 +1,392 @@
+"""The cycles: phase A of a first sync for a whole policy, and one cycle of one mailbox in the product's fixed order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from engine.ledger import links, mailboxes
+from engine.ledger import observe as observe_units
+from engine.ledger.fence import Fence
+from engine.ledger.links import Candidate
+from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.observe import Seen
+from engine.model.activity import ActivityKind
+from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
+from engine.model.port import Account, Page, Scope
+from engine.model.states import CycleKind, StepState
+from engine.net.errors import ErrorKind, ProviderError
+from engine.sync.apply import apply_writes
+from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource, Waits
+from engine.sync.filters import window
+from engine.sync.guard import hold_excess
+from engine.sync.observe import read_crm, read_mailbox
+from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
+from engine.sync.recover import recover, repeat_lost
+from engine.sync.resolve import crm_seen, mailbox_seen
+from engine.sync.structure import containers_structure, fingerprint, label_structure, whole_structure
+
+#: Links planned in one transaction.
+PLAN_BATCH = 500
+
+#: Rounds of planning and writing in one cycle; what is still dirty then waits for the next.
+ROUNDS = 3
+
+#: Failures of these kinds concern the whole mailbox: no later step would fare better.
+HOPELESS = frozenset({ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.CONFIGURATION})
+
+
+def account_of(record: MailboxRecord) -> Account:
+    """The mailbox as connectors know it."""
+    return Account(email=record.email, zone=record.zone or "UTC", crm_user=record.crm_user)
+
+
+async def crm_feeds(context: PolicyContext) -> list[Feed]:
+    """The CRM feeds of a policy, with their rows in the ledger."""
+    feeds = []
+    for scope in context.crm.scopes(context.modules()):
+        row = await context.ledger.write(
+            observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, scope.remote_id
+        )
+        feeds.append(Feed(scope, row))
+    return feeds
+
+
+async def baseline(
+    context: PolicyContext,
+    records: Sequence[MailboxRecord],
+    *,
+    complete: bool,
+    on_page: Callable[[Feed, Page, Counter[int]], None] | None = None,
+) -> None:
+    """Read the CRM once for all mailboxes of a policy. In a first sync this is phase A (``complete``).
+
+    Raises:
+        ProviderError, SuspiciousSource, Stopped, StaleLease: as the reading ended.
+    """
+    owners = {record.crm_user: (record.id, record.email) for record in records if record.crm_user}
+    everybody = [(record.id, record.email) for record in records]
+    await read_crm(context, owners, everybody, complete=complete, on_page=on_page)
+
+
+async def run_cycle(
+    context: PolicyContext, record: MailboxRecord, fence: Fence, kind: CycleKind, stop: asyncio.Event
+) -> Run:
+    """One cycle of one mailbox: structure, then the five steps in order, each on its own (phase B).
+
+    A step that fails does not stop later independent ones; a refused credential ends the cycle.
+
+    Returns:
+        the finished run, with counts and faults.
+
+    Raises:
+        Stopped: at a page boundary, when asked.
+        Waits: a provider asked to come back later.
+        StaleLease: somebody else has taken over.
+    """
+    run = Run(context, record, account_of(record), fence, kind, stop)
+    run.phase = "B" if kind is CycleKind.FIRST else ""
+    run.containers = dict(record.containers)
+    run.feeds = await _stored_feeds(run)
+    run.tell(ActivityKind.CYCLE, text=f"{kind.value} started", sign="▸")
+    await recover(run)
+    try:
+        if record.structure != fingerprint(whole_structure(context.policy)) or not run.feeds:
+            await _ensure(run)
+        for step in STEPS:
+            await _step(run, step)
+    except ProviderError as error:
+        if run.step is not None:
+            run.step_state(run.step, StepState.FAILED, str(error))
+        run.fault(str(error))
+        await _remember_fault(run, error)
+    return run
+
+
+async def _remember_fault(run: Run, error: ProviderError) -> None:
+    await run.ledger.write(
+        mailboxes.set_mailbox_fenced, run.fence, fault=str(error), fault_kind=error.kind.value
+    )
+
+
+async def _stored_feeds(run: Run) -> list[Feed]:
+    rows = {
+        row.key: row for row in await run.ledger.read(observe_units.scopes_of, run.policy.name, run.record.id)
+    }
+    return [
+        Feed(
+            Scope(key, remote_id, tuple(Module(name) for name in names), run.account),
+            rows[key],
+        )
+        for key, remote_id, names in run.record.scopes
+        if key in rows
+    ]
+
+
+async def _ensure(run: Run) -> None:
+    """Groups, calendar and task list exist, and their ids are stored, so that later cycles need no call for them."""
+    run.note("preparing groups, calendar and task list")
+    found = await run.base.mailbox.ensure(run.account, containers_structure(run.policy), run.containers)
+    for name in found.created:
+        run.note(f"created {name}", "+")
+    run.containers |= found.ids
+    await _store_structure(run, found.scopes, complete=False)
+
+
+async def _store_structure(run: Run, scopes: Sequence[Scope], *, complete: bool) -> None:
+    feeds = {feed.scope.key: feed for feed in run.feeds}
+    for scope in scopes:
+        row = await run.ledger.write(
+            observe_units.ensure_scope,
+            run.policy.name,
+            run.record.id,
+            Side.MAILBOX.value,
+            scope.key,
+            scope.remote_id,
+        )
+        feeds[scope.key] = Feed(scope, row)
+    run.feeds = list(feeds.values())
+    values: dict[str, object] = {
+        "containers": run.containers,
+        "scopes": [[feed.scope.key, feed.scope.remote_id, list(feed.scope.modules)] for feed in run.feeds],
+    }
+    if complete:
+        values["structure"] = fingerprint(whole_structure(run.policy))
+    await run.ledger.write(mailboxes.set_mailbox_fenced, run.fence, **values)
+
+
+async def _step(run: Run, step: Step) -> None:
+    """One of the five steps. Raises only what ends the cycle."""
+    run.check_stop()
+    on = [module for module in STEP_MODULES[step] if module in run.base.modules()]
+    labels = label_structure(run.policy).labels if step is Step.LABELS else ()
+    run.done, run.total = 0, None
+    if not on and not labels:
+        run.step_state(step, StepState.SKIPPED)
+        if step is Step.LABELS and run.record.structure != fingerprint(whole_structure(run.policy)):
+            await _store_structure(run, (), complete=True)
+        return
+    run.step_state(step, StepState.RUNNING)
+    try:
+        if step is Step.LABELS:
+            await _labels(run)
+        else:
+            await _modules(run, step, on)
+    except ProviderError as error:
+        if error.kind in HOPELESS:
+            raise
+        if error.kind is ErrorKind.THROTTLED:
+            raise Waits(str(error), run.clock.now_ms() + int((error.retry_after or 60) * 1000)) from error
+        run.step_state(step, StepState.FAILED, str(error))
+        run.fault(f"{step.value}: {error}")
+    except SuspiciousSource as error:
+        run.step_state(step, StepState.FAILED, str(error))
+        run.fault(f"{step.value}: {error}")
+    else:
+        run.step_state(step, StepState.DONE)
+
+
+async def _labels(run: Run) -> None:
+    structure = label_structure(run.policy)
+    fresh = run.record.structure == fingerprint(whole_structure(run.policy))
+    if fresh and all(f"label:{path}" in run.containers for path in structure.labels):
+        return
+    found = await run.base.mailbox.ensure(run.account, structure, run.containers)
+    for name in found.created:
+        run.note(f"created {name}", "+")
+    run.containers |= found.ids
+    run.done = run.total = len(structure.labels)
+    run.progress()
+    await _store_structure(run, found.scopes, complete=True)
+
+
+async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
+    """Read the mailbox's feeds of a step, then plan and write until both sides agree."""
+    if step is Step.RECORDS and not all(
+        name in run.containers for name in (f"label:{path}" for path in label_structure(run.policy).labels)
+    ):
+        raise ProviderError(
+            ErrorKind.NOT_FOUND,
+            "label structure",
+            "the labels of step 4 are missing",
+            advice="it is tried again next cycle",
+        )
+    feeds = [feed for feed in run.feeds if set(feed.scope.modules) & set(modules)]
+    for feed in feeds:
+        await read_mailbox(run, feed)
+    if step is Step.CALENDAR:
+        await _roll_window(run)
+    for module in modules:
+        await repeat_lost(run, module)
+    names = [module.value for module in modules]
+    run.total = await run.ledger.read(links.dirty_count, run.record.id, names)
+    if run.total:
+        run.progress()
+    planning = _planning(run, modules)
+    for _ in range(ROUNDS):
+        planned = await _plan_all(run, planning, names)
+        await hold_excess(run, modules)
+        conflicts = await apply_writes(run, modules)
+        if conflicts:
+            await _read_again(run, feeds, modules, conflicts)
+        elif not planned:
+            break
+
+
+async def _roll_window(run: Run) -> None:
+    """Events that come into the calendar window as time goes by are looked at again."""
+    _, until = window(run.policy, run.clock.now_ms())
+    if await run.ledger.read(links.wake_window, run.record.id, until):
+        await run.ledger.write(links.open_window, run.fence, until)
+
+
+def _planning(run: Run, modules: Sequence[Module]) -> Planning:
+    rules, guards, scopes = {}, {}, {}
+    for module in modules:
+        records = {side: run.base.capability(side, module) for side in Side}
+        crm, mailbox = records[Side.CRM], records[Side.MAILBOX]
+        assert crm is not None
+        assert mailbox is not None
+        rules[module] = rules_for(run.policy, module, crm, mailbox)
+        for side, capability in ((Side.CRM, crm), (Side.MAILBOX, mailbox)):
+            guards[side, module] = capability.guard
+            feed = run.feed_for(side, module)
+            if feed is None:
+                raise ProviderError(
+                    ErrorKind.NOT_FOUND, module.value, f"there is no place for it in the {side.value}"
+                )
+            scopes[side, module] = feed.row.id
+    return Planning(run.policy, run.account.email, run.clock.now_ms(), rules, guards, scopes)
+
+
+async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
+    """Plan every due link; returns how many intents were planned."""
+    await _match(run, names)
+    after, total = 0, 0
+    room = await _room(run, names)
+    while True:
+        run.check_stop()
+        rows = await run.ledger.read(
+            links.work_list, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
+        )
+        if not rows:
+            return total
+        after = rows[-1].id
+        one_sided = [row.id for row in rows if row.base is None and (row.crm is None or row.mailbox is None)]
+        held: dict[int, str] = {}
+        if one_sided:
+            candidates = await _candidates(run, one_sided)
+            _, held = find_twins(candidates, set(one_sided), run.policy.match_existing)
+        planned = [_limited(plan_link(row, planning, held.get(row.id)), room) for row in rows]
+        total += await run.ledger.write(
+            links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
+        )
+        _tell_planned(run, planned)
+        await asyncio.sleep(0)
+
+
+async def _match(run: Run, names: list[str]) -> None:
+    """Join one-sided links with their twins before anything is created."""
+    after = 0
+    while True:
+        rows = await run.ledger.read(
+            links.new_links, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
+        )
+        if not rows:
+            return
+        after = rows[-1]
+        candidates = await _candidates(run, rows)
+        pairs, _ = find_twins(candidates, set(rows), run.policy.match_existing)
+        if pairs:
+            await run.ledger.write(links.merge_links, run.fence, pairs)
+            run.note(f"matched {len(pairs)} items that were already on both sides")
+
+
+async def _candidates(run: Run, link_ids: list[int]) -> list[Candidate]:
+    """Possible twins of links, and the possible twins of those: a match needs one candidate on each side."""
+    found = await run.ledger.read(links.candidates, link_ids)
+    others = {one.other_link_id for one in found if one.other_link_id is not None} - set(link_ids)
+    if others:
+        found += await run.ledger.read(links.candidates, sorted(others))
+    return found
+
+
+async def _room(run: Run, names: list[str]) -> dict[Module, int]:
+    """How many more records may be shown below the labels, by module."""
+    modules = [module for module in RECORD_MODULES if module.value in names]
+    if not modules:
+        return {}
+    totals = await run.ledger.read(links.module_totals, run.record.id)
+    return {module: run.policy.labels.max_records - totals.get((module.value, "live"), 0) for module in modules}
+
+
+def _limited(planned: Planned, room: dict[Module, int]) -> Planned:
+    """Keep the label tree within the policy's size; what is left out is filtered and counted."""
+    if planned.module not in room or not any(intent.kind == "create" for intent in planned.plan.intents):
+        return planned
+    if room[planned.module] > 0:
+        room[planned.module] -= 1
+        return planned
+    return Planned(
+        links.LinkPlan(
+            planned.plan.link_id,
+            planned.module,
+            state="filtered",
+            reason="more records than the policy shows below one label",
+        ),
+        planned.module,
+        ItemOutcome.FILTERED,
+    )
+
+
+def _tell_planned(run: Run, planned: Sequence[Planned]) -> None:
+    counts = Counter((one.module, one.outcome) for one in planned if one.outcome is not None)
+    for one in planned:
+        if one.text:
+            run.tell(ActivityKind.ITEMS, sign=one.sign, text=one.text)
+    run.done += sum(not one.plan.intents for one in planned)
+    run.count({(module, outcome): count for (module, outcome), count in counts.items() if outcome is not None})
+
+
+async def _read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module], remote_ids: set[str]) -> None:
+    """Items that changed between our reading and our writing are read by id and go through planning again."""
+    sides: Mapping[Side, Sequence[Feed]] = {
+        Side.MAILBOX: feeds,
+        Side.CRM: [feed for feed in run.base.crm_feeds if set(feed.scope.modules) & set(modules)],
+    }
+    for side, candidates in sides.items():
+        for feed in candidates:
+            known = await run.ledger.read(
+                observe_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids)
+            )
+            if known:
+                await _reread(run, side, feed, known)
+
+
+async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
+    connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    seen: list[Seen] = []
+    gone: list[str] = []
+    here = (run.record.id, run.account.email)
+    for observation in await connector.fetch(feed.scope, remote_ids):
+        if observation.deleted:
+            gone.append(observation.remote_id)
+        elif side is Side.CRM:
+            seen.extend(crm_seen(run.policy, observation, {run.account.crm_user: here}, [here]) or ())
+        else:
+            one = mailbox_seen(run.policy, *here, observation, run.containers)
+            seen.extend([] if one is None else [one])
+    await run.ledger.write(
+        observe_units.record_page,
+        run.fence,
+        feed.row.id,
+        side.value,
+        seen,
+        gone,
+        frozenset({run.record.id}),
+        cursor=None,
+        generation=feed.row.generation,
+        snapshot=False,
+        now=run.clock.now_ms(),
+    )

@@ -1,0 +1,307 @@
+"""Reading the feeds of both sides into the ledger, page by page, each page in one transaction with its cursor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.ledger import observe as units
+from engine.ledger.fence import Fence
+from engine.ledger.observe import PageResult, Seen
+from engine.ledger.store import Ledger
+from engine.model.clock import Clock
+from engine.model.modules import Side
+from engine.model.port import Connector, Observation, Page
+from engine.net.errors import CursorExpired
+from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource
+from engine.sync.filters import DAY_MS
+from engine.sync.resolve import crm_seen, mailbox_seen
+
+#: A source that had at least so many items and returns none is not believed (domain.md 5.7).
+SUSPICIOUS = 10
+
+#: A cursor that still works is stored again at least this often, although nothing changed.
+CURSOR_REFRESH_MS = DAY_MS
+
+Resolve = Callable[[Observation], Sequence[Seen] | None]
+"""The mailboxes' items of an observation; empty when no mailbox receives it (any more), None to ignore it."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What reading one feed brought."""
+
+    pages: int = 0
+    result: PageResult | None = None
+    complete: bool = False
+
+
+async def read_crm(
+    context: PolicyContext,
+    owners: Mapping[str, tuple[int, str]],
+    everybody: Sequence[tuple[int, str]],
+    *,
+    complete: bool,
+    on_page: Callable[[Feed, Page, Counter[int]], None] | None = None,
+) -> None:
+    """Read every CRM feed of the policy once, for all its mailboxes.
+
+    Args:
+        context: the policy.
+        owners: CRM user id to (mailbox id, address).
+        everybody: all mailboxes, for modules that everybody sees.
+        complete: read everything instead of what changed (somebody is new under the policy).
+        on_page: hears of each page with the number of items by mailbox id.
+    """
+    for feed in context.crm_feeds:
+
+        def resolve(observation: Observation) -> Sequence[Seen] | None:
+            return crm_seen(context.policy, observation, owners, everybody)
+
+        def heard(page: Page, seen: Sequence[Seen], feed: Feed = feed) -> None:
+            if on_page is not None:
+                on_page(feed, page, Counter(one.mailbox_id for one in seen))
+
+        await _read(
+            context.ledger,
+            context.clock,
+            context.crm,
+            context.fence,
+            Side.CRM,
+            feed,
+            resolve,
+            frozenset(mailbox_id for mailbox_id, _ in everybody),
+            check_stop=context.check_stop,
+            complete=complete,
+            cursor_days=_cursor_days(context, Side.CRM, feed),
+            lag_seconds=0,
+            heard=heard,
+        )
+
+
+async def read_mailbox(run: Run, feed: Feed) -> Reading:
+    """Read one feed of a mailbox."""
+    number = 0
+
+    def resolve(observation: Observation) -> Sequence[Seen] | None:
+        seen = mailbox_seen(run.policy, run.record.id, run.account.email, observation, run.containers)
+        return None if seen is None else [seen]
+
+    def heard(page: Page, seen: Sequence[Seen]) -> None:
+        nonlocal number
+        number += 1
+        if page.observations:
+            run.note(f"read {feed.scope.key} page {number} ({len(page.observations)} items)")
+
+    lag = max(
+        (
+            capability.lag_seconds
+            for module in feed.scope.modules
+            if (capability := run.base.capability(Side.MAILBOX, module)) is not None
+        ),
+        default=0,
+    )
+    return await _read(
+        run.ledger,
+        run.clock,
+        run.base.mailbox,
+        run.fence,
+        Side.MAILBOX,
+        feed,
+        resolve,
+        frozenset({run.record.id}),
+        check_stop=run.check_stop,
+        complete=False,
+        cursor_days=_cursor_days(run.base, Side.MAILBOX, feed),
+        lag_seconds=lag,
+        heard=heard,
+        tell=run.note,
+    )
+
+
+def _cursor_days(context: PolicyContext, side: Side, feed: Feed) -> float | None:
+    days = [
+        capability.cursor_days
+        for module in feed.scope.modules
+        if (capability := context.capability(side, module)) is not None and capability.cursor_days is not None
+    ]
+    return min(days, default=None)
+
+
+async def _read(
+    ledger: Ledger,
+    clock: Clock,
+    connector: Connector,
+    fence: Fence,
+    side: Side,
+    feed: Feed,
+    resolve: Resolve,
+    served: frozenset[int],
+    *,
+    check_stop: Callable[[], None],
+    complete: bool,
+    cursor_days: float | None,
+    lag_seconds: int,
+    heard: Callable[[Page, Sequence[Seen]], None],
+    tell: Callable[[str], None] = lambda _: None,
+) -> Reading:
+    row = await ledger.read(units.scope_by_id, feed.row.id)
+    cursor = None if complete else row.cursor
+    lifetime = None if cursor_days is None else cursor_days * DAY_MS
+    if cursor is not None and lifetime is not None and clock.now_ms() - (row.full_at or 0) > lifetime:
+        # A cursor that would die soon is renewed in time, rather than lost at night.
+        tell(f"reading all of {feed.scope.key} again: its cursor is about to expire")
+        cursor = None
+    try:
+        return await _pages(
+            ledger,
+            clock,
+            connector,
+            fence,
+            side,
+            feed,
+            resolve,
+            served,
+            cursor,
+            row.cursor,
+            row.read_at,
+            check_stop,
+            lag_seconds,
+            heard,
+        )
+    except CursorExpired:
+        tell(f"reading all of {feed.scope.key} again: the provider no longer knows the cursor")
+        return await _pages(
+            ledger,
+            clock,
+            connector,
+            fence,
+            side,
+            feed,
+            resolve,
+            served,
+            None,
+            None,
+            None,
+            check_stop,
+            lag_seconds,
+            heard,
+        )
+
+
+async def _pages(
+    ledger: Ledger,
+    clock: Clock,
+    connector: Connector,
+    fence: Fence,
+    side: Side,
+    feed: Feed,
+    resolve: Resolve,
+    served: frozenset[int],
+    cursor: str | None,
+    stored_cursor: str | None,
+    stored_at: int | None,
+    check_stop: Callable[[], None],
+    lag_seconds: int,
+    heard: Callable[[Page, Sequence[Seen]], None],
+) -> Reading:
+    snapshot = cursor is None
+    generation, had = 0, 0
+    if snapshot:
+        had = await ledger.read(units.live_count, feed.row.id)
+        generation = await ledger.write(units.begin_snapshot, fence, feed.row.id)
+    reading = Reading(result=PageResult(), complete=snapshot)
+    listed = 0
+    async for page in connector.changes(feed.scope, cursor):
+        check_stop()
+        reading.pages += 1
+        observations = await _settled(ledger, clock, connector, feed, page.observations, lag_seconds)
+        listed += len(observations)
+        last = page.cursor is not None
+        if snapshot and last and listed == 0 and had >= SUSPICIOUS:
+            raise SuspiciousSource(
+                f"{feed.scope.key} returned nothing although it held {had} items; nothing was changed. "
+                "Check the account's access to it; the next cycle tries again"
+            )
+        # Masters before their occurrences: an occurrence is attached to its master's link.
+        live = sorted((one for one in observations if not one.deleted), key=lambda one: one.parent is not None)
+        resolved = [(one, resolve(one)) for one in live]
+        seen = [one for _, rows in resolved for one in rows or ()]
+        gone = [one.remote_id for one in observations if one.deleted]
+        # What no mailbox receives any more (it has another owner) is gone for those who had it.
+        gone += [one.remote_id for one, rows in resolved if rows is not None and not rows]
+        refresh = (
+            last
+            and page.cursor != stored_cursor
+            and (stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
+        )
+        if snapshot or refresh or await ledger.read(units.page_changes, feed.row.id, seen, gone, served):
+            result = await ledger.write(
+                units.record_page,
+                fence,
+                feed.row.id,
+                side.value,
+                seen,
+                gone,
+                served,
+                cursor=page.cursor,
+                generation=generation,
+                snapshot=snapshot,
+                now=clock.now_ms(),
+            )
+            _add(reading.result, result)
+        heard(page, seen)
+    if snapshot:
+        await _prove_absent(ledger, clock, connector, fence, feed, generation)
+    return reading
+
+
+def _add(total: PageResult | None, part: PageResult) -> None:
+    assert total is not None
+    total.new += part.new
+    total.changed += part.changed
+    total.deleted += part.deleted
+    total.own += part.own
+    total.unchanged += part.unchanged
+
+
+async def _settled(
+    ledger: Ledger,
+    clock: Clock,
+    connector: Connector,
+    feed: Feed,
+    observations: Sequence[Observation],
+    lag_seconds: int,
+) -> Sequence[Observation]:
+    """Replace what a lagging feed may show in an old version by what the provider says by id (sync.md section 3.4)."""
+    if not lag_seconds or not observations:
+        return observations
+    written = await ledger.read(
+        units.recently_written,
+        feed.row.id,
+        [one.remote_id for one in observations],
+        clock.now_ms() - lag_seconds * 1000,
+    )
+    doubtful = [
+        one.remote_id for one in observations if one.remote_id in written and written[one.remote_id] != one.etag
+    ]
+    if not doubtful:
+        return observations
+    certain = {one.remote_id: one for one in await connector.fetch(feed.scope, doubtful)}
+    return [certain.get(one.remote_id, one) for one in observations]
+
+
+async def _prove_absent(
+    ledger: Ledger, clock: Clock, connector: Connector, fence: Fence, feed: Feed, generation: int
+) -> None:
+    """Items that a complete snapshot did not list are deleted only if the provider confirms it by id."""
+    missing = await ledger.read(units.not_listed, feed.row.id, generation)
+    own = [remote_id for remote_id, is_own in missing if is_own]
+    ours = [remote_id for remote_id, is_own in missing if not is_own]
+    absent = list(own)
+    if ours:
+        found = await connector.fetch(feed.scope, ours)
+        absent.extend(one.remote_id for one in found if one.deleted)
+    if absent:
+        await ledger.write(units.bury_missing, fence, feed.row.id, absent, clock.now_ms())

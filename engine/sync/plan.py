@@ -1,0 +1,289 @@
+"""From a dirty link to its plan: filters, twins, the planner's decision, keys. No input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.ledger.links import Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.model.canonical import FIELDS, display_name, instant
+from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.policy import Attendees, Policy
+from engine.model.port import Capability, Guard, WriteKind
+from engine.sync.filters import millis, why_filtered
+from engine.sync.markers import create_key
+from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, reconcile
+
+#: States of a series master in which its occurrences have nowhere to go.
+PARENT_OUT = frozenset({"filtered", "held", "absent", "tombstone", "quarantined"})
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What planning needs to know beside the link.
+
+    Attributes:
+        policy: the policy.
+        email: the mailbox.
+        now: engine clock.
+        rules: by module.
+        guards: kind of guard by module and side.
+        scopes: scope id by side and module, for creates.
+    """
+
+    policy: Policy
+    email: str
+    now: int
+    rules: Mapping[Module, Rules]
+    guards: Mapping[tuple[Side, Module], Guard]
+    scopes: Mapping[tuple[Side, Module], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A link's plan with what to count and, for some outcomes, a line for the monitor."""
+
+    plan: LinkPlan
+    module: Module
+    outcome: ItemOutcome | None = None
+    sign: str = ""
+    text: str = ""
+
+
+def rules_for(policy: Policy, module: Module, crm: Capability, mailbox: Capability) -> Rules:
+    """The rules of a module from the policy and both capability records."""
+    shared = crm.fields & mailbox.fields
+    if policy.calendar.attendees is Attendees.UNSHARED:
+        shared -= {"attendees"}
+    settings = policy.settings(module)
+    return Rules(
+        shared=shared,
+        writable={Side.CRM: crm.writable & shared, Side.MAILBOX: mailbox.writable & shared},
+        direction=settings.direction,
+        conflict=settings.conflict or policy.conflict,
+        deletes={Side.CRM: policy.crm_deletes, Side.MAILBOX: policy.mailbox_deletes},
+    )
+
+
+def find_twins(
+    candidates: Iterable[Candidate], links: Collection[int], match_existing: bool
+) -> tuple[list[tuple[int, int]], dict[int, str]]:
+    """Pair one-sided links with their twins on the other side.
+
+    A marker of ours decides at once. A natural key decides if exactly one candidate stands on each side; anything else
+    is held and shown, never created silently beside its twin (sync.md section 3.5).
+
+    Args:
+        candidates: of ``links``, and of those that they may be paired with.
+        links: ids to decide about.
+        match_existing: whether natural keys count.
+
+    Returns:
+        pairs ``(keep, drop)`` of link ids, where the CRM's link is kept, and reasons by link id that is to be held.
+    """
+    sure: dict[int, int] = {}
+    natural: dict[str, dict[int, set[int | None]]] = {}
+    sides: dict[int, str] = {}
+    for one in candidates:
+        sides[one.link_id] = one.side
+        if one.key.startswith("ref:"):
+            if one.other_link_id is not None:
+                sure.setdefault(one.link_id, one.other_link_id)
+                sure.setdefault(one.other_link_id, one.link_id)
+            continue
+        neighbours = natural.setdefault(one.key.split(":", 1)[0], {})
+        neighbours.setdefault(one.link_id, set()).add(one.other_link_id)
+        if one.other_link_id is not None:
+            neighbours.setdefault(one.other_link_id, set()).add(one.link_id)
+    pairs: list[tuple[int, int]] = []
+    held: dict[int, str] = {}
+    taken: set[int] = set()
+
+    def pair(link_id: int, other: int) -> None:
+        pairs.append((link_id, other) if sides[link_id] == Side.CRM else (other, link_id))
+        taken.update((link_id, other))
+
+    for link_id in sorted(set(links) & sides.keys()):
+        if link_id in taken:
+            continue
+        if link_id in sure:
+            if sure[link_id] not in taken:
+                pair(link_id, sure[link_id])
+            continue
+        # The strongest kind of key that finds anybody decides: e-mail before name.
+        kind = next((kind for kind in sorted(natural) if natural[kind].get(link_id)), None)
+        if kind is None or not match_existing:
+            continue
+        others = natural[kind][link_id]
+        other = next(iter(others))
+        if len(others) > 1:
+            held[link_id] = f"several items have the same {_said(kind)}"
+        elif other is None:
+            held[link_id] = f"the mailbox already has an item of its own with the same {_said(kind)}"
+        elif natural[kind][other] == {link_id} and other not in taken:
+            pair(link_id, other)
+        elif other not in taken:
+            held[link_id] = f"several items have the same {_said(kind)}"
+    return pairs, held
+
+
+def _said(kind: str) -> str:
+    return {
+        "email": "e-mail address",
+        "name": "name",
+        "event": "subject and start",
+        "task": "subject and due date",
+    }[kind]
+
+
+def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
+    """The plan of one link."""
+    module = Module(row.module)
+    rules = planning.rules[module]
+    live = [view for view in (row.crm, row.mailbox) if view is not None and not view.deleted]
+    if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
+        reason = f"its series is {row.parent_state}"
+        return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
+    if len(live) == 1 and row.base is None:
+        if held is not None:
+            name = display_name(module, live[0].fields)
+            return Planned(
+                LinkPlan(row.id, module, state="held", reason=held),
+                module,
+                ItemOutcome.HELD,
+                "⚑",
+                f"{_noun(module)} {name!r} is held: {held}",
+            )
+        out = why_filtered(planning.policy, module, live[0].fields, live[0].modified, planning.now)
+        if out is not None:
+            start = live[0].fields.get("start")
+            return Planned(
+                LinkPlan(
+                    row.id,
+                    module,
+                    state="filtered",
+                    reason=out,
+                    start_at=millis(instant(start)) if start else None,
+                ),
+                module,
+                ItemOutcome.FILTERED,
+            )
+    tree = Tree(row.id, module, row.base, _view(row.crm), _view(row.mailbox))
+    return _to_plan(row, module, reconcile(tree, rules), planning)
+
+
+def _view(item: ItemRow | None) -> View | None:
+    if item is None:
+        return None
+    native = item.native if isinstance(item.native, dict) else {}
+    return View(
+        live=not item.deleted,
+        fields=item.fields,
+        accepted=item.accepted,
+        etag=item.etag,
+        remote_id=item.remote_id,
+        modified=item.modified,
+        read_only=bool(native.get("read_only")),
+    )
+
+
+def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Planning) -> Planned:
+    lost = tuple(
+        (lost.side.value, "conflict", {lost.name: lost.value}, {lost.name: lost.winner}, lost.why)
+        for lost in decision.lost
+    )
+    if decision.verdict is Verdict.AGREED:
+        return Planned(
+            LinkPlan(row.id, module, base=decision.base, state="live", lost=lost), module, ItemOutcome.UNCHANGED
+        )
+    if decision.verdict is Verdict.TOMBSTONE:
+        return Planned(LinkPlan(row.id, module, state="tombstone"), module)
+    if decision.verdict is Verdict.ABSENT:
+        return Planned(
+            LinkPlan(
+                row.id, module, state="absent", reason="deleted in one place; the policy keeps it in the other"
+            ),
+            module,
+            ItemOutcome.FILTERED,
+        )
+    if decision.verdict is Verdict.NOTHING:
+        return Planned(
+            LinkPlan(row.id, module, state="filtered", reason="the policy's direction keeps it on its side"),
+            module,
+            ItemOutcome.FILTERED,
+        )
+    intents = []
+    bump = False
+    for write in decision.writes:
+        item = row.crm if write.side is Side.CRM else row.mailbox
+        other = row.mailbox if write.side is Side.CRM else row.crm
+        if write.kind is WriteKind.CREATE:
+            assert other is not None
+            bump = item is not None
+            key = create_key(write.side, planning.email, other.remote_id, row.generation + int(bump))
+            scope_id = planning.scopes[write.side, module]
+        else:
+            assert item is not None
+            key = f"{row.id}.{write.kind}"
+            scope_id = item.scope_id
+        guarded = planning.guards[write.side, module] is Guard.ETAG
+        intents.append(
+            NewIntent(
+                side=write.side.value,
+                scope_id=scope_id,
+                kind=write.kind.value,
+                key=key,
+                remote_id="" if write.kind is WriteKind.CREATE or item is None else item.remote_id,
+                fields=write.target,
+                patch=write.patch,
+                before=write.before,
+                etag=item.etag if item is not None and guarded and write.kind is not WriteKind.CREATE else None,
+                why=write.why,
+            )
+        )
+    outcome = ItemOutcome.CONFLICT if decision.conflict else None
+    name = display_name(module, intents[0].fields) if intents else ""
+    return Planned(
+        LinkPlan(
+            row.id,
+            module,
+            base=decision.base,
+            intents=tuple(intents),
+            lost=lost,
+            bump=bump,
+        ),
+        module,
+        outcome,
+        "!" if outcome else "",
+        f"{_noun(module)} {name!r}: {decision.lost[0].why}, the other value is in the journal"
+        if outcome
+        else "",
+    )
+
+
+_NOUNS = {
+    Module.CONTACT: "contact",
+    Module.LEAD: "lead",
+    Module.APPOINTMENT: "appointment",
+    Module.CALL: "phone call",
+    Module.SERVICE_CALL: "service call",
+    Module.TASK: "task",
+    Module.OPPORTUNITY: "opportunity",
+    Module.CASE: "case",
+}
+
+
+def _noun(module: Module) -> str:
+    return _NOUNS[module]
+
+
+def line_for(
+    module: Module, side: Side, kind: str, fields: Mapping[str, Any], patch: Iterable[str] = ()
+) -> tuple[str, str]:
+    """Sign and text of a monitor line for a write. Private items are named by their kind only."""
+    sign = {"create": "+", "update": "~", "delete": "-"}[kind]
+    origin = "from CRM" if side is Side.MAILBOX else "to CRM"
+    name = "(private)" if fields.get("private") else repr(display_name(module, fields))
+    changed = ", ".join(FIELDS[module][field].label for field in patch)
+    return sign, f"{_noun(module)} {name} {origin}" + (f": {changed}" if changed else "")

@@ -1,0 +1,314 @@
+"""The planner: from the three trees of one link to what must be written. A pure function, no input or output.
+
+The trees are what the CRM shows, what the mailbox shows, and the base: the values on which both last agreed. One rule
+carries most of it: ``base[f] = v`` whenever both sides show v. Crash recovery, echoes and identical edits on both sides
+all fall out of that rule (sync.md section 3.5; the algorithm is the classic three-way merge with a stored base).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from engine.model.canonical import FIELDS, Fields, compact, same
+from engine.model.modules import Direction, Module, Side
+from engine.model.policy import ConflictRule, DeleteMode
+from engine.model.port import WriteKind
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One side of a link as last seen.
+
+    Attributes:
+        live: False when the item is known to be deleted.
+        fields: canonical fields shown.
+        accepted: what this side made of values that we wrote: field to (wrote, shows).
+        etag: version for a guarded write.
+        remote_id: the provider's id.
+        modified: server time of the last change, epoch milliseconds.
+        read_only: the person of this mailbox may not change the shared fields (somebody else's meeting).
+    """
+
+    live: bool
+    fields: Fields = field(default_factory=dict)
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+    etag: str | None = None
+    remote_id: str = ""
+    modified: int | None = None
+    read_only: bool = False
+
+    def value(self, name: str, kind: Any) -> Any:
+        """The value of a field, seen through what the provider made of our own writes."""
+        shown = self.fields.get(name)
+        pair = self.accepted.get(name)
+        if pair is not None and same(kind, shown, pair[1]):
+            return pair[0]
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One link with its three trees; ``None`` for a side that never was."""
+
+    link_id: int
+    module: Module
+    base: Fields | None
+    crm: View | None
+    mailbox: View | None
+
+    def side(self, side: Side) -> View | None:
+        """The view of a side."""
+        return self.crm if side is Side.CRM else self.mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the policy and the two capability records say of a module.
+
+    Attributes:
+        shared: fields that both sides hold; all others stay as they are on their side.
+        writable: fields that can be written, by side.
+        direction: which way the module flows.
+        conflict: who wins when both changed a field.
+        deletes: what a delete on a side does on the other side.
+    """
+
+    shared: frozenset[str]
+    writable: Mapping[Side, frozenset[str]]
+    direction: Direction = Direction.BOTH
+    conflict: ConflictRule = ConflictRule.NEWEST
+    deletes: Mapping[Side, DeleteMode] = field(
+        default_factory=lambda: {Side.CRM: DeleteMode.MIRROR, Side.MAILBOX: DeleteMode.NEVER}
+    )
+
+
+class Verdict(StrEnum):
+    """What becomes of the link."""
+
+    AGREED = "agreed"  # both sides show the base, nothing to write
+    WRITE = "write"
+    ABSENT = (
+        "absent"  # deleted in the mailbox; the CRM keeps it and does not send it again until it changes there
+    )
+    TOMBSTONE = "tombstone"  # gone on both sides
+    NOTHING = "nothing"  # the direction of the module forbids the only possible write
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWrite:
+    """One write on one side.
+
+    Attributes:
+        target: all shared fields as they shall be afterwards.
+        patch: the fields that change (all of them for a create).
+        before: what they were.
+        why: for people.
+    """
+
+    side: Side
+    kind: WriteKind
+    target: Fields = field(default_factory=dict)
+    patch: Fields = field(default_factory=dict)
+    before: Fields = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A value that a rule overrules; goes into the journal before it is overwritten."""
+
+    side: Side
+    name: str
+    value: Any
+    winner: Any
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The plan for one link."""
+
+    link_id: int
+    verdict: Verdict
+    base: Fields | None
+    writes: tuple[PlannedWrite, ...] = ()
+    lost: tuple[Lost, ...] = ()
+    conflict: bool = False
+
+
+def reconcile(tree: Tree, rules: Rules) -> Decision:
+    """Decide what to write so that both sides agree. Pure; the same input gives the same plan."""
+    crm, mailbox = tree.crm, tree.mailbox
+    crm_live = crm is not None and crm.live
+    mailbox_live = mailbox is not None and mailbox.live
+    if crm_live and mailbox_live:
+        assert crm is not None
+        assert mailbox is not None
+        return _merge(tree, crm, mailbox, rules)
+    if not crm_live and not mailbox_live:
+        return Decision(tree.link_id, Verdict.TOMBSTONE, tree.base)
+    side = Side.CRM if crm_live else Side.MAILBOX
+    return _one_sided(tree, side, rules)
+
+
+def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
+    """Both live: field by field."""
+    base = dict(tree.base or {})
+    agreed: dict[str, Any] = {}
+    patches: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
+    before: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
+    why: dict[Side, list[str]] = {Side.CRM: [], Side.MAILBOX: []}
+    lost: list[Lost] = []
+    conflict = False
+    table = FIELDS[tree.module]
+    for name in sorted(rules.shared):
+        kind = table[name].kind
+        c, m, b = crm.value(name, kind), mailbox.value(name, kind), base.get(name)
+        if same(kind, c, m):
+            agreed[name] = base[name] = c
+            continue
+        clash = False
+        if same(kind, c, b) and tree.base is not None:
+            winner = Side.MAILBOX
+        elif same(kind, m, b) and tree.base is not None:
+            winner = Side.CRM
+        elif tree.base is None and (c is None or m is None):
+            winner = (
+                Side.CRM if m is None else Side.MAILBOX
+            )  # first meeting: an empty field takes the other's value
+        else:
+            clash = conflict = True
+            winner = _winner(rules.conflict, crm, mailbox)
+        loser = winner.other
+        value = c if winner is Side.CRM else m
+        overruled = m if winner is Side.CRM else c
+        if not _may_write(tree, loser, name, rules):
+            if winner is Side.MAILBOX and clash and _may_write(tree, Side.MAILBOX, name, rules):
+                winner, loser, value, overruled = Side.CRM, Side.MAILBOX, c, m
+            else:
+                # The value cannot flow: this side keeps it, the other keeps its own, and neither is an edit any more.
+                agreed[name] = overruled
+                continue
+        if clash:
+            lost.append(Lost(loser, name, overruled, value, _why_lost(rules.conflict, winner)))
+        agreed[name] = value
+        patches[loser][name] = value
+        before[loser][name] = overruled
+        why[loser].append(table[name].label)
+    writes = tuple(
+        PlannedWrite(
+            side,
+            WriteKind.UPDATE,
+            target=compact(agreed),
+            patch=patches[side],
+            before=before[side],
+            why=f"{', '.join(why[side])} changed in the {_where(side.other)}",
+        )
+        for side in (Side.MAILBOX, Side.CRM)
+        if patches[side]
+    )
+    return Decision(
+        tree.link_id,
+        Verdict.WRITE if writes else Verdict.AGREED,
+        compact(base),
+        writes,
+        tuple(lost),
+        conflict=conflict,
+    )
+
+
+def _one_sided(tree: Tree, side: Side, rules: Rules) -> Decision:
+    """Only ``side`` is live: the other never was, or was deleted."""
+    view, other = tree.side(side), tree.side(side.other)
+    assert view is not None
+    base = tree.base
+    if other is None:
+        if not rules.direction.writes(side.other) or (view.read_only and side is Side.MAILBOX):
+            return Decision(tree.link_id, Verdict.NOTHING, base)
+        return _create(tree, side, view, rules, f"new in the {_where(side)}")
+    if _changed(tree, view, rules) and rules.direction.writes(side.other):
+        # An edit beats a delete; both are in the journal.
+        decision = _create(
+            tree, side, view, rules, f"changed in the {_where(side)} after it was deleted elsewhere"
+        )
+        return Decision(
+            decision.link_id,
+            decision.verdict,
+            decision.base,
+            decision.writes,
+            (Lost(side.other, "deleted", True, False, "an edit beats a delete"),),
+            conflict=True,
+        )
+    if rules.deletes[side.other] is DeleteMode.MIRROR and rules.direction.writes(side):
+        write = PlannedWrite(
+            side,
+            WriteKind.DELETE,
+            before=view.fields,
+            why=f"deleted in the {_where(side.other)}",
+        )
+        return Decision(tree.link_id, Verdict.WRITE, base, (write,))
+    return Decision(tree.link_id, Verdict.ABSENT, base)
+
+
+def _create(tree: Tree, side: Side, view: View, rules: Rules, why: str) -> Decision:
+    target = side.other
+    names = rules.shared & rules.writable[target]
+    table = FIELDS[tree.module]
+    values = compact({name: view.value(name, table[name].kind) for name in sorted(names)})
+    write = PlannedWrite(target, WriteKind.CREATE, target=values, patch=values, why=why)
+    return Decision(tree.link_id, Verdict.WRITE, tree.base, (write,))
+
+
+def _changed(tree: Tree, view: View, rules: Rules) -> bool:
+    """Whether a side shows something else than the base."""
+    if tree.base is None:
+        return True
+    table = FIELDS[tree.module]
+    return any(
+        not same(table[name].kind, view.value(name, table[name].kind), tree.base.get(name))
+        for name in rules.shared
+        if name in tree.base or name in rules.writable[Side.CRM] & rules.writable[Side.MAILBOX]
+    )
+
+
+def _may_write(tree: Tree, side: Side, name: str, rules: Rules) -> bool:
+    view = tree.side(side)
+    if view is not None and view.read_only:
+        return False
+    return rules.direction.writes(side) and name in rules.writable[side]
+
+
+def _winner(rule: ConflictRule, crm: View, mailbox: View) -> Side:
+    if rule is ConflictRule.CRM:
+        return Side.CRM
+    if rule is ConflictRule.MAILBOX:
+        return Side.MAILBOX
+    # Server times only, never a client clock; a tie or an unknown time goes to the CRM.
+    return Side.MAILBOX if (mailbox.modified or 0) > (crm.modified or 0) else Side.CRM
+
+
+def _why_lost(rule: ConflictRule, winner: Side) -> str:
+    if rule is ConflictRule.NEWEST:
+        return f"both sides differed; the {_where(winner)} was changed last"
+    return f"both sides differed; the policy lets the {_where(winner)} win"
+
+
+def _where(side: Side) -> str:
+    return "CRM" if side is Side.CRM else "mailbox"
+
+
+def after_write(module: Module, shared: frozenset[str], wrote: Fields, shows: Fields) -> dict[str, Any]:
+    """What a provider made of the values that we wrote: field to ``[wrote, shows]`` where the two differ.
+
+    Kept with the item, so that a rewritten value (HTML, phone format, a default for an empty field) is not taken for
+    an edit (sync.md section 7).
+    """
+    table = FIELDS[module]
+    return {
+        name: [wrote.get(name), shows.get(name)]
+        for name in sorted(shared)
+        if not same(table[name].kind, wrote.get(name), shows.get(name))
+    }

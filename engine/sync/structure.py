@@ -1,0 +1,81 @@
+"""From a policy to the containers it needs in a mailbox."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
+from engine.model.policy import Policy
+from engine.model.port import CalendarMode, Structure
+
+CREATE_NEW_NAMES = {
+    Module.CASE: "Create New Case",
+    Module.OPPORTUNITY: "Create New Opportunity",
+    Module.LEAD: "Create New Lead",
+    Module.CONTACT: "Create New Contact",
+}
+
+
+def label_paths(policy: Policy) -> tuple[str, ...]:
+    """The label tree, parents first: master, Create New entries, one branch per AssignTo module."""
+    if not any(policy.on(module) for module in RECORD_MODULES):
+        return ()
+    master = policy.labels.master
+    branches = [branch_path(policy, module) for module in policy.labels.assign_to if policy.on(module)]
+    return (
+        master,
+        *(f"{master}/{CREATE_NEW_NAMES[module]}" for module in policy.labels.create_new),
+        *branches,
+    )
+
+
+def branch_path(policy: Policy, module: Module) -> str:
+    """Full path of the label below which the records of a module are found."""
+    return f"{policy.labels.master}/{policy.labels.assign_to[module]}"
+
+
+def containers_structure(policy: Policy) -> Structure:
+    """Everything but the label tree, which is a step of its own."""
+    events = [module for module in EVENT_MODULES if policy.on(module)]
+    colours = policy.calendar.mode is CalendarMode.COLOUR
+    return Structure(
+        groups={module: policy.address_books.groups[module] for module in CONTACT_MODULES if policy.on(module)},
+        calendar_mode=policy.calendar.mode if events else None,
+        calendar_name=policy.calendar.name if not colours else "",
+        colours={module: policy.calendar.colours[module] for module in events} if colours else {},
+        tasks=policy.on(Module.TASK),
+    )
+
+
+def label_structure(policy: Policy) -> Structure:
+    """The label tree alone."""
+    return Structure(labels=label_paths(policy))
+
+
+def whole_structure(policy: Policy) -> Structure:
+    """Containers and labels together, for verification."""
+    part = containers_structure(policy)
+    return Structure(
+        groups=part.groups,
+        calendar_mode=part.calendar_mode,
+        calendar_name=part.calendar_name,
+        colours=part.colours,
+        tasks=part.tasks,
+        labels=label_paths(policy),
+    )
+
+
+def fingerprint(structure: Structure) -> str:
+    """Changes when a policy asks for other containers, so that an unchanged mailbox needs no call."""
+    document = json.dumps(
+        [
+            sorted(structure.groups.items()),
+            structure.calendar_mode,
+            structure.calendar_name,
+            sorted((module, list(pair)) for module, pair in structure.colours.items()),
+            structure.tasks,
+            structure.labels,
+        ]
+    )
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
