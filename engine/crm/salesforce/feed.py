@@ -110,6 +110,21 @@ class Feeds:
                     raise
                 self.learn(sobject, error)
 
+    async def select(self, sobject: SObject, where: str, *, deleted: bool = False) -> list[Row]:
+        """All columns of the rows that meet a condition.
+
+        Raises:
+            ProviderError: a call failed.
+        """
+        while True:
+            try:
+                return await self._client.rows(
+                    f"SELECT {self.columns(sobject)} FROM {sobject.name} WHERE {where}",  # noqa: S608
+                    deleted=deleted,
+                )
+            except SalesforceError as error:
+                self.learn(sobject, error)
+
     async def fetch(self, sobject: SObject, context: Context, ids: Sequence[str]) -> list[Observation]:
         """The present state of rows by id, in the order of ``ids``; what does not exist is deleted.
 
@@ -202,7 +217,7 @@ class Feeds:
                 {
                     "method": "GET",
                     "referenceId": f"rows{number}",
-                    "url": self._client.query_url(self.by_ids(sobject, chunk), deleted=True),
+                    "url": self._client.query_url(self._by_ids(sobject, chunk), deleted=True),
                 }
                 for number, chunk in enumerate(chunks)
             ]
@@ -212,8 +227,7 @@ class Feeds:
                 return [row for answer in answers for row in await self._client.rest_of(answer)]
             self.learn(sobject, failed)
 
-    def by_ids(self, sobject: SObject, ids: Sequence[str]) -> str:
-        """The query for rows by id."""
+    def _by_ids(self, sobject: SObject, ids: Sequence[str]) -> str:
         return f"SELECT {self.columns(sobject)} FROM {sobject.name} WHERE Id IN {soql.texts(ids)}"  # noqa: S608
 
     async def _cancelled(self, rows: Sequence[Row]) -> set[str]:
@@ -228,7 +242,7 @@ class Feeds:
         for at in range(0, len(series), 100):
             names = soql.texts(series[at : at + 100])
             related += await self._client.rows(
-                f"SELECT {_SERIES_COLUMNS} FROM Event WHERE Id IN {names}",
+                f"SELECT {_SERIES_COLUMNS} FROM Event WHERE Id IN {names}",  # noqa: S608
                 deleted=True,
             )
             for begin in range(0, len(starts), 100):

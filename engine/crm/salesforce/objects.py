@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -97,10 +98,10 @@ OF_MODULE = {module: each for each in OBJECTS.values() for module in each.module
 
 def observe(sobject: SObject, row: Row, context: Context) -> Observation:
     """What a row says of its item. Deleted occurrences of a series are for ``feed`` to judge: here they are deleted."""
-    etag = row["SystemModstamp"]
-    modified = soql.epoch_ms(etag)
+    stamp = row["SystemModstamp"]
+    modified = soql.epoch_ms(stamp)
     if row.get("IsDeleted") or row.get("IsConverted"):
-        return Observation(row["Id"], sobject.modules[0], etag=etag, deleted=True, modified=modified)
+        return Observation(row["Id"], sobject.modules[0], etag=stamp, deleted=True, modified=modified)
     module, fields = sobject.read(row, context)
     parent = occurrence = None
     if sobject is EVENT and mapping_event.is_occurrence(row):
@@ -109,13 +110,26 @@ def observe(sobject: SObject, row: Row, context: Context) -> Observation:
         remote_id=row["Id"],
         module=module,
         fields=fields,
-        etag=etag,
+        etag=_etag(stamp, fields),
         marker=row.get(KEY),
         modified=modified,
         owner=row.get("OwnerId"),
         parent=parent,
         occurrence=occurrence,
     )
+
+
+def stamp_of(etag: str) -> str:
+    """The ``SystemModstamp`` that an etag of ours was made from."""
+    return etag.partition("~")[0]
+
+
+def _etag(stamp: str, fields: Fields) -> str:
+    """The version of a row. Most orgs tell stamps in whole seconds, and two edits within one second have the same:
+    there the etag also depends on the values, so that the second edit is not taken for the first."""
+    if stamp[-9:-5] != ".000":
+        return stamp
+    return f"{stamp}~{zlib.crc32(repr(fields).encode()):08x}"
 
 
 def cancelled(row: Row) -> Observation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +12,8 @@ from engine.crm.salesforce.client import SalesforceClient
 from engine.crm.salesforce.errors import SalesforceError, item_outcome
 from engine.crm.salesforce.feed import Feeds
 from engine.crm.salesforce.mapping import Context, Row, Unwritable
-from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled
+from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled, stamp_of
+from engine.model.canonical import compact
 from engine.model.port import Observation, Outcome, Result, Write, WriteKind
 from engine.net.errors import ErrorKind, ProviderError
 
@@ -115,27 +116,26 @@ class Writer:
             part = jobs[at : at + BATCH]
             parents = soql.texts(sorted({job.write.parent or "" for job in part}))
             starts = ", ".join(sorted({_literal(job.write.occurrence or "") for job in part}))
-            rows = await self._client.rows(
-                f"SELECT {self._feeds.columns(EVENT)} FROM Event WHERE RecurrenceActivityId IN {parents}"  # noqa: S608
-                f" AND Syncline_Occurrence__c IN ({starts})",
+            rows = await self._feeds.select(
+                EVENT,
+                f"RecurrenceActivityId IN {parents} AND Syncline_Occurrence__c IN ({starts})",
                 deleted=True,
             )
             for row in sorted(rows, key=lambda row: not row["IsDeleted"]):  # the living one wins
                 found[(row["RecurrenceActivityId"], soql.utc(row["Syncline_Occurrence__c"]))] = row
         for job in jobs:
-            row = found.get(
-                (job.write.parent or "", mapping_event.occurrence_moment(job.write.occurrence or ""))
-            )
-            if row is None:
+            start = mapping_event.occurrence_moment(job.write.occurrence or "")
+            event = found.get((job.write.parent or "", start))
+            if event is None:
                 job.outcome = Outcome(
                     Result.GONE, reason=f"the series has no occurrence that starts at {job.write.occurrence}"
                 )
-            elif not row["IsDeleted"]:
-                job.record_id = row["Id"]
+            elif not event["IsDeleted"]:
+                job.record_id = event["Id"]
                 if job.kind is WriteKind.CREATE:
                     job.kind = WriteKind.UPDATE
             elif job.cancels:
-                job.outcome = Outcome(Result.DONE, cancelled(row))
+                job.outcome = Outcome(Result.DONE, cancelled(event))
             else:
                 job.outcome = Outcome(
                     Result.REJECTED, reason="Salesforce cannot bring back a deleted occurrence"
@@ -146,12 +146,10 @@ class Writer:
         jobs = [job for job in jobs if job.kind is WriteKind.CREATE and job.write.attempt > 0]
         for at in range(0, len(jobs), BATCH):
             part = {job.write.key: job for job in jobs[at : at + BATCH]}
-            rows = await self._client.rows(
-                f"SELECT {self._feeds.columns(self._sobject)} FROM {self._sobject.name} "  # noqa: S608
-                f"WHERE {KEY} IN {soql.texts(part)}"
-            )
+            rows = await self._feeds.select(self._sobject, f"{KEY} IN {soql.texts(part)}")
             for seen in await self._feeds.observe_all(self._sobject, self._context, rows):
                 if seen.marker in part:
+                    part[seen.marker].record_id = seen.remote_id
                     part[seen.marker].outcome = Outcome(Result.DONE, seen)
 
     async def _guard(self, jobs: Sequence[_Job]) -> None:
@@ -169,10 +167,10 @@ class Writer:
             ):
                 stamps[row["Id"]] = row
         for job in guarded:
-            row = stamps.get(job.record_id)
-            if row is None or row["IsDeleted"]:
+            now = stamps.get(job.record_id)
+            if now is None or now["IsDeleted"]:
                 job.outcome = Outcome(Result.GONE, reason="it was deleted in Salesforce")
-            elif row["SystemModstamp"] != job.etag:
+            elif now["SystemModstamp"] != stamp_of(job.etag or ""):
                 job.outcome = Outcome(Result.CONFLICT, reason="it changed in Salesforce since it was read")
 
     @staticmethod
@@ -265,24 +263,36 @@ class Writer:
         written = [
             job for job in (*creates, *updates) if job.outcome is None or job.outcome.result is Result.DONE
         ]
-        if isinstance(answer, SalesforceError):
-            # Written but not seen: the engine reads it with the next feed.
-            seen = {each.remote_id: each for each in await self._reread([job.record_id for job in written])}
-        else:
-            rows = await self._client.rest_of(answer)
-            seen = {
-                each.remote_id: each
-                for each in await self._feeds.observe_all(self._sobject, self._context, rows)
-            }
+        try:
+            if isinstance(answer, SalesforceError):
+                ids = [job.record_id for job in written if job.record_id]
+                observations = await self._feeds.fetch(self._sobject, self._context, ids)
+            else:
+                rows = await self._client.rest_of(answer)
+                observations = await self._feeds.observe_all(self._sobject, self._context, rows)
+        except ProviderError:
+            # It is written all the same: say what we sent, without a version; the feed brings the rest.
+            observations = [self._sent(job) for job in written if job.outcome is not None]
+        seen = {each.remote_id: each for each in observations}
         for job in written:
             observation = seen.get(job.record_id)
-            if observation is None and job.kind is WriteKind.UPDATE:
+            if job.kind is WriteKind.UPDATE and (observation is None or observation.deleted):
                 job.outcome = Outcome(Result.GONE, reason="it was deleted in Salesforce")
-            elif observation is not None:
-                job.outcome = Outcome(Result.DONE, observation)
+            else:
+                job.outcome = Outcome(Result.DONE, observation or self._sent(job))
 
-    async def _reread(self, ids: Sequence[str]) -> list[Observation]:
-        return await self._feeds.fetch(self._sobject, self._context, [each for each in ids if each])
+    def _sent(self, job: _Job) -> Observation:
+        write = job.write
+        known = self._sobject.fields[write.module]
+        fields = compact({name: value for name, value in write.fields.items() if name in known})
+        return Observation(
+            job.record_id,
+            write.module,
+            fields,
+            marker=job.body.get(KEY),
+            parent=write.parent,
+            occurrence=write.occurrence,
+        )
 
     async def _exclude(self, jobs: Sequence[_Job]) -> None:
         """Delete the occurrences that ``EXDATE`` lines take out of the series that were just written."""
@@ -298,6 +308,15 @@ class Writer:
         }
         if not wanted:
             return
+        try:
+            await self._delete_occurrences(wanted)
+        except ProviderError as error:
+            # The series stands, its exclusions perhaps not: a repeat finds the series by its key and excludes again.
+            for job in jobs:
+                if job.record_id in wanted:
+                    job.outcome = Outcome(Result.UNKNOWN, reason=error.detail)
+
+    async def _delete_occurrences(self, wanted: Mapping[str, Sequence[str]]) -> None:
         literals = ", ".join(sorted({_literal(start) for starts in wanted.values() for start in starts}))
         rows = await self._client.rows(
             f"SELECT Id, RecurrenceActivityId, Syncline_Occurrence__c FROM Event WHERE "  # noqa: S608
