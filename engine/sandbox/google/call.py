@@ -18,7 +18,7 @@ class Call:
         user: address of the mailbox that the access token impersonates.
         method: discovery method id, e.g. ``calendar.events.insert``, ``people.people.connections.list``.
         params: path and query parameters by discovery name; repeated ones as lists; integers and booleans converted.
-        body: parsed JSON body, or None.
+        body: parsed JSON body, or None. Of a media upload: the metadata, while ``params["__media__"]`` holds the bytes.
         headers: request headers, lower-case names (``if-match``).
     """
 
@@ -41,6 +41,7 @@ class ApiError(Exception):
             when empty.
         info_reason: ``ErrorInfo.reason`` detail of the newer body (``EXPIRED_SYNC_TOKEN``), if any.
         headers: extra response headers (``Retry-After``).
+        location: the parameter, field or header at fault; of the older body only.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ApiError(Exception):
         info_reason: str = "",
         domain: str = "global",
         headers: Mapping[str, str] | None = None,
+        location: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -62,11 +64,12 @@ class ApiError(Exception):
         self.info_reason = info_reason
         self.domain = domain
         self.headers = dict(headers or {})
+        self.location = location
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful answer. ``body`` None means 204 without content."""
+    """A successful answer. ``body`` None means 204 without content; bytes are JSON text that is ready to send."""
 
     body: Any
     status: int = 200
