@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui.paint import clean, line, wrapped
+from tui.paint import line, wrapped
 from tui.view import View
+from tui.widgets.lines import titled
 from tui.widgets.pager import MOVES, Pager
 
 
@@ -30,19 +30,18 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """Title, lines, and how to answer."""
-        lines = [line(part) for text in self._text for part in wrapped(text, 70)]
+        lines = [line(part) for text in self._text for part in wrapped(text, 72)]
         with Vertical(classes="box") as box:
-            box.border_title = Content(clean(self._title))
             pager = Pager(self._view, [line(), *lines, line()])
             pager.styles.height = len(lines) + 2
             yield pager
             if self._typed:
-                box.border_subtitle = f"type {self._typed} and enter = yes   esc = no"
+                titled(box, self._view, self._title, f"type {self._typed} and enter = yes   esc = no")
                 field = Input(compact=True, placeholder=f"type {self._typed}")
                 field.cursor_blink = False
                 yield field
             else:
-                box.border_subtitle = "enter = No   y = yes   esc = back"
+                titled(box, self._view, self._title, "enter = No   y = yes   esc = back")
 
     def on_key(self, event: events.Key) -> None:
         """Yes and no."""
@@ -75,13 +74,12 @@ class Report(ModalScreen[None]):
     def __init__(self, view: View, title: str, lines: Sequence[str]) -> None:
         super().__init__()
         self._view, self._title = view, title
-        self._text = [part for text in lines for part in wrapped(text, 70)]
+        self._text = [part for text in lines for part in wrapped(text, 72)]
 
     def compose(self) -> ComposeResult:
         """Lines in a box."""
         with Vertical(classes="box") as box:
-            box.border_title = Content(clean(self._title))
-            box.border_subtitle = "↑↓ moves   esc closes"
+            titled(box, self._view, self._title, "↑↓ move   esc closes")
             pager = Pager(self._view, [line(text) for text in self._text])
             pager.styles.height = min(len(self._text), max(4, self.app.size.height - 6))
             yield pager

@@ -10,6 +10,7 @@ from textual.screen import ModalScreen
 from tui import keys, signs
 from tui.paint import TextLine, fit, line, wrapped
 from tui.view import View
+from tui.widgets.lines import titled
 from tui.widgets.pager import MOVES, Pager
 
 _ABOUT: dict[str, str] = {
@@ -43,8 +44,7 @@ class Help(ModalScreen[None]):
                 line(*((fit(f"{sign.sign} {sign.word}", 17), sign.role) for sign in shown[start : start + 4]))
             )
         with Vertical(classes="box") as box:
-            box.border_title = f"Help: {keys.PANES[self._pane]}"
-            box.border_subtitle = "↑↓ PgUp PgDn move   esc closes"
+            titled(box, self._view, f"Help: {keys.PANES[self._pane]}", "↑↓ PgUp PgDn move   esc closes")
             pager = Pager(self._view, lines)
             pager.styles.height = min(len(lines), max(6, self.app.size.height - 6))
             yield pager

@@ -24,6 +24,9 @@ ADVISED = 5
 #: Panels that are ever built at once: each costs painting four times a second.
 MOST = 24
 
+#: Rows of a panel that can still be read: frame, state, progress, two lines.
+_LEAST_ROWS = 6
+
 
 class MonitorsScreen(Frame):
     """Panels of ticked users; without a tick, of those that start."""
@@ -70,12 +73,18 @@ class MonitorsScreen(Frame):
         for key in active:
             if key in ticked:
                 continue
-            if len(ticked) >= ADVISED:
+            if len(ticked) >= self._room():
                 ended = next((each for each in ticked if each not in active), None)
                 if ended is None:
                     break
                 ticked.remove(ended)
             ticked.append(key)
+
+    def _room(self) -> int:
+        """Panels that open by themselves: as many as are readable at this height, at most the advised number."""
+        if self.size.width >= 120:
+            return ADVISED - 1
+        return max(1, min(ADVISED, (self.size.height - 6) // _LEAST_ROWS))
 
     def paint(self, dirty: dict[Table, set[str] | None]) -> None:
         """Panels whose user or lines changed."""
@@ -113,10 +122,19 @@ class MonitorsScreen(Frame):
                 area.mount(self._panels[key])
         self._panels = {key: self._panels[key] for key in wanted}
         area.set_class(len(wanted) < 2, "-single")
+        self._set_heights()
         if self._active not in self._panels:
             self._activate(wanted[0] if wanted else "")
         self.call_after_refresh(self._pull_panels)
         return True
+
+    def _set_heights(self) -> None:
+        """Panels share the height while all are readable; then they scroll."""
+        area = self.query_one("#panels", Container)
+        columns = 2 if self.size.width >= 120 and len(self._panels) > 1 else 1
+        rows = -(-len(self._panels) // columns)
+        fits = rows * _LEAST_ROWS <= self.size.height - 6
+        area.styles.grid_rows = "1fr" if fits or area.has_class("-zoomed") else str(_LEAST_ROWS + 1)
 
     def _pull_panels(self) -> None:
         for panel in self._panels.values():
@@ -168,7 +186,7 @@ class MonitorsScreen(Frame):
 
     def _paint_hint(self) -> None:
         shown, active = len(self._panels), len(self._active_users)
-        text = f"{form.count(active, 'user')} active, {form.count(shown, 'panel')} shown"
+        text = f"{active:,} active, {shown:,} shown"
         role = "quiet"
         if shown > ADVISED:
             text += f"; {ADVISED} or fewer are easier to follow"
@@ -176,7 +194,7 @@ class MonitorsScreen(Frame):
             if self.view.view_all and active > MOST:
                 text += f", and more than {MOST} are not built"
         elif self.view.automatic:
-            text += "; those that start are ticked by themselves"
+            text += ", ticked by themselves"
         if self.frozen:
             text += "   FROZEN"
         mode = "view all" if self.view.view_all else "ticked"
@@ -187,6 +205,11 @@ class MonitorsScreen(Frame):
 
     def _panel(self) -> LogPanel | None:
         return self._panels.get(self._active)
+
+    def on_resize(self) -> None:
+        """Other heights."""
+        super().on_resize()
+        self._set_heights()
 
     def on_log_panel_wanted(self, event: LogPanel.Wanted) -> None:
         """A click chooses the panel."""
@@ -233,6 +256,7 @@ class MonitorsScreen(Frame):
         if self._active:
             area = self.query_one("#panels")
             area.toggle_class("-zoomed")
+            self._set_heights()
             self.call_after_refresh(self._pull_panels)
 
     def action_mark(self) -> None:

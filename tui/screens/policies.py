@@ -41,7 +41,7 @@ _URGENT = {
 _STATE = Column[PolicyRow](
     "s",
     "State",
-    8,
+    9,
     lambda row, view: (
         f"{rows.policy_sign(row).sign} {rows.policy_sign(row).word}",
         rows.policy_sign(row).role,
@@ -49,7 +49,7 @@ _STATE = Column[PolicyRow](
     lambda row: _URGENT.get(rows.policy_sign(row).word, 9),
 )
 _NAME = Column[PolicyRow](
-    "p", "Policy", 12, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=3
+    "p", "Policy", 11, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=3
 )
 _CRM = Column[PolicyRow](
     "c", "CRM", 10, lambda row, view: (row.crm_kind or row.crm, "text"), lambda row: row.crm_kind, flex=1
@@ -63,7 +63,7 @@ _MAIL = Column[PolicyRow](
     flex=1,
 )
 _USERS = Column[PolicyRow](
-    "u", "Users", 6, lambda row, view: (form.number(row.users), "text"), lambda row: -row.users, right=True
+    "u", "Users", 5, lambda row, view: (form.number(row.users), "text"), lambda row: -row.users, right=True
 )
 _MODULES = Column[PolicyRow](
     "o", "Modules", 12, lambda row, view: (form.letters(row.modules), "quiet"), lambda row: -len(row.modules)
@@ -78,7 +78,7 @@ _LAST = Column[PolicyRow](
 _NEXT = Column[PolicyRow](
     "n",
     "Next full",
-    11,
+    10,
     lambda row, view: (rows.policy_next(row, view), "text"),
     lambda row: row.next_full_ms or 1 << 62,
 )
@@ -255,9 +255,9 @@ def by_state(row: PolicyRow) -> list[TextLine]:
     return lines or [line((" No mailbox is in a state yet.", "quiet"))]
 
 
-def summary(row: PolicyRow, view: View) -> list[TextLine]:
-    """A policy in six lines."""
-    return [
+def summary(row: PolicyRow, view: View, lines: int = 6) -> list[TextLine]:
+    """A policy in six lines, or the three that matter most."""
+    told = [
         _fact("Link", f"{row.crm or row.crm_kind}  to  {row.mailbox or row.mailbox_kind}"),
         _fact(
             "Users",
@@ -268,6 +268,7 @@ def summary(row: PolicyRow, view: View) -> list[TextLine]:
         _fact("Guard", f"{row.guard or '-'}   conflict {row.conflict or '-'}"),
         trouble(row),
     ]
+    return told if lines >= len(told) else [told[1], told[2], told[-1]]
 
 
 def settings(row: PolicyRow, view: View) -> list[TextLine]:

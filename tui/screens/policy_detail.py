@@ -164,7 +164,7 @@ class PolicyScreen(TableFrame):
         row = self._policy
         panel = self.query_one("#settings", LineView)
         panel.title(row.id)
-        lines = settings(row, self.view) if panel.size.height >= 9 else summary(row, self.view)
+        lines = settings(row, self.view) if panel.size.height >= 9 else summary(row, self.view, 3)
         panel.show(lines)
         states = self.query_one("#modules", LineView)
         if states.display:

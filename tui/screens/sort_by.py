@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 
 from tui.paint import line
 from tui.view import View
+from tui.widgets.lines import titled
 from tui.widgets.pager import Pager
 
 
@@ -27,10 +28,9 @@ class SortBy(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """One line a column."""
         lines = [line((f"{letter}  ", "key"), title) for letter, title in self._columns]
-        lines.append(line(("u  ", "key"), "urgency (what needs you first)"))
+        lines.append(line(("0  ", "key"), "as at first: what needs you comes first"))
         with Vertical(classes="box", id="sort") as box:
-            box.border_title = "Sort by"
-            box.border_subtitle = "the same letter again turns the order round"
+            titled(box, self._view, "Sort by", "the same letter again turns the order round")
             pager = Pager(self._view, lines)
             pager.styles.height = len(lines)
             yield pager
@@ -42,4 +42,4 @@ class SortBy(ModalScreen[str | None]):
         if event.character in letters:
             self.dismiss(event.character)
         else:
-            self.dismiss("" if event.character == "u" else None)
+            self.dismiss("" if event.character == "0" else None)

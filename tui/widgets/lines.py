@@ -17,7 +17,7 @@ from tui.view import View
 class LineView(Widget, can_focus=False):
     """Lines by number. ``put`` costs nothing when the line is the same as before."""
 
-    DEFAULT_CSS = "LineView { height: 1; }"
+    DEFAULT_CSS = "LineView { height: 1; width: 1fr; }"
 
     def __init__(self, view: View, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -47,11 +47,16 @@ class LineView(Widget, can_focus=False):
         """Texts on the border."""
         if self._titles != (text, subtitle):
             self._titles = (text, subtitle)
-            above, below = (to_ascii(each) if self.view.ascii else each for each in (text, subtitle))
-            self.border_title = Content(clean(above)) if above else None
-            self.border_subtitle = Content(clean(below)) if below else None
+            titled(self, self.view, text, subtitle)
 
     def render_line(self, y: int) -> Strip:
         """Paint one line."""
         view = self.view
         return strip(self._lines.get(y, EMPTY), self.size.width, view.palette, view.ascii, self.rich_style)
+
+
+def titled(widget: Widget, view: View, title: str, subtitle: str = "") -> None:
+    """Texts on a border: cleaned, never read as markup, in ASCII where the admin wants it."""
+    above, below = (clean(to_ascii(each) if view.ascii else each) for each in (title, subtitle))
+    widget.border_title = Content(above) if above else None
+    widget.border_subtitle = Content(below) if below else None

@@ -264,6 +264,10 @@ class LogPanel(LineView, can_focus=False):
             when = next((each.at_ms for each in reversed(self._older) if each.seq <= held), None)
         return f"{level}held at {form.at(when, self.view.zone)}, {new:,} new"
 
+    def on_resize(self) -> None:
+        """Fill the new height."""
+        self.pull()
+
     def on_click(self, event: events.Click) -> None:
         """A click makes it the active panel."""
         event.stop()
