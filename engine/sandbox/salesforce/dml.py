@@ -28,16 +28,16 @@ def create(world: World, definition: ObjectDef, body: Mapping[str, Any], user: s
     """
     _writable(definition, "create")
     given = validate.values(world.db, definition, body, creating=True)
-    row = {each.name: store.default(each) for each in definition.stored}
+    row = dict(definition.defaults)
     if "OwnerId" in row:
         row["OwnerId"] = user
     row.update(given)
     validate.record(world.db, definition, row, None, given)
     if definition.name == "Event":
         validate.event_length(derive.complete(world.db, "Event", dict(row), None))
+        given["DurationInMinutes"] = row["DurationInMinutes"]
     with store.transaction(world.db):
-        own = {name: row[name] for name in row if name not in store.SYSTEM_FIELDS}
-        return store.insert(world, definition, own, user)
+        return store.insert(world, definition, {"OwnerId": user, **given} if "OwnerId" in row else given, user)
 
 
 def update(world: World, definition: ObjectDef, record_id: str, body: Mapping[str, Any], user: str) -> None:

@@ -102,6 +102,23 @@ class ObjectDef:
         """Fields that no two records may share."""
         return tuple(each for each in self.fields if each.unique)
 
+    @cached_property
+    def required(self) -> tuple[FieldDef, ...]:
+        """Fields that no record may lack."""
+        return tuple(each for each in self.stored if each.required)
+
+    @cached_property
+    def defaults(self) -> dict[str, str | int | None]:
+        """The stored values of a record of which nothing was said; do not change it."""
+        return {each.name: _stored_default(each) for each in self.stored}
+
+    @cached_property
+    def insert_sql(self) -> str:
+        """The statement that stores a whole record, its arguments in the order of ``stored``."""
+        names = ", ".join(each.name for each in self.stored)
+        marks = ", ".join("?" * len(self.stored))
+        return f"INSERT INTO {self.table} ({names}) VALUES ({marks})"  # noqa: S608
+
     @property
     def table(self) -> str:
         """The SQLite table of its records."""
@@ -207,6 +224,12 @@ def build(
 def read_only(definition: FieldDef) -> FieldDef:
     """The same field, which only the server writes."""
     return replace(definition, createable=False, updateable=False)
+
+
+def _stored_default(definition: FieldDef) -> str | int | None:
+    if isinstance(definition.default, bool):
+        return int(definition.default)
+    return definition.default or None
 
 
 def _field(name: str, type_: str, label: str, **more: object) -> FieldDef:

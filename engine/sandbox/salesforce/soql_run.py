@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from engine.sandbox.kit.world import World
@@ -59,15 +60,17 @@ class Node:
 
     type: str | None
     id_at: int
-    shown: list[tuple[str, Callable[[Tuple], Any]]] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)
+    makers: dict[str, Callable[[Tuple], Any]] = field(default_factory=dict)
     parents: dict[str, Node] = field(default_factory=dict)
 
-    def show(self, name: str, value: Callable[[Tuple], Any]) -> None:
-        """Show a member once."""
-        if name not in self.names:
-            self.names.add(name)
-            self.shown.append((name, value))
+    def show(self, name: str, value: int | Callable[[Tuple], Any]) -> None:
+        """Show a member once: a column as it is, or what a function makes of the SQL row."""
+        if name not in self.places:
+            # A made member also gets a place, so that members keep the order of the query.
+            self.places[name] = value if isinstance(value, int) else self.id_at
+            if not isinstance(value, int):
+                self.makers[name] = value
 
 
 class Plan:
@@ -171,11 +174,11 @@ class Plan:
 
     # -- from an SQL row to a record -----------------------------------------------------------------------
 
-    def _value(self, column: Column) -> Callable[[Tuple], Any]:
+    def _value(self, column: Column) -> int | Callable[[Tuple], Any]:
         at = self._at(column.sql)
         if column.definition.type == "boolean":
-            return lambda row: bool(row[at])
-        return lambda row: row[at]
+            return lambda row: row[at] == 1
+        return at
 
     def _address(self, alias: str, definition: FieldDef) -> Callable[[Tuple], Any]:
         prefix = definition.name.removesuffix("Address")
@@ -191,6 +194,9 @@ class Plan:
 
     def _record_of(self, node: Node) -> Callable[[Tuple], Any]:
         base = f"/services/data/v{self._version}/sobjects/"
+        # Filled in by what the rest of the query shows, hence read when the first record is made.
+        names = node.places.keys()
+        pick: list[Callable[[Tuple], Any]] = []
 
         def record(row: Tuple) -> Json | None:
             record_id = row[node.id_at]
@@ -200,8 +206,12 @@ class Plan:
             if kind is None:
                 found = of_id(record_id)
                 kind = found.name if found else "Name"
+            if not pick:
+                places = list(node.places.values())
+                pick.append(itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],))
             out: Json = {"attributes": {"type": kind, "url": f"{base}{kind}/{record_id}"}}
-            for name, value in node.shown:
+            out.update(zip(names, pick[0](row), strict=True))
+            for name, value in node.makers.items():
                 out[name] = value(row)
             return out
 

@@ -34,11 +34,6 @@ _INDEXES: dict[str, tuple[str, ...]] = {
     "User": ("Username COLLATE NOCASE",),
 }
 
-#: Fields that the store itself sets on a new record.
-SYSTEM_FIELDS = frozenset(
-    {"Id", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp"}
-)
-
 _savepoints = itertools.count()
 
 
@@ -212,7 +207,7 @@ def read(world: World, definition: ObjectDef, record_id: str) -> Row | None:
 
 def insert(world: World, definition: ObjectDef, row: Row, user: str) -> str:
     """Store one validated new record and, for a series, its occurrences. Returns its id."""
-    record_id = _insert(world, definition, [row], user)[0]
+    record_id = _insert(world, definition, [row], user, clean=True)[0]
     if definition.name == "Event" and row.get("IsRecurrence2"):
         expand_series(world, record_id)
     return record_id
@@ -343,12 +338,14 @@ def _coerce(definition: FieldDef, value: Any) -> Any:
     return value if isinstance(value, str) else value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _insert(world: World, definition: ObjectDef, rows: Sequence[Mapping[str, Any]], user: str) -> list[str]:
+def _insert(
+    world: World, definition: ObjectDef, rows: Sequence[Mapping[str, Any]], user: str, *, clean: bool = False
+) -> list[str]:
     if not rows:
         return []
     stamp = now(world)
     number = _reserve(world, definition.name, len(rows))
-    defaults = {each.name: default(each) for each in definition.stored}
+    defaults: Row = dict(definition.defaults)
     defaults.update(
         CreatedDate=stamp, LastModifiedDate=stamp, SystemModstamp=stamp, CreatedById=user, LastModifiedById=user
     )
@@ -357,24 +354,15 @@ def _insert(world: World, definition: ObjectDef, rows: Sequence[Mapping[str, Any
     values = []
     new = []
     for offset, given in enumerate(rows):
-        row = {**defaults, **coerce(definition, given)}
+        row = {**defaults, **(given if clean else coerce(definition, given))}
         row["Id"] = row["Id"] or ids.make(definition.prefix, number + offset)
         if definition.name == "Case" and not row["CaseNumber"]:
             row["CaseNumber"] = f"{1000 + number + offset:08d}"
         row = derive.complete(world.db, definition.name, row, None)
         new.append(row["Id"])
-        values.append([row[each.name] for each in definition.stored])
-    names = ", ".join(each.name for each in definition.stored)
-    marks = ", ".join("?" * len(definition.stored))
-    world.db.executemany(f"INSERT INTO {definition.table} ({names}) VALUES ({marks})", values)
+        values.append([row[name] for name in definition.defaults])
+    world.db.executemany(definition.insert_sql, values)
     return new
-
-
-def default(definition: FieldDef) -> Any:
-    """The stored value of a new record's field that nobody set."""
-    if isinstance(definition.default, bool):
-        return int(definition.default)
-    return definition.default if definition.default != "" else None
 
 
 def _reserve(world: World, name: str, count: int) -> int:

@@ -72,7 +72,7 @@ def record(db: sqlite3.Connection, definition: ObjectDef, row: Row, old: Row | N
     Raises:
         SfError: the first thing that is wrong.
     """
-    missing = [each.name for each in definition.stored if each.required and row[each.name] is None]
+    missing = [each.name for each in definition.required if row[each.name] is None]
     if missing:
         raise SfError(
             "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", 400, missing
