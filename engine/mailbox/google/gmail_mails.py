@@ -15,7 +15,7 @@ from engine.model.modules import Module
 from engine.model.port import Account
 
 _MODULE_OF_TITLE = {"Opportunity": Module.OPPORTUNITY, "Case": Module.CASE}
-_IDENTITY = re.compile(r"<syncline-([0-9a-f]{32})-(\d+)@")
+_IDENTITY = re.compile(r"<syncline-([0-9a-f]{20})-(\d+)@")
 _HEADERS = ["Message-ID", "Subject", quickconnect.RECORD_HEADER]
 
 
@@ -128,7 +128,7 @@ def _mail(message: Mapping[str, Any]) -> Mail:
         str(row.get("name", "")).lower(): str(row.get("value", ""))
         for row in (message.get("payload") or {}).get("headers") or ()
     }
-    identity = _IDENTITY.match(headers.get("message-id", ""))
+    identity = _IDENTITY.search(headers.get("message-id", ""))
     return Mail(
         id=str(message["id"]),
         labels=tuple(message.get("labelIds") or ()),

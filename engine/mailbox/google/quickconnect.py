@@ -56,8 +56,11 @@ _ROWS: dict[Module, tuple[tuple[str, str], ...]] = {
 
 
 def root_of(key: str) -> str:
-    """The part that the Message-IDs of all mails of one record share, from the idempotency key of its create."""
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+    """The part that the Message-IDs of all mails of one record share, from the idempotency key of its create.
+
+    80 bits, so that the header fits on one line: parsers differ about a folded Message-ID.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
 def message_id(root: str, generation: int) -> str:
