@@ -22,7 +22,7 @@ MEDIA = "__media__"
 
 def list_messages(call: Call) -> Reply:
     """messages.list: newest first, spam and trash only when asked for."""
-    found, following, total = _search(call, "m.seq", "m.internal_ms DESC, m.seq DESC")
+    found, following, total = _search(call, "m.seq", "{}m.internal_ms DESC, m.seq DESC")
     loaded = store.load(call.world, call.user, found)
     body: dict[str, Any] = {"resultSizeEstimate": total}
     if loaded:
@@ -186,7 +186,7 @@ def _insert(call: Call, date_source: str, default_labels: Sequence[str]) -> Repl
         message = store.insert(world, user, thread, wanted, fields)
         if call.params.get("deleted"):
             # Kept for the archive of the domain only: its id is answered, and nobody can read it.
-            store.delete(world, user, message)
+            store.forget(world, message)
     return Reply(_brief(message))
 
 
@@ -225,6 +225,8 @@ def _search(call: Call, key: str, order: str, *, group: bool = False) -> tuple[l
         conditions += [f"NOT {tagged}"] * len(_HIDDEN)
         values += _HIDDEN
     offset = _page_offset(params.get("pageToken"))
+    # By Message-ID the order must not tempt SQLite to walk the whole mailbox by time; "+" hides the index.
+    order = order.format("+" if search.exact else "")
     base = f"FROM google_gmail_messages m WHERE {' AND '.join(conditions)}"
     grouping = " GROUP BY m.thread" if group else ""
     query = f"SELECT {key} {base}{grouping} ORDER BY {order} LIMIT ? OFFSET ?"

@@ -33,11 +33,13 @@ class Search:
         conditions: SQL conditions on ``google_gmail_messages m``, to be joined by AND.
         values: their bound values in order.
         everywhere: spam and trash are to be searched too.
+        exact: a ``Message-ID`` is asked for, so there are few hits.
     """
 
     conditions: tuple[str, ...]
     values: tuple[str | int, ...]
     everywhere: bool
+    exact: bool
 
 
 def parse_query(text: str, labels: Mapping[str, str]) -> Search:
@@ -49,15 +51,16 @@ def parse_query(text: str, labels: Mapping[str, str]) -> Search:
     """
     conditions: list[str] = []
     values: list[str | int] = []
-    everywhere = False
+    everywhere = exact = False
     for minus, operator, phrase, group, word in _TERM.findall(text):
         value = phrase or group or word
         condition, bound, wide = _term(operator.casefold(), value.strip(), labels)
         everywhere |= wide and not minus
+        exact |= operator.casefold() == "rfc822msgid" and not minus
         if condition:
             conditions.append(f"NOT {condition}" if minus else condition)
             values.extend(bound)
-    return Search(tuple(conditions), tuple(values), everywhere)
+    return Search(tuple(conditions), tuple(values), everywhere, exact)
 
 
 def _term(operator: str, value: str, labels: Mapping[str, str]) -> tuple[str, list[str | int], bool]:

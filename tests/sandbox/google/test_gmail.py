@@ -182,6 +182,15 @@ def test_a_second_copy_is_a_second_message(api: Any) -> None:
     assert len(found(api, "rfc822msgid:<m1@example.com>")) == 2
 
 
+def test_a_message_for_the_archive_is_seen_by_nobody(api: Any) -> None:
+    start = api.getProfile(userId="me").execute()["historyId"]
+    made = insert(api, deleted=True)
+    assert found(api) == []
+    assert history(api, start) == []
+    with refusal(404):
+        api.messages().get(userId="me", id=made["id"]).execute()
+
+
 def test_a_message_can_be_uploaded_as_media(tmp_path: Path) -> None:
     world = open_world(tmp_path)
     gmail.setup(world)
