@@ -133,7 +133,7 @@ def write_attendees(rows: Iterable[Fields]) -> str | None:
     return (
         "\n".join(
             ";".join((_plain(row["email"]), _plain(row.get("name") or ""), row.get("status") or "none",
-                      "optional" if row.get("optional") else ""))
+                      "true" if row.get("optional") else "false"))
             for row in rows
         )
         or None
