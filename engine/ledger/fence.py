@@ -45,3 +45,19 @@ def check(connection: sa.Connection, fence: Fence) -> None:
         raise StaleLease(
             f"the lease on {'mailbox ' + str(fence.mailbox_id) if fence.mailbox_id else fence.policy} was taken over"
         )
+
+
+def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int:
+    """The present epoch; a cycle reads it when it starts. ``take`` makes older ones stale."""
+    if mailbox_id:
+        query = sa.select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id)
+    else:
+        query = sa.select(policy.c.epoch).where(policy.c.name == policy_name)
+    value: int = connection.execute(query).scalar_one()
+    return value
+
+
+def take_all(connection: sa.Connection) -> None:
+    """A new engine begins: whatever an older one still had in hand can no longer be committed."""
+    connection.execute(sa.update(mailbox).values(epoch=mailbox.c.epoch + 1))
+    connection.execute(sa.update(policy).values(epoch=policy.c.epoch + 1))

@@ -221,6 +221,15 @@ def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[i
     """Make one link of two one-sided ones: ``(keep, drop)``; open intents of both end, occurrences move along."""
     check(connection, fence)
     for keep, drop in pairs:
+        # A create of ours whose answer was lost, found again by its marker: both sides had agreed on what it wrote.
+        sent = connection.execute(
+            sa.select(intent.c.patch).where(
+                intent.c.link_id == keep,
+                intent.c.kind == "create",
+                intent.c.state.in_(("planned", "in_flight", "unknown")),
+                sa.or_(intent.c.attempt > 0, intent.c.sent_at.is_not(None)),
+            )
+        ).scalar()
         connection.execute(
             sa.update(intent)
             .where(
@@ -231,7 +240,11 @@ def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[i
         )
         connection.execute(sa.update(item).where(item.c.link_id == drop).values(link_id=keep))
         connection.execute(sa.delete(dirty).where(dirty.c.link_id == drop))
-        connection.execute(sa.update(link).where(link.c.id == keep).values(state="new", reason=""))
+        connection.execute(
+            sa.update(link)
+            .where(link.c.id == keep)
+            .values(state="new", reason="", **({"base": sent} if sent else {}))
+        )
         for row in connection.execute(
             sa.select(link.c.id, link.c.occurrence).where(link.c.parent_link == drop)
         ).all():

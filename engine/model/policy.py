@@ -192,7 +192,6 @@ class Policy:
     crm_deletes: DeleteMode = DeleteMode.MIRROR  # what a delete in the CRM does in the mailbox
     delete_safety: DeleteSafety = DeleteSafety()
     error_addresses: tuple[str, ...] = ()
-    pipeline: bool = False  # True: each user goes on to phase B without waiting for the others
 
     def settings(self, module: Module) -> ModuleSettings:
         """The settings of a module; a module that is not named is off."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.crm.connector import CrmConnector
+from engine.ledger import history
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.observe import ScopeRow
@@ -133,6 +134,13 @@ class Run:
         """The feed that holds a module on a side; the first one is written to."""
         feeds = self.base.crm_feeds if side is Side.CRM else self.feeds
         return next((feed for feed in feeds if module in feed.scope.modules), None)
+
+    async def open_cycle(self) -> None:
+        """Open the cycle's record at the first thing it has to do; an idle cycle leaves none and commits nothing."""
+        if not self.cycle_id:
+            self.cycle_id = await self.ledger.write(
+                history.start_cycle, self.record.id, self.policy.name, self.kind.value, self.clock.now_ms()
+            )
 
     # -- telling the monitors --------------------------------------------------------------------------
 

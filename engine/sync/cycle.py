@@ -273,6 +273,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
         if not rows:
             return total
         after = rows[-1].id
+        await run.open_cycle()
         one_sided = [row.id for row in rows if row.base is None and (row.crm is None or row.mailbox is None)]
         held: dict[int, str] = {}
         if one_sided:

@@ -1,0 +1,438 @@
+"""Running policies: the CRM is read once for all, then the mailboxes go through the queue, each on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from engine.crm.connector import CrmConnector
+from engine.jobs.queue import JobQueue, Priority, Request, Running
+from engine.jobs.schedule import next_due
+from engine.ledger import fence as fences
+from engine.ledger import history, mailboxes
+from engine.ledger.fence import Fence
+from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.store import Ledger, StaleLease
+from engine.mailbox.connector import MailboxConnector
+from engine.model.activity import Activity, ActivityKind, Emit
+from engine.model.clock import Clock
+from engine.model.modules import STEP_OF, ItemOutcome
+from engine.model.policy import Policy
+from engine.model.port import Page
+from engine.model.states import CycleKind, UserState
+from engine.net.errors import ErrorKind, ProviderError
+from engine.sync import cycle
+from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
+
+log = logging.getLogger(__name__)
+
+#: First wait after a failed cycle, doubled each time up to the policy's interval (domain.md 5.5).
+BACKOFF_MS = 30_000
+BACKOFF_MOST_MS = 960_000
+
+#: Failures that no repeat mends: they wait for a person.
+FOR_PEOPLE = frozenset(
+    {ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.PERMISSION, ErrorKind.CONFIGURATION}
+)
+
+
+@dataclass(slots=True)
+class PolicyRun:
+    """What a run of a policy did.
+
+    Attributes:
+        mailboxes: how many were run.
+        written: items written on either side.
+        faults: one line each, by mailbox (empty key: the policy as a whole).
+        stopped: it was asked to stop.
+        people: a fault waits for a person; the schedule pauses until then.
+    """
+
+    mailboxes: int = 0
+    written: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
+    people: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A run of a policy under way."""
+
+    context: PolicyContext
+    run: PolicyRun
+    left: set[str]
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Runner:
+    """Owns the runs of all policies. One run per policy at a time; a request during a run is served after it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        emit: Emit,
+        queue: JobQueue,
+        connect_crm: Callable[[str], CrmConnector],
+        connect_mailbox: Callable[[str], MailboxConnector],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._emit = emit
+        self._queue = queue
+        self._connect_crm = connect_crm
+        self._connect_mailbox = connect_mailbox
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._batches: dict[str, _Batch] = {}
+        self._records: dict[str, MailboxRecord] = {}
+        self._stops: dict[str, asyncio.Event] = {}
+        #: Mailboxes whose success has not been stored yet: id to time. An idle cycle commits nothing by itself.
+        self.fresh: dict[int, int] = {}
+        #: Mailboxes that come back before their schedule: address to time.
+        self.retries: dict[str, int] = {}
+
+    # -- a whole policy --------------------------------------------------------------------------------
+
+    def running(self, policy: str) -> bool:
+        """Whether a run of this policy is under way."""
+        return policy in self._stops
+
+    def stop(self, policy: str) -> None:
+        """Ask the run of a policy to stop at the next page boundary."""
+        stop = self._stops.get(policy)
+        if stop is not None:
+            stop.set()
+            batch = self._batches.get(policy)
+            if batch is not None:
+                for email in list(batch.left):
+                    self._queue.cancel(email)
+
+    async def run_policy(
+        self, policy: Policy, *, only: Collection[str] | None = None, priority: Priority = Priority.SCHEDULE
+    ) -> PolicyRun:
+        """Run a policy once: read the CRM, then run its mailboxes (or ``only`` some) through the queue.
+
+        Mailboxes that were never initialised make it a first sync: phase A reads the CRM completely for all of them
+        before any data is written.
+        """
+        async with self._turns.setdefault(policy.name, asyncio.Lock()):
+            stop = self._stops[policy.name] = asyncio.Event()
+            try:
+                return await self._run(policy, only, priority, stop)
+            finally:
+                del self._stops[policy.name]
+
+    async def _run(
+        self, policy: Policy, only: Collection[str] | None, priority: Priority, stop: asyncio.Event
+    ) -> PolicyRun:
+        result = PolicyRun()
+        records = [
+            record for record in await self._ledger.read(mailboxes.mailboxes, policy.name) if not record.paused
+        ]
+        everybody = [record.email for record in records]
+        try:
+            context = await self._context(policy, stop)
+            records = await self._resolve_users(context, records, result)
+            new = [record for record in records if record.phase == "new"]
+            await self._baseline(context, records, new)
+        except Stopped:
+            result.stopped = True
+            for email in everybody:
+                self._state(policy, email, UserState.QUEUED, "stopped; it goes on where it was")
+            return result
+        except (ProviderError, SuspiciousSource, StaleLease) as error:
+            result.faults[""] = str(error)
+            result.people = isinstance(error, ProviderError) and error.kind in FOR_PEOPLE
+            for email in everybody:
+                self._emit(
+                    self._activity(policy, email, ActivityKind.FAULT, text=str(error), sign="✗", ok=False)
+                )
+                self._state(policy, email, UserState.FAILED, str(error))
+            return result
+        chosen = [record for record in records if only is None or record.email in only]
+        await self._mailboxes(context, chosen, result, priority)
+        return result
+
+    async def _context(self, policy: Policy, stop: asyncio.Event) -> PolicyContext:
+        context = PolicyContext(
+            self._ledger,
+            self._clock,
+            self._emit,
+            policy,
+            self._connect_crm(policy.crm),
+            self._connect_mailbox(policy.mailbox),
+            Fence(policy.name, 0, await self._ledger.read(fences.epoch, policy.name, 0)),
+            [],
+            stop,
+        )
+        context.crm_feeds = await cycle.crm_feeds(context)
+        return context
+
+    async def _resolve_users(
+        self, context: PolicyContext, records: list[MailboxRecord], result: PolicyRun
+    ) -> list[MailboxRecord]:
+        """Find the CRM user and zone of mailboxes that do not name them."""
+        if all(record.crm_user and record.zone for record in records):
+            return records
+        people = await context.crm.users()
+        by_id = {one.id: one for one in people}
+        by_email = {one.email.casefold(): one for one in people if one.active}
+        found = []
+        for record in records:
+            person = by_id.get(record.crm_user) if record.crm_user else by_email.get(record.email.casefold())
+            if person is None and not record.crm_user:
+                text = (
+                    f"no active user of the CRM has the address {record.email}; "
+                    "name the user in crm_user, or correct the address"
+                )
+                result.faults[record.email] = text
+                self._emit(
+                    self._activity(
+                        context.policy, record.email, ActivityKind.FAULT, text=text, sign="✗", ok=False
+                    )
+                )
+                self._state(context.policy, record.email, UserState.FAILED, text)
+                continue
+            zone = record.zone or (person.zone if person else "UTC")
+            crm_user = record.crm_user or (person.id if person else "")
+            if (zone, crm_user) != (record.zone, record.crm_user):
+                await self._ledger.write(mailboxes.set_mailbox, record.id, zone=zone, crm_user=crm_user)
+            found.append(replace(record, zone=zone, crm_user=crm_user))
+        return found
+
+    async def _baseline(
+        self, context: PolicyContext, records: list[MailboxRecord], new: list[MailboxRecord]
+    ) -> None:
+        if not records:
+            return
+        policy = context.policy
+        emails = {record.id: record.email for record in records}
+        fresh = {record.id for record in new}
+        done: Counter[int] = Counter()
+        for record in new:
+            self._emit(
+                self._activity(
+                    policy,
+                    record.email,
+                    ActivityKind.STATE,
+                    state=UserState.INITIALIZING,
+                    phase="A",
+                    cycle=CycleKind.FIRST,
+                    text="initialising: reading the CRM; nothing flows to it meanwhile",
+                    sign="▸",
+                )
+            )
+
+        def on_page(feed: Feed, page: Page, counts: Counter[int]) -> None:
+            for mailbox_id, count in counts.items():
+                if mailbox_id not in fresh:
+                    continue
+                done[mailbox_id] += count
+                self._emit(
+                    self._activity(
+                        policy,
+                        emails[mailbox_id],
+                        ActivityKind.PROGRESS,
+                        phase="A",
+                        cycle=CycleKind.FIRST,
+                        step=STEP_OF[feed.scope.modules[0]],
+                        done=done[mailbox_id],
+                        text=f"read {count} items of {feed.scope.key} from the CRM",
+                    )
+                )
+
+        await cycle.baseline(context, records, complete=bool(new), on_page=on_page)
+        if new:
+            await self._ledger.write(
+                mailboxes.set_phase, context.fence, [record.id for record in new], "baseline"
+            )
+            for record in new:
+                self._state(policy, record.email, UserState.QUEUED, "initialised; waiting for its turn")
+
+    async def _mailboxes(
+        self, context: PolicyContext, records: list[MailboxRecord], result: PolicyRun, priority: Priority
+    ) -> None:
+        if not records:
+            return
+        policy = context.policy
+        batch = self._batches[policy.name] = _Batch(context, result, {record.email for record in records})
+        try:
+            for record in records:
+                self._records[record.email] = record
+                self.retries.pop(record.email, None)
+                self._state(policy, record.email, UserState.QUEUED)
+            self._queue.submit(
+                Request(record.email, policy.name, CycleKind.FULL.value, priority) for record in records
+            )
+            stopper = asyncio.ensure_future(context.stop.wait())
+            ender = asyncio.ensure_future(batch.done.wait())
+            await asyncio.wait({stopper, ender}, return_when=asyncio.FIRST_COMPLETED)
+            stopper.cancel()
+            if context.stop.is_set():
+                result.stopped = True
+                running = set(self._queue.running())
+                for email in batch.left - running:
+                    self._queue.cancel(email)
+                    self._state(policy, email, UserState.QUEUED, "stopped; it goes on where it was")
+                batch.left &= running
+                if batch.left:
+                    await ender
+            ender.cancel()
+        finally:
+            del self._batches[policy.name]
+
+    # -- one mailbox -----------------------------------------------------------------------------------
+
+    async def handle(self, running: Running) -> None:
+        """Run one mailbox: the queue's handler. Whatever goes wrong ends this mailbox's cycle, nothing else."""
+        batch = self._batches.get(running.lane)
+        record = self._records.get(running.key)
+        if batch is None or record is None or running.key not in batch.left:
+            return  # its policy's run has ended meanwhile; the schedule brings it back
+        policy = batch.context.policy
+        try:
+            await self._cycle(batch, policy, record, running.stop)
+        except Exception as error:  # a fault of ours must not stop the other mailboxes, and must be seen
+            log.exception("cycle of %s failed", record.email)
+            await self._failed(batch, policy, record, f"internal error: {error.__class__.__name__}: {error}")
+        finally:
+            batch.left.discard(running.key)
+            if not batch.left:
+                batch.done.set()
+
+    async def _cycle(self, batch: _Batch, policy: Policy, record: MailboxRecord, stop: asyncio.Event) -> None:
+        record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
+        kind = CycleKind.FULL if record.phase == "ready" else CycleKind.FIRST
+        fence = Fence(policy.name, record.id, await self._ledger.read(fences.epoch, policy.name, record.id))
+        self._state(
+            policy, record.email, UserState.SYNCING, kind=kind, phase="B" if kind is CycleKind.FIRST else ""
+        )
+        try:
+            run = await cycle.run_cycle(batch.context, record, fence, kind, stop)
+        except Stopped:
+            self._state(policy, record.email, UserState.QUEUED, "stopped; it goes on where it was")
+            batch.run.stopped = True
+            return
+        except Waits as wait:
+            batch.run.faults[record.email] = str(wait)
+            self.retries[record.email] = wait.until_ms
+            self._state(policy, record.email, UserState.BACKOFF, str(wait), until=wait.until_ms)
+            return
+        except StaleLease as stale:
+            self._state(policy, record.email, UserState.QUEUED, str(stale))
+            return
+        await self._ended(batch, policy, record, run)
+
+    async def _ended(self, batch: _Batch, policy: Policy, record: MailboxRecord, run: Run) -> None:
+        batch.run.mailboxes += 1
+        written = sum(
+            count
+            for (_, outcome), count in run.counts.items()
+            if outcome in {ItemOutcome.CREATED, ItemOutcome.UPDATED, ItemOutcome.DELETED}
+        )
+        batch.run.written += written
+        now = self._clock.now_ms()
+        if run.cycle_id:
+            counts = {f"{module}.{outcome}": count for (module, outcome), count in run.counts.items()}
+            await self._ledger.write(
+                history.end_cycle,
+                run.cycle_id,
+                "failed" if run.faults else "ok",
+                counts,
+                0,
+                "; ".join(run.faults),
+                now,
+            )
+        if run.faults:
+            await self._failed(batch, policy, record, run.faults[0])
+            return
+        if record.phase != "ready" or record.fault or record.failures:
+            await self._ledger.write(
+                mailboxes.set_mailbox_fenced,
+                run.fence,
+                phase="ready",
+                fault="",
+                fault_kind="",
+                failures=0,
+                last_success_at=now,
+            )
+        else:
+            self.fresh[record.id] = now
+        due = next_due(policy.scheduling, now)
+        self._emit(
+            self._activity(
+                policy,
+                record.email,
+                ActivityKind.CYCLE,
+                cycle=run.kind,
+                ended=True,
+                next_full_ms=due.at_ms,
+                sign="✓",
+                text=f"{run.kind.value} finished, {written} items written",
+            )
+        )
+        self._state(policy, record.email, UserState.IDLE)
+
+    async def _failed(self, batch: _Batch, policy: Policy, record: MailboxRecord, text: str) -> None:
+        """A cycle failed: transient faults come back with back-off, others wait for a person."""
+        batch.run.faults[record.email] = text
+        now = self._clock.now_ms()
+        current = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
+        failures = current.failures + 1
+        await self._ledger.write(mailboxes.set_mailbox, record.id, failures=failures, fault=text)
+        self._emit(
+            self._activity(
+                policy,
+                record.email,
+                ActivityKind.CYCLE,
+                ended=True,
+                ok=False,
+                sign="✗",
+                text=f"cycle failed: {text}",
+            )
+        )
+        if current.fault_kind in {kind.value for kind in FOR_PEOPLE}:
+            self._state(policy, record.email, UserState.FAILED, text)
+            return
+        until = now + min(BACKOFF_MS * 2 ** (failures - 1), BACKOFF_MOST_MS)
+        self.retries[record.email] = until
+        self._state(policy, record.email, UserState.FAILED, text, until=until)
+
+    # -- telling ---------------------------------------------------------------------------------------
+
+    def _activity(self, policy: Policy, email: str, kind: ActivityKind, **values: object) -> Activity:
+        activity = Activity(kind=kind, mailbox=email, at_ms=self._clock.now_ms(), policy=policy.name)
+        return replace(activity, **values)  # type: ignore[arg-type]
+
+    def _state(
+        self,
+        policy: Policy,
+        email: str,
+        state: UserState,
+        text: str = "",
+        *,
+        until: int | None = None,
+        kind: CycleKind | None = None,
+        phase: str = "",
+    ) -> None:
+        self._emit(
+            self._activity(
+                policy,
+                email,
+                ActivityKind.STATE,
+                state=state,
+                text=text,
+                until_ms=until,
+                cycle=kind,
+                phase=phase,
+            )
+        )
+
+
+def due_retries(retries: Mapping[str, int], now: int) -> list[str]:
+    """Mailboxes whose wait is over."""
+    return [email for email, until in retries.items() if until <= now]

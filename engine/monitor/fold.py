@@ -1,0 +1,200 @@
+"""From activities to rows: the only place where the store of the screens is written while cycles run."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from engine.model.activity import Activity, ActivityKind
+from engine.model.modules import STEPS, ItemOutcome
+from engine.model.states import CycleKind, UserState
+from engine.monitor.rows import StepRow, UserRow
+from engine.monitor.store import Store, Table
+
+WRITTEN = (ItemOutcome.CREATED, ItemOutcome.UPDATED, ItemOutcome.DELETED, ItemOutcome.MERGED)
+
+#: Rates are over so many seconds.
+RATE_WINDOW = 5
+
+LEVELS = {
+    ActivityKind.NOTE: 0,
+    ActivityKind.PROGRESS: 0,
+    ActivityKind.ITEMS: 1,
+    ActivityKind.THROTTLED: 2,
+    ActivityKind.STEP: 2,
+    ActivityKind.STATE: 2,
+    ActivityKind.CYCLE: 2,
+    ActivityKind.FAULT: 3,
+}
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Items settled lately, by second."""
+
+    seconds: deque[int] = field(default_factory=lambda: deque([0] * RATE_WINDOW, maxlen=RATE_WINDOW))
+    now: int = 0
+
+
+class Fold:
+    """Folds activities into the store and collects monitor lines for the ledger."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        #: Lines not yet on disk: (mailbox address, at, sign, text, level).
+        self.unsaved: list[tuple[str, int, str, str, int]] = []
+        self._pace: dict[str, _Pace] = {}
+        self._settled = 0
+
+    def __call__(self, activity: Activity) -> None:
+        """Take one activity; never blocks, never raises for an unknown mailbox."""
+        row = self.store.users.get(activity.mailbox)
+        if row is None:
+            return
+        _FOLDERS[activity.kind](self, row, activity)
+        if activity.text:
+            self._line(activity)
+        self.store.touch(Table.USERS, row)
+
+    def _line(self, activity: Activity) -> None:
+        level = 3 if not activity.ok else LEVELS[activity.kind]
+        self.store.append(activity.mailbox, activity.at_ms, activity.sign, activity.text, level)
+        self.unsaved.append((activity.mailbox, activity.at_ms, activity.sign, activity.text, level))
+
+    # -- one method per kind ---------------------------------------------------------------------------
+
+    def _state(self, row: UserRow, activity: Activity) -> None:
+        assert activity.state is not None
+        row.state = activity.state
+        row.phase = activity.phase
+        row.cycle = activity.cycle
+        row.until_ms = activity.until_ms
+        row.text = activity.text
+        if activity.state in {UserState.INITIALIZING, UserState.SYNCING}:
+            row.place = None
+        if activity.state is UserState.INITIALIZING:
+            row.started_ms = activity.at_ms
+            _clear(row)
+        self._count_states()
+
+    def _cycle(self, row: UserRow, activity: Activity) -> None:
+        if activity.ended:
+            row.ended_ms = activity.at_ms
+            row.step = None
+            row.next_full_ms = activity.next_full_ms
+            row.phase = ""
+            row.eta_seconds = None
+            row.rate = 0.0
+            if activity.ok:
+                row.last_success_ms = activity.at_ms
+        else:
+            row.cycle = activity.cycle
+            row.phase = activity.phase
+            if activity.cycle is not CycleKind.FIRST:
+                row.started_ms = activity.at_ms
+            _clear(row)
+
+    def _step(self, row: UserRow, activity: Activity) -> None:
+        assert activity.step is not None
+        row.step = activity.step
+        row.done, row.total = activity.done, activity.total
+        step = row.steps[STEPS.index(activity.step)]
+        if activity.step_state is not None:
+            step.state = activity.step_state
+        step.done, step.total, step.text = activity.done, activity.total, activity.text
+
+    def _progress(self, row: UserRow, activity: Activity) -> None:
+        if activity.step is not None:
+            row.step = activity.step
+            step = row.steps[STEPS.index(activity.step)]
+            step.done, step.total = activity.done, activity.total
+        delta = max(activity.done - row.done, 0)
+        row.done, row.total = activity.done, activity.total
+        row.until_ms = None
+        self._pace.setdefault(row.id, _Pace()).now += delta
+        self._settled += delta
+
+    def _items(self, row: UserRow, activity: Activity) -> None:
+        for (module, outcome), count in activity.counts.items():
+            row.counts[outcome] = row.counts.get(outcome, 0) + count
+            by_module = row.module_counts.setdefault(module, {})
+            by_module[outcome] = by_module.get(outcome, 0) + count
+            if outcome is ItemOutcome.FAILED:
+                row.failed += count
+
+    def _note(self, row: UserRow, activity: Activity) -> None:
+        row.text = activity.text
+
+    def _throttled(self, row: UserRow, activity: Activity) -> None:
+        row.until_ms = activity.until_ms
+        row.text = activity.text
+
+    def _fault(self, row: UserRow, activity: Activity) -> None:
+        row.text = activity.text
+
+    # -- every second ----------------------------------------------------------------------------------
+
+    def second(self, now_ms: int) -> None:
+        """Once a second: throughput, rates, time left."""
+        engine = self.store.engine
+        engine.buckets.append(self._settled)
+        self._settled = 0
+        first = [
+            row for row in self.store.users.values() if row.cycle is CycleKind.FIRST and row.step is not None
+        ]
+        for mailbox, pace in list(self._pace.items()):
+            pace.seconds.append(pace.now)
+            pace.now = 0
+            row = self.store.users.get(mailbox)
+            if row is None:
+                continue
+            rate = sum(pace.seconds) / RATE_WINDOW
+            eta = _eta(row, rate)
+            if rate != row.rate or eta != row.eta_seconds:
+                row.rate, row.eta_seconds = rate, eta
+                self.store.touch(Table.USERS, row)
+            if rate == 0.0:
+                del self._pace[mailbox]
+        engine.first_done = sum(row.done for row in first)
+        engine.first_total = sum(row.total or 0 for row in first)
+        total = sum(engine.buckets) / max(len(engine.buckets), 1) if first else 0
+        left = engine.first_total - engine.first_done
+        engine.eta_seconds = (left / total * 0.8, left / total * 1.5) if total and left > 0 else None
+        self.store.touch(Table.ENGINE, engine)
+
+    def _count_states(self) -> None:
+        states: dict[UserState, int] = {}
+        for row in self.store.users.values():
+            states[row.state] = states.get(row.state, 0) + 1
+        self.store.engine.states = states
+        self.store.touch(Table.ENGINE, self.store.engine)
+
+    def recount(self) -> None:
+        """Count users by state again, after rows came or went."""
+        self._count_states()
+
+
+def _clear(row: UserRow) -> None:
+    row.steps = [StepRow(step) for step in STEPS]
+    row.counts, row.module_counts = {}, {}
+    row.done, row.total, row.step = 0, None, None
+    row.failed = 0
+
+
+def _eta(row: UserRow, rate: float) -> tuple[float, float] | None:
+    if not rate or row.total is None or row.total <= row.done:
+        return None
+    left = (row.total - row.done) / rate
+    return left * 0.8, left * 1.5
+
+
+_FOLDERS = {
+    ActivityKind.STATE: Fold._state,
+    ActivityKind.CYCLE: Fold._cycle,
+    ActivityKind.STEP: Fold._step,
+    ActivityKind.PROGRESS: Fold._progress,
+    ActivityKind.ITEMS: Fold._items,
+    ActivityKind.NOTE: Fold._note,
+    ActivityKind.THROTTLED: Fold._throttled,
+    ActivityKind.FAULT: Fold._fault,
+}
