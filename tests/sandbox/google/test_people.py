@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from engine.sandbox.google import people
 from engine.sandbox.google.call import Call
 from engine.sandbox.google.people_fields import canonical_phone
-from engine.sandbox.kit.world import open_world
+from engine.sandbox.kit.world import SandboxClock, open_world
 from tests.sandbox.google.workspace import Workspace, refusal, workspace
 
 _DAY = 86_400
@@ -28,6 +29,13 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def api(space: Workspace) -> Iterator[Any]:
     with space.client("people", "v1", space.new_user()) as service:
         yield service
+
+
+class Standing(SandboxClock):
+    """A clock that moves only when told, so that two listings can see the same horizon."""
+
+    def now_ms(self) -> int:
+        return self.offset_ms
 
 
 def person(given: str = "Ada", family: str = "Lovelace", **fields: Any) -> dict[str, Any]:
@@ -525,6 +533,58 @@ def test_contacts_survive_a_restart(tmp_path: Path) -> None:
     delta = call("people.people.connections.list", requestSyncToken=True, syncToken=token, **params)
     assert names_of(delta) == ["Second"]
     assert call("people.people.get", resourceName=made["resourceName"], personFields="names")["names"]
+
+
+@pytest.mark.parametrize("lag", [0, 120])
+def test_a_mirror_fed_by_sync_tokens_stays_equal_to_the_full_listing(lag: int) -> None:
+    world = open_world(None, {"people_lag_seconds": lag})
+    world.clock = Standing(1_800_000_000_000)
+    people.setup(world)
+    random = Random(lag)
+
+    def call(method: str, body: Any = None, **params: Any) -> Any:
+        name = f"people.people.{method}"
+        return people.HANDLERS[name](Call(world, "ada@example.com", name, params, body)).body
+
+    def listing(**params: Any) -> tuple[list[dict[str, Any]], str]:
+        found: list[dict[str, Any]] = []
+        fixed = {"resourceName": "people/me", "personFields": "names,metadata", "requestSyncToken": True}
+        page: dict[str, Any] = {"nextPageToken": None}
+        while "nextPageToken" in page:
+            page = call("connections.list", **fixed, **params, pageSize=3, pageToken=page["nextPageToken"])
+            found += page.get("connections", [])
+        return found, page["nextSyncToken"]
+
+    living: dict[str, dict[str, Any]] = {}
+    mirror: dict[str, str] = {}
+    _, token = listing()
+    for step in range(400):
+        name = random.choice(sorted(living)) if living else ""
+        match random.randrange(6) if living else 0:
+            case 0 | 1:
+                made = call("createContact", person(f"Step{step}"))
+                living[made["resourceName"]] = made
+            case 2:
+                body = {**living[name], **person(f"Step{step}")}
+                living[name] = call("updateContact", body, resourceName=name, updatePersonFields="names")
+            case 3:
+                call("deleteContact", resourceName=name)
+                del living[name]
+            case 4:
+                world.clock.offset_ms += random.randrange(90_000)
+            case _:
+                delta, token = listing(syncToken=token)
+                for entry in delta:
+                    if entry["metadata"].get("deleted"):
+                        mirror.pop(entry["resourceName"], None)
+                    else:
+                        mirror[entry["resourceName"]] = entry["etag"]
+                full, _ = listing()
+                assert mirror == {entry["resourceName"]: entry["etag"] for entry in full}
+    world.clock.offset_ms += 121_000
+    full, _ = listing()
+    world.db.close()
+    assert {entry["resourceName"]: entry["etag"] for entry in full} == {n: p["etag"] for n, p in living.items()}
 
 
 def test_two_hundred_contacts_are_written_quickly(tmp_path: Path) -> None:
