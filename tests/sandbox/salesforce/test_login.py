@@ -190,8 +190,6 @@ def test_simple_salesforce_reads_and_writes(org: Org) -> None:
     assert sf.Contact.delete(made["id"]) == 204
     bin_too = sf.query_all_iter("SELECT Id FROM Contact", include_deleted=True)
     assert made["id"] in {row["Id"] for row in bin_too}
-        "id"
-    ]
     assert sf.limits()["DailyApiRequests"]["Max"] == 100_000
     with pytest.raises(SalesforceMalformedRequest):
         sf.query("SELECT Nonsense FROM Contact")
