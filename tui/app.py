@@ -97,12 +97,17 @@ class SynclineApp(App[None]):
         self.error_console = Console(file=io.StringIO())
         for each in THEMES:
             self.register_theme(each)
-        self.theme = chosen
+        self._theme_name = chosen
         self.set_class(ascii, "-ascii")
 
     def on_mount(self) -> None:
-        """Repaint when the theme changes."""
+        """Put the theme on, and repaint when it changes."""
+        self.theme = self._theme_name
         self.theme_changed_signal.subscribe(self, lambda theme: self.take_theme(theme.name))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own colour names, for the moment before a theme is on."""
+        return dict(THEMES[0].variables)
 
     def take_theme(self, name: str) -> None:
         """Use a theme's styles for what we paint ourselves."""

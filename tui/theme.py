@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.style import Style
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 Palette = Mapping[str, Style]
 
@@ -108,6 +108,7 @@ THEMES: tuple[Theme, ...] = (
         boost="ansi_default",
         ansi=True,
         variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
             "edge": "ansi_default",
             "edge-focus": "ansi_default",
             "input-cursor-background": "ansi_white",

@@ -149,7 +149,7 @@ class PoliciesScreen(TableFrame):
     @property
     def chosen_policy(self) -> PolicyRow | None:
         """The policy under the cursor."""
-        return self.store.policies.get(self.table.cursor or "")
+        return self.store.policies.get(self.table.current or "")
 
     def total(self) -> str:
         """Policies and mailboxes."""
@@ -190,8 +190,8 @@ class PoliciesScreen(TableFrame):
 
     def action_open(self) -> None:
         """Open the policy."""
-        if self.table.cursor is not None:
-            self.console.open_policy(self.table.cursor)
+        if self.table.current is not None:
+            self.console.open_policy(self.table.current)
 
     def action_switch(self) -> None:
         """Enable or disable."""
@@ -209,16 +209,16 @@ class PoliciesScreen(TableFrame):
 
     def action_verify(self) -> None:
         """Read back and tick."""
-        if self.table.cursor is not None:
-            self.say(f"Reading back what {self.table.cursor} built …")
-            self.send(VerifyPolicy(self.table.cursor))
-            self.console.open_policy(self.table.cursor)
+        if self.table.current is not None:
+            self.say(f"Reading back what {self.table.current} built …")
+            self.send(VerifyPolicy(self.table.current))
+            self.console.open_policy(self.table.current)
 
     def action_test(self) -> None:
         """Test both connections."""
-        if self.table.cursor is not None:
-            self.say(f"Testing both connections of {self.table.cursor} …")
-            self.send(TestPolicy(self.table.cursor))
+        if self.table.current is not None:
+            self.say(f"Testing both connections of {self.table.current} …")
+            self.send(TestPolicy(self.table.current))
 
 
 def toggle(screen: TableFrame, row: PolicyRow) -> None:

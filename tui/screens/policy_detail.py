@@ -181,7 +181,7 @@ class PolicyScreen(TableFrame):
     def paint_details(self) -> None:
         """Every check of the mailbox under the cursor."""
         panel = self.query_one("#checks", LineView)
-        row = self._rows.get(self.table.cursor or "")
+        row = self._rows.get(self.table.current or "")
         if row is None:
             panel.title("Checklist")
             panel.show([line((" Nothing was read back yet.", "quiet"))])
@@ -193,8 +193,8 @@ class PolicyScreen(TableFrame):
 
     def action_open(self) -> None:
         """Open the mailbox."""
-        if self.table.cursor is not None:
-            self.console.open_user(self.table.cursor)
+        if self.table.current is not None:
+            self.console.open_user(self.table.current)
 
     def action_switch(self) -> None:
         """Enable or disable."""
@@ -210,8 +210,8 @@ class PolicyScreen(TableFrame):
 
     def action_monitor(self) -> None:
         """Open the monitor."""
-        if self.table.cursor is not None:
-            users.monitor(self, [self.table.cursor])
+        if self.table.current is not None:
+            users.monitor(self, [self.table.current])
 
     def action_verify(self) -> None:
         """Verify again."""

@@ -140,7 +140,7 @@ class QueueScreen(TableFrame):
     def paint_details(self) -> None:
         """The user under the cursor, and the limits."""
         panel = self.query_one("#user", LineView)
-        row = self.store.users.get(self.table.cursor or "")
+        row = self.store.users.get(self.table.current or "")
         if row is None:
             panel.title("User")
             panel.show([])
@@ -174,8 +174,8 @@ class QueueScreen(TableFrame):
 
     def action_open(self) -> None:
         """Open the user."""
-        if self.table.cursor is not None:
-            self.console.open_user(self.table.cursor)
+        if self.table.current is not None:
+            self.console.open_user(self.table.current)
 
     def action_run(self) -> None:
         """Sync now."""
@@ -211,7 +211,7 @@ def brief(row: UserRow, view: View) -> list[TextLine]:
     """A user in two lines."""
     sign = signs.USER[row.state]
     part = form.share(row.done, row.total)
-    first: list[Span] = [(f" {sign.sign} {rows.user_phase(row)}", sign.role)]
+    first: list[Span] = [(f" {sign.sign} {sign.word}", sign.role)]
     if row.state in signs.ACTIVE:
         step = rows.user_step(row, True)[0]
         first.append(

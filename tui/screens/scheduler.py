@@ -146,7 +146,7 @@ class SchedulerScreen(TableFrame):
 
     def paint_details(self) -> None:
         """Past runs and the job itself."""
-        row = self.store.jobs.get(self.table.cursor or "")
+        row = self.store.jobs.get(self.table.current or "")
         history = self.query_one("#history", LineView)
         if row is None:
             history.title("Past runs")
@@ -161,7 +161,7 @@ class SchedulerScreen(TableFrame):
     def _runs_came(self, job: str, rev: int, runs: list[RunRow]) -> None:
         self._runs = (job, rev, runs)
         row = self.store.jobs.get(job)
-        if row is not None and job == self.table.cursor and self.is_mounted:
+        if row is not None and job == self.table.current and self.is_mounted:
             self._paint_history(row)
 
     def _paint_history(self, row: JobRow) -> None:
@@ -233,7 +233,7 @@ class SchedulerScreen(TableFrame):
 
     def action_open(self) -> None:
         """All runs known."""
-        row = self.store.jobs.get(self.table.cursor or "")
+        row = self.store.jobs.get(self.table.current or "")
         if row is not None:
             painted = self._history(row, RUNS + 1, 100)
             lines = ["".join(text for text, _ in each.spans) for each in painted]

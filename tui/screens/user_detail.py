@@ -76,23 +76,20 @@ class UserScreen(Frame):
     def _state(self, row: UserRow) -> list[TextLine]:
         sign = signs.USER[row.state]
         view = self.view
-        first = line(
-            (f" {sign.sign} {rows.user_phase(row)}", sign.role),
-            f"   {row.policy}   CRM user {row.crm_user or '-'}   zone {row.zone or '-'}",
-        )
+        first = line((f" {sign.sign} {rows.user_phase(row)}", sign.role), f"   {row.policy}")
         if row.state in signs.ACTIVE:
             part = form.share(row.done, row.total)
             step = rows.user_step(row, True)[0]
-            second = f" {step}  {form.progress(row.done, row.total)}  {form.bar(part, 20)} {form.percent(part)}  {form.rate(row.rate)}  ETA {form.eta_range(row.eta_seconds)}"
+            second = f" {step}  {form.progress(row.done, row.total)}  {form.bar(part, 20)} {form.percent(part)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}"
         else:
             second = f" Last full {_when(row.last_success_ms, view.now_ms, self)}   Next full {_when(row.next_full_ms, view.now_ms, self)}   calls {row.calls:,}   held {row.held:,}"
-        lines = [first, line(second)]
+        third = line((f" CRM user {row.crm_user or '-'}   zone {row.zone or '-'}", "quiet"))
         if row.why:
             text, role = (
                 rows.user_progress(row, view) if row.state is UserState.BACKOFF else (row.why, sign.role)
             )
-            lines.append(line((f" {text}", role)))
-        return lines
+            third = line((f" {text}", role))
+        return [first, line(second), third]
 
     # Keys
 

@@ -38,12 +38,10 @@ def cancel(screen: Frame, mailboxes: Sequence[str]) -> None:
     if len(commands) > 5:
         lines.append(f"and {len(commands) - 5:,} more")
     first = [row.id for row in running if row.state is UserState.INITIALIZING]
-    if first:
-        lines.append(
-            f"{len(first):,} of them is in phase A, which should run to its end."
-            if len(first) == 1
-            else f"{len(first):,} of them are in phase A, which should run to its end."
-        )
+    if len(rows) == len(first) == 1:
+        lines.append("It is in phase A, which should run to its end.")
+    elif first:
+        lines.append(f"In phase A, which should run to its end: {len(first):,}.")
     name = running[0].id if len(running) == 1 else f"{len(running):,} users"
     screen.send(
         *commands, confirm=lines or [f"Cancel {name}."], typed="cancel" if first else "", title=f"Cancel {name}"

@@ -111,9 +111,14 @@ class StoreTable(LineView, Generic[R]):
         return self._columns[1 if wide else 0]
 
     @property
+    def current(self) -> str | None:
+        """The id under the cursor; None when no row is shown."""
+        return self.cursor if self.cursor in self._place else None
+
+    @property
     def row(self) -> R | None:
         """The row under the cursor."""
-        return None if self.cursor is None else self._rows().get(self.cursor)
+        return None if self.current is None else self._rows().get(self.current)
 
     def chosen(self) -> list[str]:
         """Marked ids in the order shown, or the one under the cursor."""
@@ -121,7 +126,7 @@ class StoreTable(LineView, Generic[R]):
         marked = [key for key in self.order if key in self.marks] + sorted(
             key for key in self.marks if key not in self._place and key in rows
         )
-        return marked or ([self.cursor] if self.cursor in rows and self.cursor is not None else [])
+        return marked or ([self.current] if self.current is not None and self.current in rows else [])
 
     def sort_name(self) -> str:
         """The head of the column that sorts, with an arrow."""
@@ -211,8 +216,8 @@ class StoreTable(LineView, Generic[R]):
 
     def mark(self) -> None:
         """Mark or unmark the row under the cursor and go on to the next."""
-        if self.cursor is not None:
-            self.marks ^= {self.cursor}
+        if self.current is not None:
+            self.marks ^= {self.current}
             self.move("down")
             self._paint_all()
 
@@ -332,8 +337,8 @@ class StoreTable(LineView, Generic[R]):
             title = column.title
             if column.letter == self.sort_letter:
                 title += " ▾" if self.reversed else " ▴"
-            spans.append((fit(title, width, column.right) + " ", "head"))
-        return TextLine(tuple(spans))
+            spans += [(fit(title, width, column.right), "head"), (" ", "head")]
+        return TextLine(tuple(spans[:-1]))
 
     def _paint(self, key: str) -> TextLine:
         row = self._rows().get(key)
@@ -343,8 +348,8 @@ class StoreTable(LineView, Generic[R]):
         spans: list[Span] = [("*" if key in self.marks else " ", "mark"), ("►" if here else " ", "mark")]
         for column, width in zip(self.columns, self._widths(), strict=True):
             text, role = column.cell(row, self.view)
-            spans.append((fit(text, width, column.right) + " ", role))
-        return TextLine(tuple(spans), "cursor" if here else "")
+            spans += [(fit(text, width, column.right), role), (" ", "text")]
+        return TextLine(tuple(spans[:-1]), "cursor" if here else "")
 
     def on_resize(self) -> None:
         """Columns depend on the width."""

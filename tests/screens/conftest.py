@@ -1,0 +1,48 @@
+"""Screens without a terminal: fixed rows, a fixed clock, no animation, and snapshots in the top-level folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+for _name in ("NO_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+os.environ["TEXTUAL_COLOR_SYSTEM"] = "256"
+
+import pytest
+import pytest_textual_snapshot
+
+from tests.screens import fake
+from tui.app import SynclineApp
+
+ROOT = Path(__file__).parents[2]
+
+
+class RootSVG(pytest_textual_snapshot.SVGImageExtension):  # type: ignore[misc]
+    """Snapshots in ``snapshots/``, with the path of the test below it."""
+
+    _file_extension = "svg"
+
+    @classmethod
+    def dirname(cls, *, test_location: object) -> str:
+        path = Path(test_location.filepath)  # type: ignore[attr-defined]
+        return str(ROOT / "snapshots" / path.relative_to(ROOT / "tests").with_suffix(""))
+
+
+pytest_textual_snapshot.SVGImageExtension = RootSVG  # looked up when snap_compare is called
+
+Build = Callable[..., SynclineApp]
+
+
+@pytest.fixture
+def build() -> Build:
+    """An app over fixed rows: ``build("running")``; its service is ``app.engine``."""
+
+    def make(kind: str = "running", **options: object) -> SynclineApp:
+        service = fake.FakeService({"empty": fake.empty, "running": fake.running, "error": fake.error}[kind]())
+        service.history = [run for job in service.store.jobs for run in fake.history(job)]
+        return SynclineApp(service, "alice@ops-01", zone=fake.ZONE, pull_seconds=None, **options)  # type: ignore[arg-type]
+
+    return make

@@ -1,0 +1,82 @@
+"""The key table: one meaning a key, a sentence for each, and the page made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.binding import Binding
+
+from tests.screens.conftest import Build
+from tests.screens.driver import User
+from tui import keys
+from tui.screens.frame import Frame
+from tui.screens.monitors import MonitorsScreen
+from tui.screens.policies import PoliciesScreen
+from tui.screens.policy_detail import PolicyScreen
+from tui.screens.queue import QueueScreen
+from tui.screens.scheduler import SchedulerScreen
+from tui.screens.user_detail import UserScreen
+
+SCREENS: tuple[type[Frame], ...] = (
+    PoliciesScreen,
+    QueueScreen,
+    MonitorsScreen,
+    SchedulerScreen,
+    PolicyScreen,
+    UserScreen,
+)
+
+
+def test_no_key_has_two_meanings() -> None:
+    seen: dict[str, str] = {}
+    for key in keys.KEYS:
+        for name in key.binds:
+            assert name not in seen, f"{name} means {seen[name]} and {key.meaning}"
+            seen[name] = key.meaning
+
+
+def test_no_key_that_terminals_or_multiplexers_take() -> None:
+    taken = {"ctrl+b", "ctrl+a", "ctrl+i", "ctrl+m", "ctrl+h", "ctrl+s", "ctrl+z"}
+    for key in keys.KEYS:
+        for name in key.binds:
+            assert name not in taken
+            assert not name.startswith("alt+")
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.PANE)
+def test_every_binding_is_in_the_table_with_its_sentence(screen: type[Frame]) -> None:
+    table = {name: key.where[screen.PANE] for key in keys.of(screen.PANE) for name in key.binds}
+    bound = [each for each in screen.BINDINGS if isinstance(each, Binding)]
+    assert {each.key for each in bound} == table.keys()
+    for each in bound:
+        assert each.tooltip == table[each.key]
+        assert each.tooltip.endswith(".")
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.PANE)
+def test_every_action_exists(screen: type[Frame]) -> None:
+    from tui.app import SynclineApp
+
+    for key in keys.of(screen.PANE):
+        for action in key.binds.values():
+            name = action.partition("(")[0]
+            owner: type[object] = SynclineApp if name.startswith("app.") else screen
+            assert hasattr(owner, f"action_{name.removeprefix('app.')}"), f"{action} in {screen.PANE}"
+
+
+def test_page_is_made_from_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "keys.md"
+    assert page.read_text() == keys.markdown(), "run: python -m tui.keys > docs/keys.md"
+
+
+async def test_help_shows_every_key_of_the_pane(build: Build) -> None:
+    app = build()
+    async with app.run_test(size=(140, 60)) as pilot:
+        user = User(app, pilot)
+        for digit, pane in keys.TABS.items():
+            await user.press(digit, "question_mark")
+            shown = user.text()
+            for key in keys.of(pane):
+                assert key.show in shown
+            await user.press("escape")
