@@ -110,8 +110,12 @@ def run(call: Call, dispatch: Dispatch) -> Reply:
     parts = call.mapping().get("compositeRequest")
     if not isinstance(parts, list):
         raise SfError("MISSING_ARGUMENT", "compositeRequest is required", 400)
-    _count(parts)
-    _references(parts)
+    try:
+        _count(parts)
+        _references(parts)
+    except SfError as error:
+        # The real service wraps even the refusal of the whole request as the one answer of an unnamed part.
+        return Reply({"compositeResponse": [_answer([error.rest()], error.status, {}, None)]})
     answers: list[dict[str, Any]] = []
     known: dict[str, Any] = {}
     all_or_none = call.flag("allOrNone")
@@ -139,13 +143,12 @@ def run(call: Call, dispatch: Dispatch) -> Reply:
 
 def _count(parts: list[Any]) -> None:
     if len(parts) > MOST:
-        message = f"The maximum number of operations in a composite request is {MOST}"
-        raise SfError("LIMIT_EXCEEDED", message, 400)
+        raise SfError("LIMIT_EXCEEDED", f"The request can’t contain more than {MOST} operations.", 400)
     heavy = [
         part for part in parts if re.search(r"/(?:query|queryAll|composite/sobjects)\b", str(part.get("url")))
     ]
     if len(heavy) > MOST_HEAVY:
-        message = f"A composite request may hold at most {MOST_HEAVY} query and sObject collection operations"
+        message = f"The request can’t contain more than {MOST_HEAVY} query and collection operations."
         raise SfError("LIMIT_EXCEEDED", message, 400)
 
 
@@ -172,7 +175,7 @@ def _part(call: Call, dispatch: Dispatch, part: dict[str, Any], known: dict[str,
     return _answer(reply.body, reply.status, reply.headers, name)
 
 
-def _answer(body: Any, status: int, headers: Any, name: str) -> dict[str, Any]:
+def _answer(body: Any, status: int, headers: Any, name: str | None) -> dict[str, Any]:
     return {"body": body, "httpHeaders": dict(headers), "httpStatusCode": status, "referenceId": name}
 
 

@@ -62,6 +62,8 @@ def update(world: World, definition: ObjectDef, record_id: str, body: Mapping[st
         store.save(world, definition, old, new, user)
         if definition.name == "Event" and old["GroupEventType"] == "3":
             store.change_series(world, old, new, user)
+        elif definition.name == "Event" and new["IsRecurrence2"] and not old["IsRecurrence2"]:
+            store.expand_series(world, record_id)
 
 
 def delete(world: World, definition: ObjectDef, record_id: str, user: str) -> None:

@@ -248,7 +248,7 @@ EVENT = build(
         read_only(pick("GroupEventType", ("0", "1", "2", "3"), "Group Event Type")),
         read_only(ref("RecurrenceActivityId", "Event", label="Recurrence Activity ID", children="RecurringEvents")),
         boolean("IsRecurrence", "Create Recurring Series of Events", createable=False, updateable=False),
-        boolean("IsRecurrence2", "Repeat", updateable=False),
+        boolean("IsRecurrence2", "Repeat"),
         boolean("IsRecurrence2Exception", "Is Exception", createable=False, updateable=False),
         boolean("IsRecurrence2Exclusion", "Historical Event, Not Following Recurrence",
                 createable=False, updateable=False),

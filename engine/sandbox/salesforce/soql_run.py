@@ -23,6 +23,9 @@ BATCH = 2000
 #: An open query is forgotten when so many newer ones were opened.
 OPEN_CURSORS = 50
 
+#: Most characters of a query; through a URL far fewer pass.
+LONGEST_QUERY = 100_000
+
 ADDRESS_PARTS = ("Street", "City", "State", "PostalCode", "Country")
 
 Tuple = Sequence[Any]
@@ -297,6 +300,9 @@ def run(
     Raises:
         SfError: ``MALFORMED_QUERY``, ``INVALID_FIELD``, ``INVALID_TYPE`` and other refusals of the real parser.
     """
+    if len(text) > LONGEST_QUERY:
+        message = f"SOQL statements can not be longer than {LONGEST_QUERY} characters"
+        raise SfError("MALFORMED_QUERY", message, 400)
     query = parse(text)
     if query.offset is not None and query.offset > 2000:
         raise fault(text, 0, "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")

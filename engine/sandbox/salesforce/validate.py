@@ -234,14 +234,18 @@ def _event(row: Row, old: Row | None, given: Row) -> None:
 
 def _series(row: Row, old: Row | None, given: Row) -> None:
     named = [name for name in SERIES_FIELDS if given.get(name) is not None]
-    if old is not None and old["GroupEventType"] != "3":
-        if named:
-            message = (
-                f"Unable to create/update fields: {', '.join(named)}. Please check the security settings of this field "
-                "and verify that it is read/write for your profile or permission set."
-            )
-            raise SfError("INVALID_FIELD_FOR_INSERT_UPDATE", message, 400, named)
-        return
+    if old is not None and old["IsRecurrence2"]:
+        if not row["IsRecurrence2"]:
+            message = "An event of a series cannot become a single event"
+            raise SfError("FIELD_INTEGRITY_EXCEPTION", message, 400, ["IsRecurrence2"])
+        if old["GroupEventType"] != "3":
+            if named:
+                message = (
+                    f"Unable to create/update fields: {', '.join(named)}. Please check the security settings of this "
+                    "field and verify that it is read/write for your profile or permission set."
+                )
+                raise SfError("INVALID_FIELD_FOR_INSERT_UPDATE", message, 400, named)
+            return
     if not row["IsRecurrence2"]:
         if named:
             message = "Recurrence pattern fields need IsRecurrence2"

@@ -80,7 +80,8 @@ def org(_server: tuple[_Switch, str]) -> Iterator[Org]:
     user = store.add_user(world, "ann.berg@acme.example", "Ann Berg", "Europe/Berlin", "aberg")
     store.set_client(world, "client", "secret", user)
     switch.app = create_app(world)
-    with httpx.Client(base_url=url, trust_env=False) as http:
+    # Plain HTTP: without ``verify=False`` each client would load all certificates of the machine.
+    with httpx.Client(base_url=url, trust_env=False, verify=False) as http:
         form = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "secret"}
         token = http.post("/services/oauth2/token", data=form).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"

@@ -125,6 +125,15 @@ def test_the_pattern_of_an_occurrence_cannot_be_written(org: Org) -> None:
     assert org.refusal(answer) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE")
 
 
+def test_a_single_event_can_become_a_series_but_not_the_other_way(org: Org) -> None:
+    pattern = {name: value for name, value in WEEKLY.items() if "ecurrence" in name}
+    event = org.create("Event", **{name: value for name, value in WEEKLY.items() if name not in pattern})
+    assert org.patch(f"sobjects/Event/{event}", pattern).status_code == 204
+    assert len(children(org, event)) == 4
+    answer = org.patch(f"sobjects/Event/{event}", {"IsRecurrence2": False})
+    assert org.refusal(answer) == (400, "FIELD_INTEGRITY_EXCEPTION")
+
+
 def test_deleting_the_series_deletes_its_occurrences(org: Org) -> None:
     series = org.create("Event", **WEEKLY)
     org.delete(f"sobjects/Event/{series}")
@@ -146,8 +155,6 @@ def test_an_all_day_series_knows_no_zone(org: Org) -> None:
 def test_a_series_in_a_collection(org: Org) -> None:
     record = {"attributes": {"type": "Event"}, "Syncline_Key__c": "k", **WEEKLY}
     for created in (True, False):
-        if not created:
-            del record["IsRecurrence2"]
         (result,) = org.patch("composite/sobjects/Event/Syncline_Key__c", {"records": [record]}).json()
         assert result["created"] is created
         assert len(children(org, result["id"])) == 4
