@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.errors import HttpFailure
+from engine.mailbox.google.gmail_mails import count_mails
 from engine.mailbox.google.gmail_names import fold
 from engine.model.port import Account, Finding
 
@@ -98,7 +99,9 @@ def _find(present: Sequence[Mapping[str, Any]], path: str, earlier: str | None) 
 async def verify_labels(
     client: GoogleClient, account: Account, labels: Sequence[str], known: Mapping[str, str]
 ) -> list[Finding]:
-    """Read the tree back: one finding per label, with the number of record labels below it.
+    """Read the tree back: one finding per label, with the number of record labels below it, and one for their mails.
+
+    A record label without a mail is no fault by itself, people may throw mails away; none at all is one.
 
     Raises:
         ProviderError: the list could not be read.
@@ -124,4 +127,16 @@ async def verify_labels(
         if fold(name) != fold(path):
             detail += f"; renamed to {name!r} in the mailbox"
         findings.append(Finding(True, check, detail))
+    records = _records(list(by_id.values()), labels)
+    mails = await count_mails(client, account)
+    detail = f"{mails} mail{'' if mails == 1 else 's'} for {records} record label{'' if records == 1 else 's'}"
+    advice = "" if mails or not records else "Run a full sync: it writes the mails of records that change"
+    findings.append(Finding(bool(mails or not records), "quick connect mails", detail, advice))
     return findings
+
+
+def _records(names: Sequence[str], tree: Sequence[str]) -> int:
+    """How many labels stand below the tree and are no part of it."""
+    own = {fold(path) for path in tree}
+    branches = tuple(path + "/" for path in own)
+    return sum(1 for name in map(fold, names) if name not in own and name.startswith(branches))

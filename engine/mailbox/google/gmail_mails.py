@@ -91,6 +91,25 @@ async def mails_in(
     }
 
 
+async def count_mails(client: GoogleClient, account: Account) -> int:
+    """How many quick connect mails the mailbox holds outside the trash; one call per 500.
+
+    Raises:
+        ProviderError: a call failed.
+    """
+    count, page_token = 0, None
+    while True:
+        page: dict[str, Any] = {"pageToken": page_token} if page_token else {}
+        request = client.gmail.users.messages.list(
+            userId="me", q=f"from:{quickconnect.SENDER}", maxResults=500, **page
+        )
+        answer = await client.execute(request, account, idempotent=True)
+        count += len(answer.get("messages") or ())
+        page_token = answer.get("nextPageToken")
+        if not page_token:
+            return count
+
+
 async def find_mails(client: GoogleClient, account: Account, identities: Sequence[str]) -> dict[str, str]:
     """Gmail's message ids by Message-ID, for those that are in the mailbox.
 
