@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -164,7 +165,9 @@ class GoogleClient:
             return
         waited = self.lane(api, account).throttled(pause, account=account.email)
         for charge in due:
-            self.buckets.penalise(charge.bucket, waited)
+            # One mailbox that was too fast must not slow the others down.
+            if charge.own or refusal.reason == "rateLimitExceeded":
+                self.buckets.penalise(charge.bucket, waited)
 
     async def pay(
         self, api: Api, requests: Sequence[HttpRequest], account: Account, urgent: bool
@@ -175,7 +178,7 @@ class GoogleClient:
             for charge in charges(self.settings.quotas, api, request.methodId, account.email):
                 known = total.get(charge.bucket)
                 cost = charge.cost + (known.cost if known else 0)
-                total[charge.bucket] = Charge(charge.bucket, cost, charge.rate, charge.burst)
+                total[charge.bucket] = replace(charge, cost=cost)
         due = list(total.values())
         await self._pay(api, due, account, urgent)
         return due
@@ -224,6 +227,7 @@ class GoogleClient:
                 charge.bucket,
                 charge.cost,
                 rate_per_minute=charge.rate,
+                fill=charge.fill,
                 burst=charge.burst,
                 account=account.email,
                 provider=api.label,

@@ -51,15 +51,31 @@ _MINUTES_OF_A_DAY = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """So many units of one bucket that refills at ``rate`` units a minute.
+    """So many units of one bucket.
 
-    ``burst`` is how much may be spent at once; ``None`` leaves it to the bucket.
+    A mailbox is quiet for most of its day and busy for the seconds of its cycle, so a good part of a mailbox's own
+    quota may go at once. ``fill`` and ``burst`` together never exceed the rate in any minute.
+
+    Attributes:
+        bucket: which one.
+        cost: units to take.
+        rate: units per minute that Google grants.
+        fill: part of it by which the bucket refills.
+        burst: units that may go at once.
+        own: whether the bucket belongs to one mailbox, and not to the whole project.
     """
 
     bucket: Hashable
     cost: float
     rate: float
-    burst: float | None = None
+    fill: float
+    burst: float
+    own: bool = True
+
+
+def _charge(bucket: Hashable, cost: float, rate: float, fill: float, *, own: bool = True) -> Charge:
+    """A charge to a bucket of which what does not refill may go at once."""
+    return Charge(bucket, cost, rate, fill, rate * (1 - fill), own)
 
 
 def charges(
@@ -70,14 +86,14 @@ def charges(
         case Api.CALENDAR:
             units = 1 if cost is None else cost
             return (
-                Charge((api, "user", account), units, quotas.calendar_per_user),
-                Charge((api, "project"), units, quotas.calendar_per_project),
+                _charge((api, "user", account), units, quotas.calendar_per_user, 0.5),
+                _charge((api, "project"), units, quotas.calendar_per_project, 0.8, own=False),
             )
         case Api.GMAIL:
             units = _GMAIL_UNITS.get(method_id, 5) if cost is None else cost
             return (
-                Charge((api, "user", account), units, quotas.gmail_per_user),
-                Charge((api, "project"), units, quotas.gmail_per_project),
+                _charge((api, "user", account), units, quotas.gmail_per_user, 0.5),
+                _charge((api, "project"), units, quotas.gmail_per_project, 0.8, own=False),
             )
         case Api.PEOPLE:
             rates = {
@@ -87,7 +103,13 @@ def charges(
                 "other": quotas.people_other_writes_per_user,
             }
             return tuple(
-                Charge((api, name, account), units if cost is None else cost, rates[name])
+                _charge(
+                    (api, name, account),
+                    units if cost is None else cost,
+                    rates[name],
+                    # Deletes come rarely and cost a third of their minute each.
+                    0.2 if name == "other" else 0.5,
+                )
                 for name, units in _PEOPLE_COSTS.get(method_id, {"reads": 1}).items()
             )
         case Api.TASKS:
@@ -97,6 +119,8 @@ def charges(
                     (api, "project"),
                     1 if cost is None else cost,
                     quotas.tasks_per_day / _MINUTES_OF_A_DAY,
+                    fill=0.8,
                     burst=quotas.tasks_per_day / 5,
+                    own=False,
                 ),
             )

@@ -46,23 +46,31 @@ class Recorder:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        chunks: list[bytes] = []
-
-        async def watched() -> Any:
+        body, more = b"", True
+        while more:
             message = await receive()
-            chunks.append(message.get("body", b""))
-            return message
-
-        await self.app(scope, watched, send)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        # Kept before it is answered, so that a test that has its answer sees its call.
         self.asked.append(
             Asked(
                 scope["method"],
                 scope.get("raw_path", scope["path"].encode()).decode(),
                 parse_qs(scope["query_string"].decode()),
                 {name.decode(): value.decode() for name, value in scope["headers"]},
-                b"".join(chunks),
+                body,
             )
         )
+        replayed = False
+
+        async def replay() -> Any:
+            nonlocal replayed
+            if replayed:
+                return await receive()
+            replayed = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send)
 
 
 @dataclass
