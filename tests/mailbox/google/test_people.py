@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 
 from engine.mailbox.google import people
 from engine.mailbox.google.client import GoogleClient
+from engine.model import canonical
 from engine.model.modules import Module
 from engine.model.port import Account, Outcome, Result, Scope, Write, WriteKind
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
+from engine.sandbox.company.generate import generate
 from tests.mailbox.google.lab import Lab, open_lab, read_all
 
 ADA = {
@@ -285,6 +289,33 @@ async def test_22_unknown_fields_types_and_labels_survive_three_round_trips(
         [outcome] = await people.apply(client, scope, [update(outcome, **back)])
         assert outcome.result is Result.DONE
     assert await raw(client, scope, name) == first
+
+
+def demo_fields(person: Any) -> dict[str, Any]:
+    """The canonical fields of a contact of the demo company."""
+    fields: dict[str, Any] = {
+        name: canonical.text(getattr(person, name))
+        for name in ("prefix", "given", "middle", "family", "suffix", "title", "department", "email", "notes")
+    }
+    for name in ("phone_work", "phone_mobile", "phone_home", "phone_other", "fax"):
+        fields[name] = canonical.phone(getattr(person, name), person.region)
+    for name, place in (("address_work", person.address), ("address_other", person.other_address)):
+        fields[name] = canonical.address(**asdict(place)) if place else None
+    fields["birthday"] = person.birthday.isoformat() if person.birthday else None
+    return canonical.compact(fields)
+
+
+async def test_people_in_twenty_languages_come_back_as_they_were(client: GoogleClient, scope: Scope) -> None:
+    company = generate(7, 2, today=date(2026, 11, 21), contacts=400)
+    wanted = {f"key-{place}": demo_fields(person) for place, person in enumerate(company.contacts)}
+    writes = [Write(WriteKind.CREATE, Module.CONTACT, key, fields=fields) for key, fields in wanted.items()]
+    outcomes = await people.apply(client, scope, writes)
+    assert {row.result for row in outcomes} == {Result.DONE}
+    seen, _ = await read_all(people.changes(client, scope, None))
+    assert len(seen) == len(wanted)
+    for row in seen:
+        assert row.marker is not None
+        assert canonical.diff(Module.CONTACT, wanted[row.marker], row.fields, canonical.CONTACT_FIELDS) == {}
 
 
 async def test_clearing_a_field_clears_its_entry_only(client: GoogleClient, scope: Scope) -> None:
