@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,13 +26,31 @@ def secret_file(tmp_path: Path) -> Path:
     return path
 
 
+class Switch:
+    """An ASGI app that stands for another one: a server takes longer to start than most tests to run."""
+
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="package")
+def loopback() -> Iterator[tuple[Switch, str]]:
+    switch = Switch()
+    with LoopbackServer(switch) as url:
+        yield switch, url
+
+
 @pytest.fixture
-def server(world: World) -> Iterator[str]:
+def server(world: World, loopback: tuple[Switch, str]) -> str:
     """A Salesforce org on loopback with one user, Ann, and one connected app."""
     user = store.add_user(world, "ann@acme.example", "Ann Berg", "Europe/Berlin", "ann")
     store.set_client(world, "app", "s3cret-value", user)
-    with LoopbackServer(create_app(world)) as url:
-        yield url
+    switch, url = loopback
+    switch.app = create_app(world)
+    return url
 
 
 @pytest.fixture

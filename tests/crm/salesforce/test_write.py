@@ -133,12 +133,8 @@ async def test_more_than_one_batch_is_written(org: Org) -> None:
 
 async def test_when_a_later_batch_is_lost_the_first_ones_are_still_told(org: Org) -> None:
     await org.connector.users()
-    org.world.settings.setdefault("faults", [])
     writes = [create(Module.TASK, f"t{n}", subject=f"No {n}") for n in range(250)]
     strikes = iter([False, True])
-
-    class Second:
-        """A rule that lets the first composite request pass."""
 
     original = org.connector._client.composite
 
