@@ -212,6 +212,23 @@ async def test_01_after_lost_replies_a_repeat_makes_nothing_twice(
         assert len(await mails(client, account, label, trash=True)) == 1
 
 
+@pytest.mark.parametrize("kind", ["lost_reply", "truncate", "lost_request"])
+async def test_01_a_lost_answer_to_the_mails_is_probed_before_the_repeat(
+    lab: Lab, client: GoogleClient, account: Account, scope: Scope, branch: tuple[str, ...], kind: str
+) -> None:
+    writes = [create(branch, f"k{n}", f"Deal {n}") for n in range(3)]
+    lab.fault(route="/batch", kind="latency")  # lets the labels pass
+    lab.fault(route="/batch", kind=kind)
+    outcomes = await gmail.apply(client, scope, writes)
+    assert {row.result for row in outcomes} == {Result.UNKNOWN}
+    again = await gmail.apply(client, scope, [replace(write, attempt=1) for write in writes])
+    assert {row.result for row in again} == {Result.DONE}
+    found = await labels(client, account)
+    assert sorted(found.values()) == sorted(row.observation.remote_id for row in again if row.observation)
+    for label in found.values():
+        assert len(await mails(client, account, label, trash=True)) == 1
+
+
 async def test_a_lost_ledger_adopts_the_records_own_label(
     client: GoogleClient, account: Account, scope: Scope, branch: tuple[str, ...]
 ) -> None:

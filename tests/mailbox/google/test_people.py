@@ -394,6 +394,18 @@ async def test_01_a_lost_reply_leaves_the_creates_unknown_and_marked(
     assert {row.marker for row in seen} == {"key-0", "key-1", "key-2"}
 
 
+async def test_01_a_lost_reply_to_updates_ends_as_a_conflict_that_shows_our_own_write(
+    lab: Lab, client: GoogleClient, scope: Scope
+) -> None:
+    made = await people.apply(client, scope, [create(number) for number in range(3)])
+    lab.fault(route="batchUpdateContacts", kind="lost_reply")
+    outcomes = await people.apply(client, scope, [update(row, title="Boss") for row in made])
+    # The repeat met new versions, our own: reading them again shows both sides equal.
+    assert {row.result for row in outcomes} == {Result.CONFLICT}
+    seen = await people.fetch(client, scope, [row.observation.remote_id for row in made if row.observation])
+    assert [row.fields["title"] for row in seen] == ["Boss"] * 3
+
+
 async def test_02_a_server_error_on_a_create_is_not_repeated(
     lab: Lab, client: GoogleClient, scope: Scope
 ) -> None:
