@@ -267,11 +267,10 @@ class Plan:
         found = {row[-1]: row for row in map(tuple, self._world.db.execute(sql))}
         return [found[rowid] for rowid in rowids if rowid in found]
 
-    def peek(self, most: int) -> list[Any] | None:
-        """All SQL rows when there are at most ``most``, else ``None``."""
+    def first(self, most: int) -> list[Any]:
+        """The first SQL rows, one more than ``most`` when there are more."""
         sql = f"SELECT {', '.join(self._columns)} {self._tail('', True)}"
-        rows = self._world.db.execute(sql, self.args).fetchmany(most + 1)
-        return rows if len(rows) <= most else None
+        return self._world.db.execute(sql, self.args).fetchmany(most + 1)
 
     def _tail(self, extra: str, limited: bool) -> str:
         where_ = self._where
@@ -316,12 +315,12 @@ def run(
     plan = Plan(world, query, version, user)
     if plan.lists:
         batch = min(batch, 200)
-    rows = plan.peek(batch)
-    if rows is not None:
+    rows = plan.first(batch)
+    if len(rows) <= batch:
         records = plan.records(rows)
         return {"totalSize": len(records), "done": True, "records": records}
     cursor = Cursor(plan, plan.rowids())
-    return _page(cursors, cursors.add(cursor), cursor, 0, batch, version)
+    return _page(cursors.add(cursor), cursor, plan.records(rows[:batch]), batch, version)
 
 
 def more(cursors: Cursors, locator: str, version: str, batch: int = BATCH) -> Json:
@@ -336,12 +335,12 @@ def more(cursors: Cursors, locator: str, version: str, batch: int = BATCH) -> Js
         raise SfError("INVALID_QUERY_LOCATOR", "invalid query locator", 400)
     if cursor.plan.lists:
         batch = min(batch, 200)
-    return _page(cursors, key, cursor, int(start), batch, version)
+    end = int(start) + batch
+    records = cursor.plan.records(cursor.plan.by_rowids(cursor.rowids[int(start) : end]))
+    return _page(key, cursor, records, end, version)
 
 
-def _page(cursors: Cursors, key: str, cursor: Cursor, start: int, batch: int, version: str) -> Json:
-    end = start + batch
-    records = cursor.plan.records(cursor.plan.by_rowids(cursor.rowids[start:end]))
+def _page(key: str, cursor: Cursor, records: list[Json], end: int, version: str) -> Json:
     out: Json = {"totalSize": len(cursor.rowids), "done": end >= len(cursor.rowids)}
     if not out["done"]:
         out["nextRecordsUrl"] = f"/services/data/v{version}/query/{key}-{end}"

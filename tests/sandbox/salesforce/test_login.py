@@ -69,6 +69,18 @@ def test_refused_logins(org: Org, form: dict[str, str], error: str) -> None:
     assert "secret" not in body["error_description"]
 
 
+def test_password_logins_take_password_and_token_together(org: Org) -> None:
+    accounts.set_password(org.world, "ann.berg@acme.example", "passwordTOKEN")
+    form = {"grant_type": "password", "client_id": "client", "client_secret": "secret"}
+    status, body = token(org, **form, username="Ann.Berg@acme.example", password="passwordTOKEN")
+    assert (status, body["token_type"]) == (200, "Bearer")
+
+
+def test_ended_sessions_are_refused(org: Org) -> None:
+    accounts.revoke_all(org.world)
+    assert org.refusal(org.get("limits")) == (401, "INVALID_SESSION_ID")
+
+
 def assertion(org: Org, **changes: Any) -> str:
     now = org.world.clock.now_ms() / 1000
     claims = {"iss": "jwt", "sub": "ann.berg@acme.example", "aud": org.url, "exp": int(now) + 180}

@@ -56,6 +56,18 @@ def test_an_update_changes_the_named_fields_and_the_stamp(org: Org) -> None:
     assert after["SystemModstamp"] > before["SystemModstamp"]
 
 
+def test_two_edits_within_one_second_have_different_stamps_unless_the_org_counts_seconds(org: Org) -> None:
+    path = f"sobjects/Contact/{org.create('Contact', LastName='Li')}"
+
+    def edit(phone: str) -> str:
+        org.patch(path, {"Phone": phone})
+        return str(org.get(path).json()["SystemModstamp"])
+
+    assert len({edit(str(number)) for number in range(3)}) == 3
+    org.world.settings["sf_whole_seconds"] = True
+    assert edit("9").endswith(".000+0000")
+
+
 @pytest.mark.parametrize(
     ("sobject", "body", "code"),
     [
