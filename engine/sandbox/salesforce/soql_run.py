@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
@@ -14,8 +13,9 @@ from engine.sandbox.salesforce import ids, store
 from engine.sandbox.salesforce.errors import SfError
 from engine.sandbox.salesforce.objects import children_of, of_id
 from engine.sandbox.salesforce.schema import FieldDef, ObjectDef
+from engine.sandbox.salesforce.soql_aggregate import aggregate
 from engine.sandbox.salesforce.soql_parse import Function, Path, Query, fault, parse
-from engine.sandbox.salesforce.soql_sql import Column, Scope, no_column, order_by, source_of, where
+from engine.sandbox.salesforce.soql_sql import Column, make_scope, order_by, source_of, where
 
 #: Records per page unless ``Sforce-Query-Options: batchSize=n`` says otherwise (200 to 2,000).
 BATCH = 2000
@@ -284,13 +284,6 @@ class Plan:
         return f"{self.scope.from_sql()}{where_}{self._order}{limit}"
 
 
-def make_scope(world: World, source: ObjectDef, query: Query, user: str) -> Scope:
-    """The FROM of a query with the present and the running user's zone."""
-    found = world.db.execute("SELECT TimeZoneSidKey FROM sf_User WHERE Id = ?", (user,)).fetchone()
-    now = datetime.fromtimestamp(world.clock.now_ms() / 1000, UTC)
-    return Scope(source, query, now, found[0] if found and found[0] else "UTC")
-
-
 def run(
     world: World, cursors: Cursors, text: str, *, user: str, version: str, everything: bool, batch: int = BATCH
 ) -> Json:
@@ -311,7 +304,7 @@ def run(
         store.purge(world, source_of(query))
     functions = [item for item in query.items if isinstance(item, Function) and item.name != "fields"]
     if functions or query.group:
-        return _aggregate(world, query, functions, user)
+        return aggregate(world, query, functions, user)
     plan = Plan(world, query, version, user)
     if plan.lists:
         batch = min(batch, 200)
@@ -346,56 +339,6 @@ def _page(key: str, cursor: Cursor, records: list[Json], end: int, version: str)
         out["nextRecordsUrl"] = f"/services/data/v{version}/query/{key}-{end}"
     out["records"] = records
     return out
-
-
-def _aggregate(world: World, query: Query, functions: list[Function], user: str) -> Json:
-    plain = [item for item in query.items if isinstance(item, Path)]
-    scope = make_scope(world, source_of(query), query, user)
-    args: list[Any] = []
-    conditions = [] if query.all_rows else [f"{scope.alias}.IsDeleted = 0"]
-    if query.where is not None:
-        conditions.append(where(scope, query.where, args))
-    tail = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    if len(query.items) == 1 and functions and functions[0].name == "count" and functions[0].argument is None:
-        sql = f"SELECT COUNT(*) {scope.from_sql()}{tail}"
-        return {"totalSize": world.db.execute(sql, args).fetchone()[0], "done": True, "records": []}
-    grouped = {each.parts for each in query.group}
-    for each in plain:
-        if each.parts not in grouped:
-            message = f"Field must be grouped or aggregated: {'.'.join(each.parts)}"
-            raise fault(query.text, each.at, "MALFORMED_QUERY", message)
-    names: list[str] = []
-    columns: list[str] = []
-    for item in query.items:
-        if isinstance(item, Function):
-            names.append(item.alias or f"expr{sum(name.startswith('expr') for name in names)}")
-            columns.append(_aggregate_sql(scope, item))
-        elif isinstance(item, Path):
-            names.append(item.parts[-1])
-            columns.append(scope.column(item).sql)
-    groups = [scope.column(each).sql for each in query.group]
-    group = f" GROUP BY {', '.join(groups)}" if groups else ""
-    order = order_by(scope, query.order)
-    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
-    sql = f"SELECT {', '.join(columns)} {scope.from_sql()}{tail}{group}{order}{limit}"
-    records = [
-        {"attributes": {"type": "AggregateResult"}, **dict(zip(names, tuple(row), strict=True))}
-        for row in world.db.execute(sql, args)
-    ]
-    return {"totalSize": len(records), "done": True, "records": records}
-
-
-def _aggregate_sql(scope: Scope, function: Function) -> str:
-    if function.argument is None:
-        if function.name != "count":
-            raise fault(scope.text, function.at, "MALFORMED_QUERY", f"{function.name} needs a field")
-        return "COUNT(*)"
-    column = scope.column(function.argument)
-    if not column.definition.stored:
-        raise no_column(scope.text, function.argument.at, column.definition.name, scope.source.name)
-    if function.name == "count_distinct":
-        return f"COUNT(DISTINCT {column.sql})"
-    return f"{function.name.upper()}({column.sql})"
 
 
 def _with_deleted(query: Query) -> Query:

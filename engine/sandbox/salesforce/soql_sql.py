@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from engine.sandbox.kit.world import World
 from engine.sandbox.salesforce import ids, soql_dates, stamps
 from engine.sandbox.salesforce.errors import SfError
 from engine.sandbox.salesforce.objects import OBJECTS, find
@@ -124,6 +125,13 @@ class Scope:
         if shown is None:
             raise no_column(self.text, path.at, name, "Name")
         return Column(parts[0] if len(parts) == 1 else f"COALESCE({', '.join(parts)})", shown)
+
+
+def make_scope(world: World, source: ObjectDef, query: Query, user: str) -> Scope:
+    """The FROM of a query with the present and the running user's zone."""
+    found = world.db.execute("SELECT TimeZoneSidKey FROM sf_User WHERE Id = ?", (user,)).fetchone()
+    now = datetime.fromtimestamp(world.clock.now_ms() / 1000, UTC)
+    return Scope(source, query, now, found[0] if found and found[0] else "UTC")
 
 
 def no_column(text: str, at: int, name: str, entity: str) -> SfError:
