@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.sandbox.google import calendar_fields as fields
 from engine.sandbox.google import calendar_store as store
+from engine.sandbox.google import calendar_times as times
 from engine.sandbox.google import users
 from engine.sandbox.google.calendar_store import Calendar
 from engine.sandbox.google.call import ApiError, Call
@@ -112,7 +113,8 @@ def spread(world: World, home: str, doc: Doc, span: Span, gone: Doc | None = Non
         if old is not None and old.get("iCalUID") != doc.get("iCalUID"):
             continue
         if email in invited and doc.get("status") != "cancelled":
-            store.put_event(world, email, _copy(doc, old, email), span)
+            copy = times.shown_in(_copy(doc, old, email), store.zone_of(world, email))
+            store.put_event(world, email, copy, span)
         elif old is not None and old.get("status") != "cancelled":
             store.put_event(world, email, {**old, "status": "cancelled"}, span)
 
@@ -148,6 +150,7 @@ def reply(world: World, calendar: Calendar, new: Doc, span: Span) -> None:
     ] + list(attendees.values())
     if doc.get("guestsCanModify"):
         doc.update({name: new[name] for name in fields.SHARED if name in new})
+        doc = times.shown_in(doc, store.zone_of(world, home))
     spread(world, home, store.put_event(world, home, seen_from(doc, home), span), span)
 
 

@@ -148,6 +148,12 @@ def calendar(world: World, user: str, calendar_id: str) -> Calendar:
     return Calendar(row["id"], row["owner"], doc.get("timeZone", "UTC"), doc, row["seq"])
 
 
+def zone_of(world: World, calendar_id: str) -> str:
+    """The IANA zone of a calendar, whoever's it is; UTC when there is no such calendar."""
+    row = world.db.execute("SELECT doc FROM google_calendars WHERE id = ?", (calendar_id,)).fetchone()
+    return str(json.loads(row["doc"]).get("timeZone", "UTC")) if row else "UTC"
+
+
 def event_row(world: World, calendar_id: str, event_id: str) -> sqlite3.Row | None:
     """A stored event (single, series, exception or tombstone), or None."""
     row: sqlite3.Row | None = world.db.execute(

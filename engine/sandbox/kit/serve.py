@@ -60,16 +60,35 @@ def loopback_socket(port: int = 0) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that announces that it accepts connections."""
+    """A uvicorn server that announces that it accepts connections, and that can be told at once to stop."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then set ``ready``."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Tick every tenth of a second, as uvicorn does, until told to stop."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % 864_000
+            try:
+                await asyncio.wait_for(self._leave.wait(), 0.1)
+            except TimeoutError:
+                continue
+
+    def leave(self) -> None:
+        """Stop; callable from any thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._leave.set)
 
 
 class LoopbackServer:
@@ -107,7 +126,7 @@ class LoopbackServer:
 
     def stop(self) -> None:
         """Stop serving and free the port; returns when the thread has ended."""
-        self._server.should_exit = True
+        self._server.leave()
         self._thread.join()
         self._socket.close()
 

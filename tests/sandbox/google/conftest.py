@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,15 @@ class Google:
     world: World
     url: str
     key: Path
+    signer: Any
+    opened: list[httplib2.Http] = field(default_factory=list)
 
     def http(self, api: str, user: str = ANNA) -> AuthorizedHttp:
-        credentials = service_account.Credentials.from_service_account_file(
-            str(self.key), scopes=SCOPES[api], subject=user
+        credentials = service_account.Credentials(
+            self.signer, accounts.ACCOUNT, f"{self.url}/token", scopes=SCOPES[api], subject=user
         )
-        return AuthorizedHttp(credentials, http=httplib2.Http())
+        self.opened.append(httplib2.Http())
+        return AuthorizedHttp(credentials, http=self.opened[-1])
 
     def service(self, api: str, user: str = ANNA) -> Any:
         """A plain google-api-python-client service for ``user``."""
@@ -54,31 +58,30 @@ class Google:
         )
 
 
-def populate(world: World, url: str, key: Path) -> None:
-    """A service account and two users."""
-    accounts.create_service_account(world, key, f"{url}/token")
-    accounts.add_user(world, ANNA, "Anna Example", "Europe/Zurich")
-    accounts.add_user(world, BEN, "Ben Example", "America/New_York")
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Any, ...], Any]:
+    """A service account made once, for making and loading a key takes a while: its key file, its row, its signer."""
+    key = tmp_path_factory.mktemp("account") / "key.json"
+    world = open_world(None)
+    accounts.create_service_account(world, key, "http://127.0.0.1/token")
+    row = tuple(world.db.execute("SELECT * FROM google_accounts").fetchone())
+    world.db.close()
+    return key, row, service_account.Credentials.from_service_account_file(str(key)).signer
 
 
 @pytest.fixture
-def google(tmp_path: Path) -> Iterator[Google]:
-    world = open_world(None)
-    world.settings["google_quota"] = {"enabled": False}
+def google(tmp_path: Path, account: tuple[Path, tuple[Any, ...], Any]) -> Iterator[Google]:
+    world = open_world(None, {"google_quota": {"enabled": False}})
     server = LoopbackServer(create_app(world))
     key = tmp_path / "key.json"
-    populate(world, server.url, key)
+    shutil.copy(account[0], key)
+    world.db.execute("INSERT INTO google_accounts VALUES (?, ?, ?, ?, ?)", account[1])
+    accounts.create_service_account(world, key, f"{server.url}/token")
+    accounts.add_user(world, ANNA, "Anna Example", "Europe/Zurich")
+    accounts.add_user(world, BEN, "Ben Example", "America/New_York")
     with server as url:
-        yield Google(world, url, key)
+        running = Google(world, url, key, account[2])
+        yield running
+        for http in running.opened:
+            http.close()
     world.db.close()
-
-
-@pytest.fixture
-def reason() -> Callable[[Any], tuple[int, str]]:
-    """Status and first reason of an HttpError."""
-
-    def of(error: Any) -> tuple[int, str]:
-        details = error.error_details
-        return int(error.resp.status), details[0]["reason"] if isinstance(details, list) and details else ""
-
-    return of
