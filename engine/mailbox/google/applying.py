@@ -46,6 +46,16 @@ class Run:
         """Note how a write ended that has nothing to show."""
         self.outcomes[index] = Outcome(result, reason=reason)
 
+    def fail(self, index: int, error: ProviderError) -> None:
+        """Note how a write failed that was one part of a batch.
+
+        Raises:
+            ProviderError: the failure concerns the whole connection (token, permission), not this item.
+        """
+        if error.kind in _OF_THE_CALL - {ErrorKind.NOT_FOUND}:
+            raise error
+        self.outcomes[index] = outcome_of(error)
+
 
 async def guarded(run: Run, items: Sequence[Item], work: Awaitable[None]) -> None:
     """Await ``work``; when a call fails, settle those of ``items`` that it left open. Never hides earlier outcomes.

@@ -15,7 +15,6 @@ from typing import Any
 from engine.mailbox.google import quickconnect
 from engine.mailbox.google.applying import Item, Run, chunks, guarded
 from engine.mailbox.google.client import GoogleClient
-from engine.mailbox.google.errors import outcome_of
 from engine.mailbox.google.gmail_labels import list_labels, new_label
 from engine.mailbox.google.gmail_mails import Mail, find_mails, mails_in, read_mails
 from engine.mailbox.google.gmail_names import candidates, fold
@@ -170,7 +169,7 @@ async def _make_labels(run: Run, drafts: Sequence[_Draft]) -> None:
             elif part.status == 409:
                 refused.append(draft)
             elif part.error is not None:
-                run.outcomes[draft.index] = outcome_of(part.error)
+                run.fail(draft.index, part.error)
         if refused:
             await _adopt(run, refused)
 
@@ -212,10 +211,9 @@ async def _write_mails(run: Run, drafts: Sequence[_Draft]) -> None:
         if part.ok:
             draft.current = str(part.body["id"])
         elif part.error is not None:
-            outcome = outcome_of(part.error)
-            if outcome.result is Result.GONE:
-                outcome = Outcome(Result.REFUSED, reason="the label was deleted while its mail was written")
-            run.outcomes[draft.index] = outcome
+            run.fail(draft.index, part.error)
+            if run.outcomes[draft.index].result is Result.GONE:
+                run.settle(draft.index, Result.REFUSED, "the label was deleted while its mail was written")
     done = _open(run, drafts)
     # What cannot be thrown away now is found by its sender at the next update of the record.
     old = [message for draft in done for message in draft.old if message != draft.current]
@@ -303,7 +301,7 @@ async def _rename(run: Run, drafts: Sequence[_Draft]) -> None:
         elif part.status == 409 and draft.position + 1 < len(draft.names):
             draft.position += 1
         elif part.error is not None:
-            run.outcomes[draft.index] = outcome_of(part.error)
+            run.fail(draft.index, part.error)
 
 
 # -- deletes -----------------------------------------------------------------------------------------------
@@ -324,7 +322,7 @@ async def _delete(run: Run, items: Sequence[Item]) -> None:
     )
     for (index, _), part in zip(trash, parts, strict=True):
         if part.error is not None and part.status != 404:
-            run.outcomes[index] = outcome_of(part.error)
+            run.fail(index, part.error)
     left = [(index, write) for index, write in items if index not in run.outcomes]
     parts = await run.client.execute_batch(
         Api.GMAIL,
@@ -332,4 +330,7 @@ async def _delete(run: Run, items: Sequence[Item]) -> None:
         run.account,
     )
     for (index, _), part in zip(left, parts, strict=True):
-        run.outcomes[index] = Outcome(Result.DONE) if part.error is None else outcome_of(part.error)
+        if part.error is None:
+            run.settle(index, Result.DONE)
+        else:
+            run.fail(index, part.error)

@@ -17,7 +17,7 @@ from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.settings import Api
 from engine.model.modules import Module
 from engine.model.port import Account, Outcome, Result, Scope, Write, WriteKind
-from engine.net.errors import CursorExpired
+from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 from tests.mailbox.google.lab import Lab, open_lab, read_all
 
 TREE = ("CRM", "CRM/Opportunities", "CRM/Cases")
@@ -376,6 +376,17 @@ async def test_one_throttled_record_does_not_hold_up_the_others(
     [again] = await gmail.apply(client, scope, [replace(writes[index], attempt=1)])
     assert again.result is Result.DONE
     assert len(await labels(client, account)) == 3
+
+
+async def test_a_missing_permission_is_the_connections_failure_and_no_records(
+    lab: Lab, client: GoogleClient, account: Account, scope: Scope, branch: tuple[str, ...]
+) -> None:
+    body = {"error": {"code": 403, "message": "Delegation denied", "errors": [{"reason": "forbidden"}]}}
+    lab.fault(route="labels.create", status=403, body=body, times=None)
+    with pytest.raises(ProviderError) as caught:
+        await gmail.apply(client, scope, [create(branch, f"k{n}", f"Deal {n}") for n in range(3)])
+    assert caught.value.kind is ErrorKind.PERMISSION
+    assert "Delegation denied" in str(caught.value)
 
 
 async def test_a_record_without_a_branch_is_rejected(client: GoogleClient, scope: Scope) -> None:
