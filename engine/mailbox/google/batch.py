@@ -149,9 +149,10 @@ async def _send_chunk(
         return answer, due
 
     try:
-        # Repeated only when nothing of it can have been applied.
+        # Repeated only when nothing of it can have been applied, or all of it only reads.
+        reads = all(request.method == "GET" for request in chunk)
         response, due = await with_retries(
-            client.net, attempt, idempotent=False, attempts=3, account=account.email
+            client.net, attempt, idempotent=reads, attempts=3, account=account.email
         )
     except ProviderError as error:
         return [PartResult(error.status or 0, error=error)] * len(chunk)

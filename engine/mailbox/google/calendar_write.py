@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from engine.mailbox.google.calendar_read import KEY, KIND, zone_info
 from engine.model import canonical
 from engine.model.canonical import Fields
-from engine.model.port import Write
+from engine.model.port import Write, WriteKind
 
 #: How often a create looks for a free id: a deleted event keeps its id for ever (providers.md 1.6).
 GENERATIONS = 10
@@ -18,6 +19,7 @@ GENERATIONS = 10
 _STATUS = {"accepted": "accepted", "declined": "declined", "tentative": "tentative", "none": "needsAction"}
 
 
+@lru_cache(maxsize=4096)
 def event_id(key: str, generation: int = 0) -> str:
     """Our own id for the event of an idempotency key: base32hex, lower case, 52 characters.
 
@@ -82,7 +84,8 @@ def occurrence_body(write: Write, zone: str) -> dict[str, Any]:
         names = tuple(name for name in write.fields if name != "rule")
         source = dict(write.fields)
     body = body_of(source, write, zone, names=names)
-    if "cancelled" in names and not source.get("cancelled"):
+    # An occurrence that somebody has cancelled stays so unless its status is set, too.
+    if write.kind is WriteKind.CREATE or "cancelled" in names:
         body["status"] = "confirmed"
     return body
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.mailbox.google import colours, gmail, people, tasks_map
+from engine.mailbox.google.calendar import PAGE as EVENT_PAGE
 from engine.mailbox.google.calendar_read import KIND
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.tasks import PAGE as TASK_PAGE
@@ -179,9 +180,11 @@ async def _verify_calendar(
         return [
             Finding(False, "calendar", f"calendar {calendar} is not there", "Run a full sync to make it again")
         ]
-    findings = [Finding(True, "calendar", f"{entry.get('summary', calendar)} ({entry.get('accessRole', '?')})")]
+    title = f"{entry.get('summary', calendar)} ({entry.get('accessRole', '?')})"
     if structure.calendar_mode is CalendarMode.SEPARATE:
-        return findings
+        count = len(await _events(client, account, calendar))
+        return [Finding(True, "calendar", f"{title}: {count} events")]
+    findings = [Finding(True, "calendar", title)]
     available = await _shades(client, account, calendar)
     for module, (name, _) in structure.colours.items():
         findings.append(
@@ -217,29 +220,39 @@ async def _verify_colour(
         return Finding(
             False, check, f"{name}: {container or 'no colour'} is not there", "Run a full sync to set it again"
         )
-    count = marked = 0
+    events = await _events(client, account, calendar, privateExtendedProperty=f"{KIND}={module.value}")
+    marked = sum(
+        container in {f"color:{event.get('colorId')}", f"label:{event.get('eventLabelId')}"} for event in events
+    )
+    detail = f"{name}: {marked} of {len(events)} events carry {available[container]}"
+    # A person may give an event another colour; that is his choice and no fault.
+    return Finding(True, check, detail)
+
+
+async def _events(
+    client: GoogleClient, account: Account, calendar: str, **filters: str
+) -> list[dict[str, Any]]:
+    """Events and masters of series, without changed occurrences; ids and marks only."""
+    found: list[dict[str, Any]] = []
     page: dict[str, Any] = {}
     while True:
         request = client.calendar.events.list(
             calendarId=calendar,
-            privateExtendedProperty=f"{KIND}={module.value}",
             singleEvents=False,
-            maxResults=2500,
+            maxResults=EVENT_PAGE,
             fields="nextPageToken,items(id,colorId,eventLabelId,recurringEventId,status)",
+            **filters,
             **page,
         )
         answer = await client.execute(request, account, idempotent=True)
-        for item in answer.get("items") or ():
-            if item.get("recurringEventId") or item.get("status") == "cancelled":
-                continue
-            count += 1
-            marked += container in {f"color:{item.get('colorId')}", f"label:{item.get('eventLabelId')}"}
+        found += [
+            item
+            for item in answer.get("items") or ()
+            if not item.get("recurringEventId") and item.get("status") != "cancelled"
+        ]
         if not answer.get("nextPageToken"):
-            break
+            return found
         page = {"pageToken": answer["nextPageToken"]}
-    detail = f"{name}: {marked} of {count} events carry {available[container]}"
-    # A person may give an event another colour; that is his choice and no fault.
-    return Finding(True, check, detail)
 
 
 async def _verify_tasks(client: GoogleClient, account: Account, known: str) -> Finding:
