@@ -11,11 +11,11 @@ for _name in ("NO_COLOR", "COLUMNS", "LINES"):
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 os.environ["TEXTUAL_COLOR_SYSTEM"] = "256"
 
-import pytest
-import pytest_textual_snapshot
+import pytest  # noqa: E402 - after the environment
+import pytest_textual_snapshot  # noqa: E402
 
-from tests.screens import fake
-from tui.app import SynclineApp
+from tests.screens import fake  # noqa: E402
+from tui.app import SynclineApp  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 

@@ -41,6 +41,7 @@ class MonitorsScreen(Frame):
         self._active = ""  # mailbox of the panel that has the keys; "" is the list of users
         self._cursor = ""
         self._active_users: list[str] = []
+        self._running_ids: set[str] = set()
 
     def body(self) -> ComposeResult:
         """List of users, panels, hint."""
@@ -52,8 +53,18 @@ class MonitorsScreen(Frame):
 
     # Which panels
 
-    def _at_work(self) -> list[UserRow]:
-        rows = [row for row in self.store.users.values() if row.state in signs.ACTIVE]
+    def _at_work(self, dirty: set[str] | None) -> list[UserRow]:
+        """Users that run now; only those that changed are looked at, for there may be thousands."""
+        users = self.store.users
+        if dirty is None:
+            self._running_ids = {key for key, row in users.items() if row.state in signs.ACTIVE}
+        else:
+            for key in dirty:
+                if key in users and users[key].state in signs.ACTIVE:
+                    self._running_ids.add(key)
+                else:
+                    self._running_ids.discard(key)
+        rows = [users[key] for key in self._running_ids]
         rows.sort(key=lambda row: (signs.URGENCY[row.state], row.started_ms or 0, row.id))
         return rows
 
@@ -89,7 +100,7 @@ class MonitorsScreen(Frame):
     def paint(self, dirty: dict[Table, set[str] | None]) -> None:
         """Panels whose user or lines changed."""
         users, lines = dirty[Table.USERS], dirty[Table.LINES]
-        self._active_users = [row.id for row in self._at_work()]
+        self._active_users = [row.id for row in self._at_work(users)]
         fresh = self._arrange(self._wanted())
         for key, panel in self._panels.items():
             if fresh or users is None or lines is None or key in users or key in lines:

@@ -128,6 +128,11 @@ class PoliciesScreen(TableFrame):
     SOURCE = Table.POLICIES
     FILTER_KEYS = ("state", "policy", "crm", "mail")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._needs_of: tuple[object, ...] = ()
+        self._needs: list[str] = []
+
     def body(self) -> ComposeResult:
         """Filter, table, details."""
         yield FilterBar(self.view, hint="state:error crm:salesforce text")
@@ -175,16 +180,25 @@ class PoliciesScreen(TableFrame):
 
     def _paint_needs(self, panel: LineView, row: PolicyRow) -> None:
         room = max(1, panel.size.height - 2)
-        faulty: list[UserRow] = []
-        for user in self.store.users.values():
-            if user.policy == row.id and user.state in signs.FAULTY:
-                faulty.append(user)
-        faulty.sort(key=lambda user: user.id)
+        faulty = self._faulty(row)
         panel.title(f"Mailboxes that need you ({len(faulty)})" if faulty else "Mailboxes")
         if faulty:
             panel.show([needs_you(user) for user in faulty[:room]])
         else:
             panel.show(by_state(row))
+
+    def _faulty(self, row: PolicyRow) -> list[UserRow]:
+        """Its users in trouble; looked for only when their number may have changed."""
+        asked = (row.id, *(row.users_by_state.get(state, 0) for state in sorted(signs.FAULTY)))
+        if asked != self._needs_of:
+            self._needs_of = asked
+            self._needs = sorted(
+                user.id
+                for user in self.store.users.values()
+                if user.policy == row.id and user.state in signs.FAULTY
+            )
+        users = self.store.users
+        return [users[key] for key in self._needs if key in users and users[key].state in signs.FAULTY]
 
     # Keys
 

@@ -165,9 +165,6 @@ class QueueScreen(TableFrame):
                 f"{engine.lag_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
             ),
         ]
-        waiting = [row for row in self.store.users.values() if row.place == 1 and row.state is UserState.QUEUED]
-        if waiting:
-            lines.append(line((f" {fit('Next in queue', 16)} ", "quiet"), waiting[0].id))
         return lines
 
     # Keys

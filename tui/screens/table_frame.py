@@ -128,8 +128,7 @@ class TableFrame(Frame):
         chosen = language.parse(event.text.removeprefix("/"), self.FILTER_KEYS)
         self._error = chosen.error
         if chosen.error:
-            if event.finished:
-                self.say(chosen.error, "fault")
+            self.say(chosen.error, "fault")
         elif searching:
             table.search = chosen
             if table.filter.source:

@@ -34,7 +34,13 @@ class Header(LineView):
         self.put(2, self._tabs(tab, path, width))
 
     def _status(self, row: EngineRow, width: int) -> TextLine:
-        wide = width >= _WIDE
+        right: list[Span] = [(self.view.who + " ", "quiet")]
+        left = self._states(row, True)
+        if sum(len(text) for text, _ in left + right) >= width:
+            left = self._states(row, False)
+        return between(left, right, width)
+
+    def _states(self, row: EngineRow, wide: bool) -> list[Span]:
         left: list[Span] = [(" syncline ", "bold")]
         if row.fault:
             left.append(("✗ fault", "fault"))
@@ -51,7 +57,7 @@ class Header(LineView):
             left.append(self._count(signs.USER[state], word, number, wide))
         left.append(self._count(signs.HELD, "held", row.held, wide))
         left.append(self._count(signs.IDLE, "idle", row.states.get(UserState.IDLE, 0), wide))
-        return between(left, [(self.view.who + " ", "quiet")], width)
+        return left
 
     @staticmethod
     def _count(sign: signs.Sign, word: str, number: int, wide: bool) -> Span:
@@ -69,7 +75,7 @@ class Header(LineView):
         if row.first_total:
             part = form.share(row.first_done, row.first_total)
             label = (
-                f"   first sync {form.percent(part)} {form.bar(part, 28)}"
+                f"   first sync {form.percent(part)} {form.bar(part, 28 if width >= 135 else 14)}"
                 if wide
                 else f"  first {form.percent(part)}"
             )

@@ -58,7 +58,7 @@ class LogPanel(LineView, can_focus=False):
         self.wrapped = False
         self.find = ""
         self.held_seq: int | None = None
-        self._cleared_seq = -1
+        self._cleared_seq: int | None = None
         self._older: list[Line] = []
         self._complete = False
 
@@ -124,7 +124,7 @@ class LogPanel(LineView, can_focus=False):
         """Hide the lines so far."""
         ring = self.store.lines.get(self.mailbox)
         self._older.clear()
-        self._cleared_seq = ring[-1].seq if ring else -1
+        self._cleared_seq = ring[-1].seq if ring else None
         self._complete = True
         self.held_seq = None
         self.pull()
@@ -161,7 +161,7 @@ class LogPanel(LineView, can_focus=False):
         return ring[0].seq if ring else None
 
     def _kept(self, each: Line) -> bool:
-        return each.level >= self.level and each.seq > self._cleared_seq
+        return each.level >= self.level and (self._cleared_seq is None or each.seq > self._cleared_seq)
 
     def _lines_kept(self) -> list[Line]:
         ring = self.store.lines.get(self.mailbox, ())
