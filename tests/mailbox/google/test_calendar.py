@@ -385,3 +385,95 @@ async def test_two_writes_to_one_event_never_share_a_batch(
     )
     assert [outcome.result for outcome in outcomes] == [Result.DONE, Result.CONFLICT, Result.DONE]
     assert len(google.calls()) == 2
+
+
+async def test_a_cancelled_occurrence_can_come_back(connector: GoogleConnector, scope: Scope) -> None:
+    series = event("Weekly", rule={"lines": ["RRULE:FREQ=WEEKLY;COUNT=4"]})
+    master = seen((await connector.apply(scope, [create("k1", series)]))[0])
+    when = {"parent": master.remote_id, "occurrence": "2026-12-01T08:00:00Z"}
+    off = create("k1x", {"cancelled": True}, **when)
+    cancelled = seen((await connector.apply(scope, [off]))[0])
+    fields = event("Weekly again", day=27)
+    back = Write(
+        WriteKind.UPDATE,
+        Module.APPOINTMENT,
+        "u",
+        cancelled.remote_id,
+        fields=fields,
+        patch={**fields, "cancelled": None},
+        native=cancelled.native,
+        **when,
+    )
+    restored = seen((await connector.apply(scope, [back]))[0])
+    assert restored.fields["subject"] == "Weekly again"
+    assert "cancelled" not in restored.fields
+    items, _ = await read(connector, scope)
+    assert [item.fields["subject"] for item in items if item.parent] == ["Weekly again"]
+
+
+async def test_a_whole_day_series_and_its_exceptions(connector: GoogleConnector, scope: Scope) -> None:
+    series = {
+        "subject": "Bank holiday",
+        "start": canonical.all_day("2026-12-01"),
+        "end": canonical.all_day("2026-12-02"),
+        "busy": False,
+        "rule": {"lines": ["RRULE:FREQ=DAILY;COUNT=5"]},
+    }
+    master = seen((await connector.apply(scope, [create("k1", series)]))[0])
+    assert canonical.diff(Module.APPOINTMENT, series, master.fields, canonical.EVENT_FIELDS) == {}
+    off = create("k1x", {"cancelled": True}, parent=master.remote_id, occurrence="2026-12-03")
+    assert seen((await connector.apply(scope, [off]))[0]).occurrence == "2026-12-03"
+    items, _ = await read(connector, scope)
+    assert [item.occurrence for item in items if item.parent] == ["2026-12-03"]
+
+
+async def test_an_own_event_that_becomes_a_call_takes_its_mark(
+    connector: GoogleConnector, scope: Scope
+) -> None:
+    client = connector.client
+    body = {
+        "summary": "Mine",
+        "start": {"dateTime": "2026-11-24T09:00:00+01:00"},
+        "end": {"dateTime": "2026-11-24T10:00:00+01:00"},
+    }
+    made = await client.execute(
+        client.calendar.events.insert(calendarId="primary", body=body), ANNA, idempotent=False
+    )
+    own = (await connector.fetch(scope, [made["id"]]))[0]
+    assert (own.module, own.marker, own.containers) == (Module.APPOINTMENT, None, ())
+    linked = Write(
+        WriteKind.UPDATE,
+        Module.CALL,
+        "u",
+        own.remote_id,
+        fields=own.fields,
+        patch={"location": "Wien"},
+        etag=own.etag,
+        native=own.native,
+        containers=("color:11",),
+    )
+    after = seen((await connector.apply(scope, [linked]))[0])
+    assert (after.module, after.containers) == (Module.CALL, ("color:11",))
+    assert after.fields["subject"] == "Mine"
+
+
+async def test_a_guest_gives_his_own_reply_and_no_other(
+    google: Google, connector: GoogleConnector, scope: Scope
+) -> None:
+    guests = canonical.attendees([{"email": BEN.email}, {"email": "outside@x.example"}])
+    await connector.apply(scope, [create("k1", event(attendees=guests))])
+    ben = await scope_of(connector, "calendar", STRUCTURE, BEN)
+    items, _ = await read(connector, ben)
+    replied = [
+        row | ({"status": "accepted"} if row["email"] == BEN.email else {})
+        for row in items[0].fields["attendees"]
+    ]
+    after = seen((await connector.apply(ben, [update(items[0], attendees=replied)]))[0])
+    assert {row["email"]: row["status"] for row in after.fields["attendees"]} == {
+        BEN.email: "accepted",
+        "outside@x.example": "none",
+    }
+    # The reply went to the organiser and came back: the copy has a newer version than the answer told.
+    fresh = (await connector.fetch(ben, [after.remote_id]))[0]
+    refused = await connector.apply(ben, [update(fresh, subject="Hijacked")])
+    assert refused[0].result is Result.REJECTED
