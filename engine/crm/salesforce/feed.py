@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
 
 from engine.crm.salesforce import soql
 from engine.crm.salesforce.client import QueryPage, SalesforceClient
@@ -91,17 +93,17 @@ class Feeds:
         """Pages of what changed since ``cursor``, oldest first; all live rows when it is ``None``.
 
         A cursor is the server's time from which the next read must start: that of this read's first answer, less the
-        overlap. What was seen within the overlap is listed again, with the same etag.
+        overlap. What was seen within the overlap is listed again, with the same etag, as soon as anything there is new.
 
         Raises:
             CursorExpired: it is older than the recycle bin, so deletions may have been missed.
             ProviderError: a call failed.
         """
-        since = _parse(cursor) if cursor is not None else None
+        start = _parse(cursor)
         while True:
             started = False
             try:
-                async for page in self._read(sobject, context, since):
+                async for page in self._read(sobject, context, start):
                     started = True
                     yield page
                 return
@@ -166,22 +168,32 @@ class Feeds:
         off = await self._cancelled(doubtful) if doubtful else set()
         return [cancelled(row) if row["Id"] in off else observe(sobject, row, context) for row in rows]
 
-    async def _read(self, sobject: SObject, context: Context, since: datetime | None) -> AsyncIterator[Page]:
+    async def _read(self, sobject: SObject, context: Context, cursor: Cursor | None) -> AsyncIterator[Page]:
         gone: set[str] = set()
         first: QueryPage | None = None
         newest: datetime | None = None  # of the first page
-        async for page in self._client.query(self._soql(sobject, since), deleted=True):
+        query = self._soql(sobject, cursor.since if cursor else None)
+        async for page in self._client.query(query, deleted=True):
             if first is None:
                 first = page
                 newest = soql.stamp(page.rows[-1]["SystemModstamp"]) if page.rows else None
                 now = page.date or newest
-                if since is not None and now is not None and now - since > EXPIRES:
+                if cursor is not None and now is not None and now - cursor.since > EXPIRES:
                     raise CursorExpired(f"{sobject.name}: the last read is older than the recycle bin")
+            following = None
+            if page.last:
+                position = self._position(first, newest, cursor)
+                if position is not None:
+                    following = Cursor(position, _digest(page.rows, position) if page is first else "")
+                if page is first and cursor is not None and cursor.seen == _digest(page.rows, cursor.since):
+                    yield Page((), _unchanged(cursor, following, page.rows).text(), False, 0)
+                    return
             observations = await self.observe_all(sobject, context, page.rows, gone)
-            cursor = _format(self._position(first, newest, since)) if page.last else None
-            yield Page(tuple(observations), cursor, since is None, page.total)
+            # Without any row and any date there is nothing to go on from: the next read is a first one again.
+            text = following.text() if following else _NOWHERE if page.last else None
+            yield Page(tuple(observations), text, cursor is None, page.total)
 
-    def _position(self, first: QueryPage, newest: datetime | None, since: datetime | None) -> datetime | None:
+    def _position(self, first: QueryPage, newest: datetime | None, cursor: Cursor | None) -> datetime | None:
         """Where the next read starts.
 
         Whatever was committed before the first answer, less the overlap, has been seen. If one answer brought all, the
@@ -191,9 +203,10 @@ class Feeds:
             at for at in (first.date, newest if first.last or first.date is None else None) if at is not None
         ]
         if not told:
-            return since
+            return cursor.since if cursor else None
         position = max(told) - self._overlap
-        return position if since is None else max(position, since)
+        position = position.replace(microsecond=position.microsecond // 1000 * 1000)  # as literals have it
+        return position if cursor is None else max(position, cursor.since)
 
     def _soql(self, sobject: SObject, since: datetime | None) -> str:
         live = f"({sobject.live})" if sobject.live else ""
@@ -270,13 +283,54 @@ def _literal(start: str) -> str:
     return start.removesuffix("Z") + ".000Z"
 
 
-def _format(position: datetime | None) -> str:
-    return json.dumps({"from": soql.moment(position) if position else None})
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a read starts and what the one before saw from there on.
+
+    Attributes:
+        since: first stamp that is read.
+        seen: digest of the rows from ``since`` on that were listed already; empty when they did not fit one page.
+    """
+
+    since: datetime
+    seen: str
+
+    def text(self) -> str:
+        """The cursor as the engine keeps it."""
+        return json.dumps({"from": soql.moment(self.since), "seen": self.seen})
 
 
-def _parse(cursor: str) -> datetime | None:
+_NOWHERE = json.dumps({"from": None})
+
+#: An unchanged feed keeps its cursor, so that an idle cycle has nothing to store, but not for longer than this.
+_RENEWED_AFTER = timedelta(days=1)
+
+
+def _parse(cursor: str | None) -> Cursor | None:
+    if cursor is None or cursor == _NOWHERE:
+        return None
     try:
-        position = json.loads(cursor)["from"]
-        return soql.stamp(position) if position else None
-    except (ValueError, KeyError, TypeError):
+        value = json.loads(cursor)
+        return Cursor(soql.stamp(value["from"]), str(value.get("seen", "")))
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CursorExpired("the cursor cannot be read") from None
+
+
+def _digest(rows: Sequence[Row], since: datetime) -> str:
+    """A digest of the versions of the rows from ``since`` on."""
+    digest = blake2b(digest_size=12)
+    for row in rows:
+        stamp = row["SystemModstamp"]
+        if soql.stamp(stamp) >= since:
+            # Whole seconds do not tell two edits apart: there the values count.
+            whole = stamp[-9:-5] == ".000"
+            digest.update(repr(row).encode() if whole else f"{row['Id']}{stamp}{row['IsDeleted']}".encode())
+    return digest.hexdigest()
+
+
+def _unchanged(cursor: Cursor, following: Cursor | None, rows: Sequence[Row]) -> Cursor:
+    """The cursor after a read that saw nothing new: the same, unless a later one would spare rows the next time."""
+    if following is None:
+        return cursor
+    spares = bool(rows) and soql.stamp(rows[0]["SystemModstamp"]) < following.since
+    return following if spares or following.since - cursor.since > _RENEWED_AFTER else cursor

@@ -108,7 +108,7 @@ def as_stored(module: Module, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("module", list(Module))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_what_is_written_reads_back_the_same(module: Module, data: st.DataObject) -> None:
     fields = data.draw(items(module))
@@ -120,7 +120,7 @@ def test_what_is_written_reads_back_the_same(module: Module, data: st.DataObject
 
 
 @pytest.mark.parametrize("module", list(Module))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_a_patch_turns_one_item_into_another(module: Module, data: st.DataObject) -> None:
     sobject = OF_MODULE[module]
