@@ -107,9 +107,7 @@ class _Undo(Exception):
 
 def run(call: Call, dispatch: Dispatch) -> Reply:
     """``POST composite``: requests in order, each of which may use the answers before it (``@{ref.id}``)."""
-    parts = call.mapping().get("compositeRequest")
-    if not isinstance(parts, list):
-        raise SfError("MISSING_ARGUMENT", "compositeRequest is required", 400)
+    parts = _list(call, "compositeRequest")
     try:
         _count(parts)
         _references(parts)
@@ -141,7 +139,7 @@ def run(call: Call, dispatch: Dispatch) -> Reply:
     return Reply({"compositeResponse": answers})
 
 
-def _count(parts: list[Any]) -> None:
+def _count(parts: list[dict[str, Any]]) -> None:
     if len(parts) > MOST:
         raise SfError("LIMIT_EXCEEDED", f"The request can’t contain more than {MOST} operations.", 400)
     heavy = [
@@ -152,7 +150,14 @@ def _count(parts: list[Any]) -> None:
         raise SfError("LIMIT_EXCEEDED", message, 400)
 
 
-def _references(parts: list[Any]) -> None:
+def _list(call: Call, name: str) -> list[dict[str, Any]]:
+    parts = call.mapping().get(name)
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise SfError("MISSING_ARGUMENT", f"{name} must be a list of requests", 400)
+    return parts
+
+
+def _references(parts: list[dict[str, Any]]) -> None:
     seen: set[str] = set()
     for part in parts:
         name = part.get("referenceId")
@@ -226,9 +231,7 @@ def _looked_up(found: re.Match[str], known: dict[str, Any]) -> Any:
 
 def batch(call: Call, dispatch: Dispatch) -> Reply:
     """``POST composite/batch``: independent requests in order."""
-    parts = call.mapping().get("batchRequests")
-    if not isinstance(parts, list):
-        raise SfError("MISSING_ARGUMENT", "batchRequests is required", 400)
+    parts = _list(call, "batchRequests")
     if len(parts) > MOST:
         raise SfError("LIMIT_EXCEEDED", f"The maximum number of batch requests is {MOST}", 400)
     results: list[dict[str, Any]] = []

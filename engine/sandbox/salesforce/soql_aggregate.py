@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.sandbox.kit.world import World
 from engine.sandbox.salesforce.soql_parse import Function, Path, Query, fault
-from engine.sandbox.salesforce.soql_sql import Scope, make_scope, no_column, order_by, source_of, where
+from engine.sandbox.salesforce.soql_sql import Scope, make_scope, order_by, source_of, where
 
 Json = dict[str, Any]
 
@@ -59,8 +59,6 @@ def _aggregate_sql(scope: Scope, function: Function) -> str:
             raise fault(scope.text, function.at, "MALFORMED_QUERY", f"{function.name} needs a field")
         return "COUNT(*)"
     column = scope.column(function.argument)
-    if not column.definition.stored:
-        raise no_column(scope.text, function.argument.at, column.definition.name, scope.source.name)
     if function.name == "count_distinct":
         return f"COUNT(DISTINCT {column.sql})"
     return f"{function.name.upper()}({column.sql})"

@@ -179,7 +179,7 @@ class _Parser:
         token = self._peek()
         if token.kind != "number" or not token.text.isdigit():
             self._unexpected()
-        return int(self._take().text)
+        return min(int(self._take().text), 2**31)  # more rows than that there are not
 
     def _unexpected(self) -> NoReturn:
         token = self._peek()

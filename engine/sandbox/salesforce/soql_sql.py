@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,7 +41,6 @@ class Scope:
         query: for error positions and the alias.
         now: the server's present, aware.
         zone: the running user's zone, in which date literals are days.
-        args: SQL arguments in the order of their marks.
     """
 
     source: ObjectDef
@@ -111,6 +110,9 @@ class Scope:
             found = definition.by_lower.get(name.lower())
             if found is None:
                 raise no_column(self.text, path.at, name, definition.name)
+            if not found.stored:
+                message = f"field '{found.name}' can not be filtered, sorted or grouped in a query call"
+                raise fault(self.text, path.at, "INVALID_FIELD", message)
             return Column(f"{alias}.{found.name}", found)
         if name.lower() == "type":
             cases = " ".join(f"WHEN {alias}.Id IS NOT NULL THEN '{each.name}'" for each, alias in table.aliases)
@@ -172,7 +174,7 @@ def where(scope: Scope, condition: Condition, args: list[Any]) -> str:
         return "(" + f" {condition.op.upper()} ".join(parts) + ")"
     column = scope.column(condition.path)
     definition = column.definition
-    if not definition.stored or (definition.type == "textarea" and definition.length > 255):
+    if definition.type == "textarea" and definition.length > 255:
         message = f"field '{definition.name}' can not be filtered in a query call"
         raise fault(scope.text, condition.path.at, "INVALID_FIELD", message)
     if isinstance(condition.value, Query):
@@ -242,7 +244,10 @@ def _compare(scope: Scope, column: Column, condition: Compare, value: Value, arg
 def _date_literal(scope: Scope, column: Column, condition: Compare, value: Value, args: list[Any]) -> str:
     literal, count = value.value
     zone = ZoneInfo(scope.zone)
-    days = soql_dates.span(literal, count, scope.now.astimezone(zone).date())
+    try:
+        days = soql_dates.span(literal, count, scope.now.astimezone(zone).date())
+    except (ValueError, OverflowError):
+        raise fault(scope.text, value.at, "MALFORMED_QUERY", f"date out of range: {literal}:{count}") from None
     if days is None:
         raise fault(scope.text, value.at, "MALFORMED_QUERY", f"unexpected token: '{literal}'")
     kind = column.definition.type
@@ -295,12 +300,19 @@ def _plain(scope: Scope, definition: FieldDef, value: Value) -> Any:
         return value.value or None
     if kind == "boolean" and value.kind == "boolean":
         return int(value.value)
-    if kind in ("int", "double", "currency", "percent") and value.kind == "number":
+    if (
+        kind in ("int", "double", "currency", "percent")
+        and value.kind == "number"
+        and abs(value.value) < 10**18
+    ):
         return value.value
-    if kind == "datetime" and value.kind == "datetime":
-        return stamps.from_datetime(stamps.parse(value.value).astimezone(UTC))
-    if kind == "date" and value.kind == "date":
-        return value.value
+    try:
+        if kind == "datetime" and value.kind == "datetime":
+            return stamps.canonical(value.value)
+        if kind == "date" and value.kind == "date":
+            return stamps.canonical_date(value.value)
+    except (ValueError, OverflowError):
+        raise fault(scope.text, value.at, "MALFORMED_QUERY", f"invalid date: {value.value}") from None
     raise _wrong_type(scope, definition, value)
 
 

@@ -376,6 +376,22 @@ def test_a_composite_request_is_limited(org: Org) -> None:
         assert reply["body"][0]["errorCode"] == "LIMIT_EXCEEDED"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("composite", {"compositeRequest": ["x"]}),
+        ("composite", {}),
+        ("composite/batch", {"batchRequests": [1]}),
+        ("composite/sobjects", {"records": {}}),
+        ("composite/sobjects/Contact", {"ids": [], "fields": ["Id"]}),
+        ("composite/sobjects/Contact", {"ids": ["x"], "fields": ["Id"]}),
+    ],
+)
+def test_malformed_bodies_are_refused(org: Org, path: str, body: dict[str, Any]) -> None:
+    assert org.post(path, body).status_code == 400
+    assert org.http.post(f"{DATA}/{path}", content=b"{").json()[0]["errorCode"] == "JSON_PARSER_ERROR"
+
+
 def test_a_batch_goes_on_after_an_error_unless_told(org: Org) -> None:
     parts = [
         {"method": "GET", "url": "v62.0/sobjects/Nonsense/describe"},

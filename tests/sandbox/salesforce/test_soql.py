@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
-from engine.sandbox.salesforce import store
+from engine.sandbox.kit.world import open_world
+from engine.sandbox.salesforce import soql_run, store
+from engine.sandbox.salesforce.errors import SfError
 from tests.sandbox.salesforce.conftest import DATA, Org
 
 
@@ -112,6 +115,12 @@ def test_order_limit_offset(people: Org, order: str, names: list[str]) -> None:
             "SELECT Id FROM Contact WHERE Birthdate LIKE 'x'",
             "INVALID_QUERY_FILTER_OPERATOR",
             "invalid operator",
+        ),
+        ("SELECT Id FROM Contact WHERE CreatedDate > 2026-13-45T00:00:00Z", "MALFORMED_QUERY", "invalid date"),
+        (
+            "SELECT Id FROM Contact WHERE CreatedDate = LAST_N_DAYS:99999999",
+            "MALFORMED_QUERY",
+            "date out of range",
         ),
         ("SELECT Id FROM Nope", "INVALID_TYPE", "sObject type 'Nope' is not supported"),
         (
@@ -233,3 +242,89 @@ def test_days_are_those_of_the_running_user(org: Org) -> None:
     org.create("Contact", LastName="late")
     org.world.clock.offset_ms += 2 * 3_600_000
     assert org.column("SELECT LastName FROM Contact WHERE CreatedDate = TODAY") == ["late"]
+
+
+WORDS = [
+    "SELECT",
+    "Id",
+    ",",
+    "(",
+    ")",
+    "FROM",
+    "Contact",
+    "WHERE",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "=",
+    "!=",
+    "<",
+    ">",
+    "'x'",
+    "'%'",
+    "5",
+    "null",
+    "true",
+    "TODAY",
+    "LAST_N_DAYS",
+    ":",
+    "3",
+    "Account.Name",
+    "Owner.Name",
+    "LastName",
+    "CreatedDate",
+    "MailingAddress",
+    "Email",
+    "ORDER",
+    "BY",
+    "DESC",
+    "LIMIT",
+    "1",
+    "OFFSET",
+    "GROUP",
+    "COUNT",
+    "(",
+    "Id",
+    ")",
+    "FIELDS",
+    "ALL",
+    "ROWS",
+    "Contacts",
+    "Account",
+    "2026-01-01",
+    "2026-01-01T00:00:00Z",
+    "What.Name",
+    "Event",
+    "Who.Foo",
+    "Name",
+    "a.b.c",
+    "''",
+    "MAX",
+    "LIMIT",
+    "99999999999999999999",
+]
+STARTS = (
+    "SELECT Id FROM Contact WHERE",
+    "SELECT Id, Name FROM Account ORDER BY",
+    "SELECT",
+    "SELECT COUNT(Id) FROM Contact GROUP BY",
+)
+
+
+def test_whatever_is_asked_is_answered_or_refused() -> None:
+    world = open_world(None)
+    user = store.add_user(world, "a@acme.example", "A B", "UTC", "a")
+    store.insert_many(world, "Contact", [{"LastName": "x"}])
+    dice, answered, refused = random.Random(3), 0, 0
+    for _ in range(8000):
+        text = " ".join([dice.choice(STARTS), *dice.choices(WORDS, k=dice.randint(1, 7))])
+        try:
+            soql_run.run(world, soql_run.Cursors(), text, user=user, version="62.0", everything=False)
+            answered += 1
+        except SfError:
+            refused += 1
+    assert answered > 20
+    assert refused > 7000
+    world.db.close()
