@@ -15,7 +15,7 @@ from typing import Any
 from engine.sandbox.company.locales import LOCALES
 from engine.sandbox.company.model import Address, Company, Contact, User
 from engine.sandbox.company.people import make_person
-from engine.sandbox.google import accounts, calendar, people
+from engine.sandbox.google import accounts, calendar, people, users
 from engine.sandbox.google.call import Call
 from engine.sandbox.kit.world import World
 
@@ -61,18 +61,20 @@ def load(world: World, company: Company, *, seed: int, today: date) -> None:
     """
     for user in company.users:
         accounts.add_user(world, user.email, user.name, user.zone)
-    for place, user in enumerate(company.users):
-        if not has_own_items(place):
-            continue
-        dice = Random(f"{seed}:own:{user.email}")
-        if company.contacts:
-            known = company.contacts[place :: len(company.users)]
-            _load_contacts(world, user, own_contacts(dice, known))
-        if company.appointments:
-            for body in own_events(dice, user, today):
-                params = {"calendarId": "primary", "sendUpdates": "none"}
-                method = "calendar.events.insert"
-                calendar.HANDLERS[method](Call(world, user.email, method, params, body))
+    # One transaction: each of its own would wait for the disk.
+    with users.transaction(world):
+        for place, user in enumerate(company.users):
+            if not has_own_items(place):
+                continue
+            dice = Random(f"{seed}:own:{user.email}")
+            if company.contacts:
+                known = company.contacts[place :: len(company.users)]
+                _load_contacts(world, user, own_contacts(dice, known))
+            if company.appointments:
+                for body in own_events(dice, user, today):
+                    params = {"calendarId": "primary", "sendUpdates": "none"}
+                    method = "calendar.events.insert"
+                    calendar.HANDLERS[method](Call(world, user.email, method, params, body))
 
 
 def own_contacts(dice: Random, known: Sequence[Contact]) -> list[Body]:
