@@ -44,11 +44,14 @@ def account_of(record: MailboxRecord) -> Account:
 
 async def crm_feeds(context: PolicyContext) -> list[Feed]:
     """The CRM feeds of a policy, with their rows in the ledger."""
+    known = {row.key: row for row in await context.ledger.read(observe_units.scopes_of, context.policy.name, 0)}
     feeds = []
     for scope in context.crm.scopes(context.modules()):
-        row = await context.ledger.write(
-            observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, scope.remote_id
-        )
+        row = known.get(scope.key)
+        if row is None or row.remote_id != scope.remote_id:
+            row = await context.ledger.write(
+                observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, scope.remote_id
+            )
         feeds.append(Feed(scope, row))
     return feeds
 
@@ -180,6 +183,8 @@ async def _step(run: Run, step: Step) -> None:
             raise Waits(str(error), run.clock.now_ms() + int((error.retry_after or 60) * 1000)) from error
         run.step_state(step, StepState.FAILED, str(error))
         run.fault(f"{step.value}: {error}")
+        if error.kind is ErrorKind.PERMISSION:
+            await _remember_fault(run, error)  # not retried blindly: it waits for a person
     except SuspiciousSource as error:
         run.step_state(step, StepState.FAILED, str(error))
         run.fault(f"{step.value}: {error}")
