@@ -190,7 +190,10 @@ class _Window:
                 if not equals:
                     raise invalid(f"Invalid value: {pair}", f"{kind}ExtendedProperty")
                 quoted = name.replace('"', "")
-                where.append("json_extract(doc, ?) = ?")
+                where.append(
+                    "instr(doc, ?) > 0 AND json_extract(doc, ?) = ?"
+                )  # the first test is the cheap one
+                self._values.append(json.dumps(value, ensure_ascii=False))
                 self._values += [f'$.extendedProperties.{kind}."{quoted}"', value]
         if "eventTypes" in params:
             where.append(f"json_extract(doc, '$.eventType') IN ({','.join('?' * len(params['eventTypes']))})")
@@ -285,12 +288,7 @@ def instances(call: Call) -> Reply:
             doc = json.loads(one["doc"])
             listed.append((one["start_ms"], _tombstone(doc) if one["status"] == "cancelled" else doc))
     if "originalStart" in params:
-        wanted = times.parse_stamp(params["originalStart"], "originalStart")
-        listed = [
-            pair
-            for pair in listed
-            if times.to_ms(pair[1].get("originalStartTime", {}), calendar.zone) == wanted
-        ]
+        listed = [pair for pair in listed if _starts(pair[1], calendar, params["originalStart"])]
     listed.sort(key=lambda pair: (pair[0], pair[1]["id"]))
     same = tokens.print_of(
         {k: v for k, v in params.items() if k not in ("pageToken", "maxResults", "quotaUser")}
@@ -305,3 +303,11 @@ def instances(call: Call) -> Reply:
     ends = {"nextPageToken": tokens.encode({"at": at + size, "of": same})} if len(listed) > at + size else {}
     items = [_text(_trimmed(call, doc)) for _, doc in listed[at : at + size]]
     return Reply(_page(call, calendar, items, ends))
+
+
+def _starts(doc: Doc, calendar: Calendar, wanted: str) -> bool:
+    """Whether an occurrence's original start is ``wanted``, a date or an RFC 3339 time stamp."""
+    original = doc.get("originalStartTime", {})
+    if "date" in original or "T" not in wanted:
+        return bool(original.get("date") == wanted)
+    return times.to_ms(original, calendar.zone) == times.parse_stamp(wanted, "originalStart")

@@ -220,24 +220,20 @@ def _realign(call: Call, calendar: Calendar, old: Doc, new: Doc) -> None:
         if name not in ("start", "end", "recurrence") and old.get(name) != new.get(name)
     ]
     for row in store.exceptions(call.world, calendar.id, old["id"]):
-        doc = json.loads(row["doc"])
-        split = times.split_instance(row["id"])
-        alive = "recurrence" in new and split is not None
-        if moved and not (alive and split and times.original_start(new, calendar.zone, split[1])):
-            call.world.db.execute(
-                "DELETE FROM google_events WHERE calendar = ? AND id = ?", (calendar.id, row["id"])
-            )
-            continue
+        doc, span = json.loads(row["doc"]), (row["start_ms"], row["end_ms"])
         if row["status"] == "cancelled":
             continue
+        split = times.split_instance(row["id"])
+        alive = "recurrence" in new and split and times.original_start(new, calendar.zone, split[1])
         touched = [name for name in changed if doc.get(name) == old.get(name)]
-        if touched:
-            for name in touched:
-                if name in new:
-                    doc[name] = new[name]
-                else:
-                    doc.pop(name, None)
-            store.put_event(call.world, calendar.id, doc, (row["start_ms"], row["end_ms"]))
+        if moved and not alive:
+            after = {**doc, "status": "cancelled"}
+        elif touched:
+            after = {name: value for name, value in doc.items() if name not in touched}
+            after |= {name: new[name] for name in touched if name in new}
+        else:
+            continue
+        guests.spread(call.world, calendar.id, store.put_event(call.world, calendar.id, after, span), span, doc)
 
 
 def delete(call: Call) -> Reply:

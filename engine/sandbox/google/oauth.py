@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -150,4 +151,9 @@ def identify(world: World, header: str) -> Identity:
     ).fetchone()
     if row is None or row["expires_ms"] <= world.clock.now_ms():
         raise unauthenticated()
-    return Identity(row["user"], row["account"], row["project"], frozenset(json.loads(row["scopes"])))
+    return Identity(row["user"], row["account"], row["project"], _scopes(row["scopes"]))
+
+
+@lru_cache(maxsize=64)
+def _scopes(text: str) -> frozenset[str]:
+    return frozenset(json.loads(text))

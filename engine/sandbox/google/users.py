@@ -35,14 +35,19 @@ def find(world: World, email: str) -> User | None:
 
 @contextmanager
 def transaction(world: World) -> Iterator[None]:
-    """One SQLite transaction; joins the one that is already open."""
-    if world.db.in_transaction:
-        yield
-        return
-    world.db.execute("BEGIN IMMEDIATE")
+    """One SQLite transaction, undone by an exception; within an open one a savepoint (the calls of a batch)."""
+    nested = world.db.in_transaction
+    begin, undo, end = _NESTED if nested else _OUTER
+    world.db.execute(begin)
     try:
         yield
     except BaseException:
-        world.db.execute("ROLLBACK")
+        world.db.execute(undo)
+        if nested:
+            world.db.execute(end)
         raise
-    world.db.execute("COMMIT")
+    world.db.execute(end)
+
+
+_OUTER = ("BEGIN IMMEDIATE", "ROLLBACK", "COMMIT")
+_NESTED = ("SAVEPOINT inner_call", "ROLLBACK TO inner_call", "RELEASE inner_call")

@@ -36,6 +36,8 @@ def test_occurrences_have_the_ids_of_their_original_start(events: Any) -> None:
         f"repeat01_202612{day}T090000Z" for day in ("07", "14")
     ]
     assert found[0]["originalStartTime"] == series["start"]
+    start = found[1]["start"]["dateTime"]
+    assert [one["id"] for one in occurrences(events, "repeat01", originalStart=start)] == [found[1]["id"]]
     one = events.get(calendarId="primary", eventId=found[2]["id"]).execute()
     assert one["end"]["dateTime"] == "2026-12-07T11:00:00+01:00"
     assert refusal(events.get(calendarId="primary", eventId="repeat01_20261208T090000Z")) == (404, "notFound")
@@ -108,7 +110,10 @@ def test_moving_the_series_drops_its_exceptions(events: Any) -> None:
         "start": {"dateTime": "2026-11-24T10:00:00", "timeZone": "Europe/Zurich"},
         "end": {"dateTime": "2026-11-24T11:00:00", "timeZone": "Europe/Zurich"},
     }
+    _, token = pages(events)
     changed = events.patch(calendarId="primary", eventId=series["id"], body=times).execute()
+    told = {one["id"]: one["status"] for one in pages(events, syncToken=token)[0]}
+    assert told == {series["id"]: "confirmed", second: "cancelled"}
     assert changed["sequence"] == series["sequence"] + 1
     assert {one["summary"] for one in occurrences(events, series["id"])} == {"Review"}
 
