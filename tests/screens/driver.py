@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from tests.screens.fake import FakeService
 from tui.app import SynclineApp
@@ -35,9 +36,11 @@ class User:
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:
-        """Type a text."""
-        names = {" ": "space", ":": "colon", "-": "minus", "/": "slash", ",": "comma"}
-        await self.press(*(names.get(char, char) for char in text))
+        """Type a text into the field that has the keys."""
+        field = self.app.focused
+        assert isinstance(field, Input)
+        field.insert_text_at_cursor(text)
+        await self.pilot.pause()
 
     async def pull(self) -> None:
         """What the timer does four times a second."""

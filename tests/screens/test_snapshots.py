@@ -14,13 +14,14 @@ TABS = {"policies": (), "queue": ("2",), "monitors": ("3",), "scheduler": ("4",)
 
 def keys(*names: str):  # type: ignore[no-untyped-def]
     async def before(pilot: Pilot[None]) -> None:
-        await pilot.pause()
         for name in names:
             await pilot.press(name)
+        shown, last = "", "-"
+        while shown != last:
+            if isinstance(pilot.app.screen, Frame):
+                pilot.app.screen.repaint()
             await pilot.pause()
-        if isinstance(pilot.app.screen, Frame):
-            pilot.app.screen.repaint()
-        await pilot.pause()
+            shown, last = str(pilot.app.screen._compositor.render_strips()), shown
 
     return before
 
