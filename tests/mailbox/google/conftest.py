@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,12 +125,25 @@ class Google:
         self.recorder.asked.clear()
 
 
+@pytest.fixture(scope="session")
+def service_account(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
+    """A key file and the server's row about it; making an RSA key for each test would take longer than the tests."""
+    world = open_world(None, {})
+    path = tmp_path_factory.mktemp("google") / "service-account.json"
+    create_service_account(world, path, "http://127.0.0.1/token")
+    row = tuple(world.db.execute("SELECT * FROM google_accounts").fetchone())
+    world.db.close()
+    return path, row
+
+
 @pytest.fixture
-def google_server(tmp_path: Path) -> Iterator[Google]:
+def google_server(tmp_path: Path, service_account: tuple[Path, tuple[str, ...]]) -> Iterator[Google]:
     world = open_world(None, {})
     recorder = Recorder(create_app(world))
     with LoopbackServer(recorder) as url:
         key_file = tmp_path / "service-account.json"
+        shutil.copy(service_account[0], key_file)
+        world.db.execute("INSERT INTO google_accounts VALUES (?, ?, ?, ?, ?)", service_account[1])
         create_service_account(world, key_file, f"{url}/token")
         for account in (ANNA, BEN):
             add_user(world, account.email, account.email.split("@")[0].title(), account.zone)

@@ -76,7 +76,7 @@ def as_google_shows(body: dict[str, Any]) -> dict[str, Any]:
     return {"id": "abcde", "etag": '"1"', "status": "confirmed", **body}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(events(), st.sampled_from(sorted({Module.APPOINTMENT, Module.CALL, Module.SERVICE_CALL})))
 def test_an_event_comes_back_as_it_was_written(fields: dict[str, Any], module: Module) -> None:
     write = Write(WriteKind.CREATE, module, "link:1:mailbox", fields=fields, containers=("color:5",))
@@ -92,7 +92,7 @@ def test_an_event_comes_back_as_it_was_written(fields: dict[str, Any], module: M
             assert seen.fields[name]["zone"] == fields[name]["zone"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(events(), events())
 def test_a_patch_turns_one_event_into_the_other(one: dict[str, Any], other: dict[str, Any]) -> None:
     module = Module.APPOINTMENT
