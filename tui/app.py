@@ -153,8 +153,6 @@ class SynclineApp(App[None]):
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
         """Send commands, after a confirmation when there is something to confirm."""
-        if not commands:
-            return
         if not confirm:
             self._send(commands)
             return
@@ -269,6 +267,15 @@ class SynclineApp(App[None]):
     async def action_quit(self) -> None:
         """Ctrl+q is the same as q."""
         self.action_leave()
+
+    def action_help_quit(self) -> None:
+        """Ctrl+c says how to leave."""
+        self.say("q quits; y copies the row.")
+
+    @property
+    def crash(self) -> BaseException | None:
+        """What ended the app, if it was a fault of ours; for a log, without the values of local variables."""
+        return self._exception
 
     def request_exit(self) -> None:
         """Stop the engine at its next page boundary, then leave; asked twice, leave at once (nothing is lost by it)."""

@@ -152,6 +152,9 @@ class Frame(Screen[None]):
 
     def send(self, *commands: Command, confirm: Sequence[str] = (), typed: str = "", title: str = "") -> None:
         """Send commands, after a confirmation when ``confirm`` has lines to tell."""
+        if not commands:
+            self.say("There is no row to act on.")
+            return
         self.console.ask(commands, confirm, typed, title)
 
     # Keys that all panes have

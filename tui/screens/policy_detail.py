@@ -142,9 +142,7 @@ class PolicyScreen(TableFrame):
             by_mailbox.setdefault(row.mailbox, {})[row.check] = row
         self._rows = {mailbox: Checked(mailbox, checks) for mailbox, checks in by_mailbox.items()}
         if self.is_mounted:
-            self.table.pull(None)
-            self.paint_bar()
-            self.paint_details()
+            self.table.reorder()
 
     def _empty(self) -> str:
         return "Not verified yet. V reads back from each mailbox what was built, and ticks it."

@@ -98,6 +98,7 @@ class StoreTable(LineView, Generic[R]):
         self._keys: dict[str, Any] = {}
         self._place: dict[str, int] = {}
         self._stale: set[str] = set()
+        self._all_stale = False
         self._top = 0
         self._sorted_ms = self._key_ms = -SORT_AFTER_KEY_MS
         self._second = -1
@@ -123,7 +124,7 @@ class StoreTable(LineView, Generic[R]):
     def chosen(self) -> list[str]:
         """Marked ids in the order shown, or the one under the cursor."""
         rows = self._rows()
-        marked = [key for key in self.order if key in self.marks] + sorted(
+        marked = [key for key in self.order if key in self.marks and key in rows] + sorted(
             key for key in self.marks if key not in self._place and key in rows
         )
         return marked or ([self.current] if self.current is not None and self.current in rows else [])
@@ -140,15 +141,20 @@ class StoreTable(LineView, Generic[R]):
 
     def pull(self, dirty: set[str] | None) -> None:
         """Take over what changed: ids, or None for everything."""
+        now = self.view.now_ms
+        rested = now - self._sorted_ms >= SORT_EVERY_MS
         if dirty is None:
-            self._order_all()
+            self._all_stale = True
+            if rested or not self.order:
+                self._order_all()
             self._paint_all()
             return
         self._stale |= dirty
-        now = self.view.now_ms
-        rested = now - self._sorted_ms >= SORT_EVERY_MS and now - self._key_ms >= SORT_AFTER_KEY_MS
-        if self._stale and rested:
-            self._order_stale()
+        if (self._stale or self._all_stale) and rested and now - self._key_ms >= SORT_AFTER_KEY_MS:
+            if self._all_stale:
+                self._order_all()
+            else:
+                self._order_stale()
             self._paint_all()
         elif now // 1000 != self._second:
             self._paint_all()
@@ -158,24 +164,27 @@ class StoreTable(LineView, Generic[R]):
                 if place is not None and self._top <= place < self._top + self._page:
                     self.put(place - self._top + 1, self._paint(key))
 
+    def reorder(self) -> None:
+        """Filter and sort all rows now."""
+        self._order_all()
+        self._paint_all()
+        self.post_message(self.Moved())
+
     def set_filter(self, chosen: Filter) -> None:
         """Show only what passes."""
         self.filter = chosen
-        self.pull(None)
-        self.post_message(self.Moved())
+        self.reorder()
 
     def set_sort(self, letter: str) -> None:
         """Sort by a column; the same column again turns the order round; "" is urgency."""
         self.reversed = not self.reversed if letter == self.sort_letter else False
         self.sort_letter = letter
-        self.pull(None)
-        self.post_message(self.Moved())
+        self.reorder()
 
     def reverse(self) -> None:
         """Turn the order round."""
         self.reversed = not self.reversed
-        self.pull(None)
-        self.post_message(self.Moved())
+        self.reorder()
 
     def move(self, how: str) -> None:
         """Move the cursor: up, down, page_up, page_down, home, end."""
@@ -231,12 +240,12 @@ class StoreTable(LineView, Generic[R]):
         """Go to the next (1) or previous (-1) row that the search, or the filter, finds."""
         chosen = self.search or self.filter
         rows = self._rows()
-        return self._seek(step, lambda key: chosen.matches(self._fields(rows[key])))
+        return self._seek(step, lambda key: key in rows and chosen.matches(self._fields(rows[key])))
 
     def fault(self) -> bool:
         """Go to the next row in fault."""
         rows = self._rows()
-        return self._seek(1, lambda key: self._faulty(rows[key]))
+        return self._seek(1, lambda key: key in rows and self._faulty(rows[key]))
 
     def row_text(self) -> str:
         """The row under the cursor as text, cells separated by tabs."""
@@ -278,6 +287,7 @@ class StoreTable(LineView, Generic[R]):
     def _sort(self) -> None:
         at = self._at()
         self._stale.clear()
+        self._all_stale = False
         self._sorted_ms = self.view.now_ms
         self.order = sorted(self._keys, key=self._keys.__getitem__, reverse=self.reversed)
         self._place = {key: place for place, key in enumerate(self.order)}
