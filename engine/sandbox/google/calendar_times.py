@@ -20,6 +20,8 @@ MOST = 730
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_UNSERVED = re.compile(r"FREQ=(SECONDLY|MINUTELY|HOURLY)|INTERVAL=0+(;|$)")
+"""Rules of less than a day are not served, and an interval of nothing would never end."""
 _INSTANCE = re.compile(r"(.+)_(\d{8}(?:T\d{6}Z)?)")
 
 
@@ -150,6 +152,8 @@ def _rule(text: str, first: datetime, where: tzinfo | None) -> rrule:
             end = end.replace(hour=0, minute=0, second=0)
         return f"UNTIL={end:%Y%m%dT%H%M%S}"
 
+    if _UNSERVED.search(text.upper()):
+        raise ValueError(text)
     rule = rrulestr(re.sub(r"UNTIL=([0-9TZ]+)", until, text.upper()), dtstart=first)
     if not isinstance(rule, rrule):
         raise ValueError(text)

@@ -186,6 +186,8 @@ def test_queries(google: Google) -> None:
         ({"start": {"date": "2026-11-23"}, "end": {"date": "2026-11-23"}}, "timeRangeEmpty"),
         ({"start": {"dateTime": "2026-11-23T12:00:00+01:00"}}, "timeRangeEmpty"),
         ({"recurrence": ["RRULE:FREQ=SOMETIMES"]}, "invalid"),
+        ({"recurrence": ["RRULE:FREQ=DAILY;INTERVAL=0"]}, "invalid"),
+        ({"recurrence": ["RRULE:FREQ=HOURLY;COUNT=3"]}, "invalid"),
         ({"recurrence": ["DTSTART:20261123T100000Z", "RRULE:FREQ=DAILY"]}, "invalid"),
         ({"start": {"dateTime": "2026-11-23T10:00:00+01:00"}, "recurrence": ["RRULE:FREQ=DAILY"]}, "required"),
         ({"extendedProperties": {"private": {"k" * 45: "v"}}}, "invalid"),
