@@ -1,34 +1,39 @@
-# `make demo` and `make test` do all the set-up; nothing but Python 3.11+, make and a package registry is needed.
-PYTHON ?= python3
+# `make demo` and `make test` do all the set-up; nothing but Python 3.11 or newer, make and a package registry is needed.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check bench soak clean
+.PHONY: demo test lint check bench soak clean help
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Syncline needs Python 3.11 or newer; name it with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
 
 demo: $(VENV)/.ready  ## the app on a generated company, over loopback servers
 	$(BIN)/syncline demo --fresh
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready  ## style, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
-test: lint  ## lint, types, layers and all tests
+test: lint  ## lint, then all tests
 	$(BIN)/pytest -n auto
 
-check: test
+check: test  ## the same as test
 
-bench: $(VENV)/.ready  ## prints a table and writes benchmarks/latest.json
+bench: $(VENV)/.ready  ## measures; prints a table and writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.ready  ## long proofs; prints its figures
 	$(BIN)/python -m tests.soak
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean:  ## removes what make has made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
