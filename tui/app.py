@@ -60,6 +60,7 @@ class SynclineApp(App[None]):
     """
 
     TITLE = "Syncline"
+    CSS_PATH = "screens/frame.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Everything}
@@ -97,12 +98,14 @@ class SynclineApp(App[None]):
         self.error_console = Console(file=io.StringIO())
         for each in THEMES:
             self.register_theme(each)
-        self._theme_name = chosen
+        self._chosen_theme = chosen
+        if chosen != PLAIN:  # at once, so that styles are parsed once; the plain theme changes filters, later
+            self.set_reactive(SynclineApp.theme, chosen)
         self.set_class(ascii, "-ascii")
 
     def on_mount(self) -> None:
         """Put the theme on, and repaint when it changes."""
-        self.theme = self._theme_name
+        self.theme = self._chosen_theme
         self.theme_changed_signal.subscribe(self, lambda theme: self.take_theme(theme.name))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:

@@ -30,7 +30,6 @@ class Frame(Screen[None]):
     body and paint it.
     """
 
-    CSS_PATH = "frame.tcss"
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
         (0, "-tiny"),
