@@ -34,7 +34,6 @@ class Seen:
         mailbox_id: whose; for a CRM feed the mailbox that it is fanned out to.
         own: the user's own item, outside the policy: remembered by its match keys only.
         keys: by which it may be matched to an item of the other side, strongest first (``ref:...`` before natural ones).
-        start_at: start of an event, for the rolling window.
     """
 
     mailbox_id: int
@@ -50,7 +49,6 @@ class Seen:
     modified: int | None = None
     own: bool = False
     keys: tuple[str, ...] = ()
-    start_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -413,7 +411,6 @@ def _insert(
                     "module": seen[index].module,
                     "parent_link": parents.get((seen[index].mailbox_id, seen[index].parent or "")),
                     "occurrence": seen[index].occurrence,
-                    "start_at": seen[index].start_at,
                 }
                 for index in fresh
             ],
@@ -486,8 +483,6 @@ def _change(
         values.pop("marker")
     connection.execute(sa.update(item).where(item.c.id == row.id).values(**values))
     if row.link_id is not None:
-        if one.start_at is not None:
-            connection.execute(sa.update(link).where(link.c.id == row.link_id).values(start_at=one.start_at))
         mark_dirty(connection, [row.link_id])
 
 

@@ -11,7 +11,7 @@ from engine.model.canonical import FIELDS, display_name, instant
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
-from engine.sync.filters import millis, why_filtered
+from engine.sync.filters import millis, why_filtered, window
 from engine.sync.markers import create_key
 from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, reconcile
 
@@ -157,20 +157,22 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
             )
         out = why_filtered(planning.policy, module, live[0].fields, live[0].modified, planning.now)
         if out is not None:
-            start = live[0].fields.get("start")
             return Planned(
-                LinkPlan(
-                    row.id,
-                    module,
-                    state="filtered",
-                    reason=out,
-                    start_at=millis(instant(start)) if start else None,
-                ),
+                LinkPlan(row.id, module, state="filtered", reason=out, start_at=_comes_in(planning, live[0])),
                 module,
                 ItemOutcome.FILTERED,
             )
     tree = Tree(row.id, module, row.base, _view(row.crm), _view(row.mailbox))
     return _to_plan(row, module, reconcile(tree, rules), planning)
+
+
+def _comes_in(planning: Planning, item: ItemRow) -> int | None:
+    """The start of an event beyond the calendar window: time will bring it in, and then it is looked at again."""
+    start = item.fields.get("start")
+    if start is None:
+        return None
+    begins = millis(instant(start))
+    return begins if begins > window(planning.policy, planning.now)[1] else None
 
 
 def _view(item: ItemRow | None) -> View | None:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from engine.ledger.observe import Seen
-from engine.model.canonical import FIELDS, Fields, compact, instant, match_keys
+from engine.model.canonical import FIELDS, Fields, compact, match_keys
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, Module, Side
 from engine.model.policy import Policy, Visibility
 from engine.model.port import CalendarMode, Observation
-from engine.sync.filters import millis
 from engine.sync.markers import is_for, reference, referenced
 
 
@@ -60,7 +59,8 @@ def mailbox_seen(
     module, inside = _module_of(policy, observation, containers)
     if not policy.on(module):
         return None
-    own = not inside and marker is None
+    # A changed or cancelled occurrence carries no mark of its own: it belongs to whom its series belongs.
+    own = not inside and marker is None and observation.parent is None
     fields = without_private_body(module, observation.fields)
     return _seen(Side.MAILBOX, mailbox_id, email, module, observation, fields, own=own)
 
@@ -96,7 +96,6 @@ def _seen(
         keys.append(target)
     if observation.parent is None:
         keys.extend(match_keys(module, fields))
-    start = fields.get("start")
     return Seen(
         mailbox_id=mailbox_id,
         remote_id=observation.remote_id,
@@ -111,5 +110,4 @@ def _seen(
         modified=observation.modified,
         own=own,
         keys=tuple(dict.fromkeys(keys)),
-        start_at=millis(instant(start)) if start else None,
     )

@@ -1,0 +1,154 @@
+"""What an engine holds while it is open: ledger, store, network, connectors, the stored configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.connect import connect_crm, connect_mailbox
+from engine.crm.connector import CrmConnector
+from engine.jobs.queue import EmbeddedQueue
+from engine.jobs.runner import Runner
+from engine.ledger import history, mailboxes
+from engine.ledger.store import Ledger
+from engine.mailbox.connector import MailboxConnector
+from engine.model.activity import Activity, ActivityKind
+from engine.model.clock import Clock
+from engine.model.config import policy_from_doc
+from engine.model.policy import Connection, Policy
+from engine.monitor.fold import Fold
+from engine.monitor.store import Store, Table
+from engine.net.errors import ErrorKind, ProviderError
+from engine.net.net import Net
+
+
+class _Listener:
+    """Hears of calls and waits and tells the store."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    def called(self, provider: str, account: str) -> None:
+        """One HTTP request was sent."""
+        self._office.calls[provider] += 1
+        row = self._office.store.users.get(account)
+        if row is not None:
+            row.calls += 1
+        providers = self._office.store.engine.providers
+        if providers.get(provider) != "ok":
+            providers[provider] = "ok"
+
+    def waiting(self, provider: str, account: str, seconds: float, reason: str) -> None:
+        """A provider asked us to wait, or a quota of ours ran out."""
+        office = self._office
+        office.store.engine.providers[provider] = f"wait {seconds:.0f} s"
+        if account in office.store.users and seconds >= 1:
+            now = office.clock.now_ms()
+            office.fold(
+                Activity(
+                    ActivityKind.THROTTLED,
+                    account,
+                    now,
+                    until_ms=now + int(seconds * 1000),
+                    text=f"{provider}: waiting {seconds:.0f} s ({reason})",
+                )
+            )
+
+
+@dataclass(slots=True)
+class Office:
+    """Everything that one open engine shares between its loops and its commands."""
+
+    ledger: Ledger
+    clock: Clock
+    store: Store
+    fold: Fold
+    queue: EmbeddedQueue
+    calls: Counter[str] = field(default_factory=Counter)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    mailbox_ids: dict[str, int] = field(default_factory=dict)
+    _crm: dict[str, CrmConnector] = field(default_factory=dict)
+    _mailbox: dict[str, MailboxConnector] = field(default_factory=dict)
+    net: Net = field(init=False)
+    runner: Runner = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.net = Net(clock=self.clock, dice=random.Random(), observer=_Listener(self))
+        self.runner = Runner(self.ledger, self.clock, self.fold, self.queue, self.crm, self.mailbox)
+
+    async def load(self) -> None:
+        """Read connections and policies from the ledger; connectors in use are closed and made again when needed."""
+        stored = await self.ledger.read(mailboxes.connections)
+        self.connections = {name: Connection(name, kind, settings) for name, kind, settings in stored}
+        self.policies = {
+            record.name: policy_from_doc(record.name, record.settings)
+            for record in await self.ledger.read(mailboxes.policies)
+        }
+        await self.close_connectors()
+
+    async def close_connectors(self) -> None:
+        """Close all connections."""
+        connectors = [*self._crm.values(), *self._mailbox.values()]
+        self._crm.clear()
+        self._mailbox.clear()
+        await asyncio.gather(*(connector.close() for connector in connectors))
+
+    def crm(self, name: str) -> CrmConnector:
+        """The CRM connector of a connection.
+
+        Raises:
+            ProviderError: its settings cannot work.
+        """
+        if name not in self._crm:
+            self._crm[name] = connect_crm(self._named(name), self.net)
+        return self._crm[name]
+
+    def mailbox(self, name: str) -> MailboxConnector:
+        """The mail connector of a connection.
+
+        Raises:
+            ProviderError: its settings cannot work.
+        """
+        if name not in self._mailbox:
+            self._mailbox[name] = connect_mailbox(self._named(name), self.net)
+        return self._mailbox[name]
+
+    def _named(self, name: str) -> Connection:
+        try:
+            return self.connections[name]
+        except KeyError:
+            raise ProviderError(
+                ErrorKind.CONFIGURATION,
+                name,
+                "there is no connection of this name",
+                advice="Apply a configuration that has it",
+            ) from None
+
+    async def flush(self) -> None:
+        """Store what idle cycles leave in memory: monitor lines and times of success, in one transaction."""
+        lines, self.fold.unsaved = self.fold.unsaved, []
+        fresh, self.runner.fresh = self.runner.fresh, {}
+        rows = [
+            (self.mailbox_ids[email], at, sign, text, level)
+            for email, at, sign, text, level in lines
+            if email in self.mailbox_ids
+        ]
+        if rows or fresh:
+            await self.ledger.write(_flush, rows, fresh)
+
+    def touch_engine(self, change: Callable[[Any], None]) -> None:
+        """Change the header's row."""
+        change(self.store.engine)
+        self.store.touch(Table.ENGINE, self.store.engine)
+
+
+def _flush(connection: Any, rows: list[tuple[int, int, str, str, int]], fresh: dict[int, int]) -> None:
+    if rows:
+        history.add_lines(connection, rows)
+    for mailbox_id, at in fresh.items():
+        mailboxes.set_mailbox(connection, mailbox_id, last_success_at=at)

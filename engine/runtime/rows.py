@@ -1,0 +1,131 @@
+"""Rows for the screens, built from the stored configuration and state."""
+
+from __future__ import annotations
+
+from engine.jobs.schedule import describe, next_due
+from engine.ledger import intents, mailboxes
+from engine.ledger.mailboxes import MailboxRecord, PolicyRecord
+from engine.model.modules import Module
+from engine.model.policy import DeleteThreshold, Policy
+from engine.model.port import CalendarMode
+from engine.model.states import PolicyState, UserState
+from engine.monitor.rows import PolicyRow, UserRow
+from engine.monitor.store import Table
+from engine.runtime.office import Office
+
+
+async def build(office: Office) -> None:
+    """Build the rows of policies and users afresh: at the start, and after the configuration changed."""
+    store = office.store
+    records = await office.ledger.read(mailboxes.mailboxes)
+    stored = {record.name: record for record in await office.ledger.read(mailboxes.policies)}
+    office.mailbox_ids = {record.email: record.id for record in records}
+    store.users = {
+        record.email: _user_row(office, stored[record.policy], record, store.users.get(record.email))
+        for record in records
+    }
+    store.policies = {name: policy_row(office, record, records) for name, record in stored.items()}
+    for record in records:
+        store.users[record.email].held = await office.ledger.read(intents.held_count, record.id)
+    for line_mailbox in list(store.lines):
+        if line_mailbox not in store.users:
+            del store.lines[line_mailbox]
+    office.fold.recount()
+    store.engine.held = sum(row.held for row in store.users.values())
+    store.reshape(Table.POLICIES)
+    store.reshape(Table.USERS)
+
+
+def _user_row(office: Office, policy: PolicyRecord, record: MailboxRecord, old: UserRow | None) -> UserRow:
+    if old is not None and old.policy == record.policy:
+        if old.state is UserState.DISABLED or old.state is UserState.IDLE:
+            old.state = user_state(policy, record)
+        return old
+    row = UserRow(record.email, record.policy, user_state(policy, record), record.crm_user, record.zone)
+    row.last_success_ms = record.last_success_at
+    row.text = record.fault
+    if record.paused:
+        row.why = f"paused by {record.paused_by}"
+    return row
+
+
+def user_state(policy: PolicyRecord, record: MailboxRecord) -> UserState:
+    """The state of a user of whom no cycle runs."""
+    if record.paused:
+        return UserState.PAUSED
+    if policy.state == PolicyState.DISABLED:
+        return UserState.DISABLED
+    if record.fault:
+        return UserState.FAILED
+    return UserState.IDLE if record.phase == "ready" else UserState.QUEUED
+
+
+def policy_row(office: Office, record: PolicyRecord, records: list[MailboxRecord]) -> PolicyRow:
+    """One line of the Policies tab."""
+    policy = office.policies[record.name]
+    mine = [one for one in records if one.policy == record.name]
+    row = office.store.policies.get(record.name) or PolicyRow(record.name)
+    row.state = PolicyState(record.state)
+    row.crm, row.mailbox = policy.crm, policy.mailbox
+    row.crm_kind = _kind(office, policy.crm)
+    row.mailbox_kind = _kind(office, policy.mailbox)
+    row.modules = frozenset(module for module in Module if policy.on(module))
+    row.users = len(mine)
+    row.initialised = bool(mine) and all(one.phase == "ready" for one in mine)
+    row.last_full_ms = record.last_full_at
+    row.fault = record.fault
+    row.schedule = describe(policy.scheduling)
+    row.windows = f"calendar -{policy.calendar.past_days} d .. +{policy.calendar.future_days} d, contacts all"
+    row.conflict = _conflict(policy)
+    row.guard = (
+        f"contacts {_threshold(policy.delete_safety.contacts)}, "
+        f"appointments {_threshold(policy.delete_safety.appointments)}, "
+        f"tasks {_threshold(policy.delete_safety.tasks)}"
+    )
+    row.calendar = (
+        "colours in the default calendar"
+        if policy.calendar.mode is CalendarMode.COLOUR
+        else f"separate calendar {policy.calendar.name!r}"
+    )
+    row.notify = ", ".join(policy.error_addresses)
+    if row.state is PolicyState.ENABLED and row.last_full_ms is not None and row.next_full_ms is None:
+        due = next_due(policy.scheduling, row.last_full_ms)
+        row.next_full_ms, row.next_why = due.at_ms, due.why
+    if row.state is PolicyState.DISABLED:
+        row.next_full_ms, row.next_why = None, "the policy is off; o turns it on"
+    return row
+
+
+def _kind(office: Office, name: str) -> str:
+    connection = office.connections.get(name)
+    return connection.kind.capitalize() if connection else "?"
+
+
+def _conflict(policy: Policy) -> str:
+    return {"newest": "newest wins", "crm": "the CRM wins", "mailbox": "the mailbox wins"}[policy.conflict]
+
+
+def _threshold(threshold: DeleteThreshold) -> str:
+    return f"{threshold.count} or {threshold.percent:g} %"
+
+
+async def refresh_policy(office: Office, name: str) -> None:
+    """Bring the sums of a policy's row up to date: users by state, items, held, failed."""
+    row = office.store.policies.get(name)
+    if row is None:
+        return
+    row.users_by_state = {}
+    row.items = row.held = row.failed = 0
+    for user in office.store.users.values():
+        if user.policy != name:
+            continue
+        row.users_by_state[user.state] = row.users_by_state.get(user.state, 0) + 1
+        row.items += sum(user.counts.values())
+        user.held = await office.ledger.read(intents.held_count, office.mailbox_ids[user.id])
+        row.held += user.held
+        row.failed += user.failed
+        office.store.touch(Table.USERS, user)
+    office.store.engine.held = sum(user.held for user in office.store.users.values())
+    office.store.touch(Table.POLICIES, row)
+
+

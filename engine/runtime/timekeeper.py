@@ -1,0 +1,355 @@
+"""The jobs and the loop that starts them: full syncs by their policies' schedules, retries, verification, upkeep."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from apscheduler.triggers.cron import CronTrigger
+
+from engine.jobs.queue import Priority
+from engine.jobs.runner import PolicyRun, due_retries
+from engine.jobs.schedule import describe, in_blackout, next_due
+from engine.ledger import history, mailboxes
+from engine.model.states import JobState, PolicyState, UserState
+from engine.monitor.rows import JobRow, RunRow
+from engine.monitor.store import Table
+from engine.runtime import rows
+from engine.runtime.office import Office
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+
+#: Monitor lines, cycles and runs are kept so long; the journal is not pruned.
+KEEP_DAYS = 90
+
+#: A run that failed as a whole for a passing reason is tried again after so long, doubled each time.
+RETRY_MS = 30_000
+RETRY_MOST_MS = 960_000
+
+UPKEEP = "upkeep"
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """A kind of job: how its runs are carried out."""
+
+    prefix: str
+    title: str
+
+
+FULL = JobKind("full:", "Full sync")
+VERIFY = JobKind("verify:", "Verify")
+
+Verify = Callable[[str], Awaitable[tuple[int, int]]]
+"""Verify a policy: (checks made, checks that differ)."""
+
+
+class Timekeeper:
+    """Owns the job rows and starts what is due. Ask it to run things; it records every run."""
+
+    def __init__(self, office: Office, verify: Verify, node: str) -> None:
+        self._office = office
+        self._verify = verify
+        self._node = node
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, tuple[set[str] | None, Priority]] = {}
+        self._failures: dict[str, int] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    # -- rows ------------------------------------------------------------------------------------------
+
+    async def build(self) -> None:
+        """Build the job rows from the policies and the stored switches."""
+        office = self._office
+        stored = await office.ledger.read(mailboxes.jobs)
+        last = await office.ledger.read(history.last_runs)
+        wanted: dict[str, JobRow] = {}
+        for name, policy in office.policies.items():
+            for kind in (FULL, VERIFY):
+                job = kind.prefix + name
+                row = office.store.jobs.get(job) or JobRow(job)
+                row.title = f"{kind.title} {name}"
+                row.schedule = describe(policy.scheduling) if kind is FULL else "daily 05:00"
+                row.zone = policy.scheduling.zone
+                wanted[job] = row
+        upkeep = office.store.jobs.get(UPKEEP) or JobRow(UPKEEP)
+        upkeep.title, upkeep.schedule = "Ledger upkeep", "daily 03:30"
+        wanted[UPKEEP] = upkeep
+        for job, row in wanted.items():
+            enabled, next_run = stored.get(job, (not job.startswith(VERIFY.prefix), None))
+            if row.state in {JobState.DISABLED, JobState.ENABLED, JobState.ERROR}:
+                row.state = JobState.ENABLED if enabled else JobState.DISABLED
+            row.node = self._node
+            row.next_run_ms = next_run
+            if job in last:
+                row.last = run_row(last[job])
+            self._schedule(row, missed=True)
+        office.store.jobs = wanted
+        office.store.reshape(Table.JOBS)
+
+    def _schedule(self, row: JobRow, *, missed: bool = False) -> None:
+        """Set a job's next run."""
+        office = self._office
+        now = office.clock.now_ms()
+        if row.state is JobState.DISABLED:
+            row.next_run_ms, row.next_why = None, "not applicable: the job is off, o turns it on"
+        elif row.id.startswith(FULL.prefix):
+            name = row.id.removeprefix(FULL.prefix)
+            policy_row = office.store.policies[name]
+            if policy_row.state is not PolicyState.ENABLED:
+                row.next_run_ms, row.next_why = None, f"not applicable: the policy {name} is off"
+            elif policy_row.fault and not missed:
+                row.next_run_ms, row.next_why = None, "waits for you: mend the fault, then r"
+            elif policy_row.last_full_ms is None or not policy_row.initialised:
+                row.next_run_ms, row.next_why = now, "the first sync is due"
+            else:
+                due = next_due(office.policies[name].scheduling, policy_row.last_full_ms)
+                row.next_run_ms, row.next_why = due.at_ms, due.why
+                if due.at_ms is not None and due.at_ms < now:
+                    row.next_run_ms, row.next_why = now, "overdue since the engine was away"
+            policy_row.next_full_ms, policy_row.next_why = row.next_run_ms, row.next_why
+            office.store.touch(Table.POLICIES, policy_row)
+        else:
+            hour = "5" if row.id.startswith(VERIFY.prefix) else "3"
+            minute = "0" if row.id.startswith(VERIFY.prefix) else "30"
+            trigger = CronTrigger(hour=hour, minute=minute, timezone=row.zone)
+            at = trigger.get_next_fire_time(None, datetime.fromtimestamp(now / 1000, UTC))
+            row.next_run_ms, row.next_why = int(at.timestamp() * 1000), "by its schedule"
+        office.store.touch(Table.JOBS, row)
+
+    async def switch(self, job: str, enabled: bool) -> JobRow:
+        """Enable or disable a job; a running one finishes."""
+        row = self._office.store.jobs[job]
+        if row.state is not JobState.RUNNING:
+            row.state = JobState.ENABLED if enabled else JobState.DISABLED
+        await self._office.ledger.write(mailboxes.set_job, job, enabled=enabled, next_run_at=None)
+        self._schedule(row)
+        return row
+
+    async def reschedule(self, policy: str) -> None:
+        """The policy was switched: its jobs get other times."""
+        for kind in (FULL, VERIFY):
+            row = self._office.store.jobs.get(kind.prefix + policy)
+            if row is not None:
+                self._schedule(row, missed=True)
+
+    # -- running ---------------------------------------------------------------------------------------
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Start what is due, once a second, until ``stop`` is set; running jobs are asked to stop and awaited."""
+        office = self._office
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                while not stop.is_set():
+                    self._tick()
+                    await asyncio.wait({stopping}, timeout=1.0)
+                self._group = None
+                for policy in office.policies:
+                    office.runner.stop(policy)
+        finally:
+            self._group = None
+            stopping.cancel()
+
+    def _tick(self) -> None:
+        office = self._office
+        now = office.clock.now_ms()
+        for row in list(office.store.jobs.values()):
+            if row.next_run_ms is not None and row.next_run_ms <= now and row.id not in self._tasks:
+                policy = office.policies.get(row.id.removeprefix(FULL.prefix))
+                if policy is not None and in_blackout(policy.scheduling, now):
+                    due = next_due(policy.scheduling, now - policy.scheduling.workdays.minutes * 60_000)
+                    row.next_run_ms, row.next_why = due.at_ms, "a blackout period"
+                    office.store.touch(Table.JOBS, row)
+                    continue
+                self.start(row.id, None, Priority.SCHEDULE)
+        for email in due_retries(office.runner.retries, now):
+            user = office.store.users.get(email)
+            enabled = user is not None and office.store.policies[user.policy].state is PolicyState.ENABLED
+            if user is None or not enabled or user.state is UserState.PAUSED:
+                del office.runner.retries[email]
+                continue
+            if FULL.prefix + user.policy not in self._tasks:
+                self.start(FULL.prefix + user.policy, {email}, Priority.RETRY)
+
+    def start(self, job: str, only: Collection[str] | None, priority: Priority) -> str:
+        """Start a job now; a request during a run is served once after it. Returns what became of the request."""
+        if self._group is None:
+            return "the engine is stopping"
+        if job in self._tasks:
+            asked, level = self._asked.get(job, (set(), Priority.SCHEDULE))
+            merged = None if asked is None or only is None else asked | set(only)
+            self._asked[job] = (merged, max(level, priority))
+            return "runs already; it will run once more right after"
+        self._tasks[job] = self._group.create_task(self._run(job, only, priority))
+        return "started"
+
+    def running(self, job: str) -> bool:
+        """Whether a job runs now."""
+        return job in self._tasks
+
+    async def finished(self, job: str) -> None:
+        """Wait until a job no longer runs."""
+        while job in self._tasks:
+            await asyncio.wait({self._tasks[job]})
+
+    def stop(self, job: str) -> bool:
+        """Ask a running job to stop at its next page; False when it does not run."""
+        if job not in self._tasks:
+            return False
+        row = self._office.store.jobs[job]
+        row.state = JobState.STOPPING
+        self._office.store.touch(Table.JOBS, row)
+        if job.startswith(FULL.prefix):
+            self._office.runner.stop(job.removeprefix(FULL.prefix))
+        else:
+            self._tasks[job].cancel()
+        return True
+
+    async def _run(self, job: str, only: Collection[str] | None, priority: Priority) -> None:
+        office = self._office
+        row = office.store.jobs[job]
+        enabled = row.state is not JobState.DISABLED
+        started = office.clock.now_ms()
+        row.state, row.next_run_ms, row.next_why = JobState.RUNNING, None, "after this run"
+        run = RunRow(0, job, started)
+        row.last = run
+        office.store.touch(Table.JOBS, row)
+        try:
+            await self._carry_out(job, only, priority, run)
+        except asyncio.CancelledError:
+            run.result, run.note = "stopped", "stopped on request"
+        except Exception as error:  # a fault of ours is shown and recorded, and the other jobs go on
+            log.exception("job %s failed", job)
+            run.result, run.errors, run.note = "failed", 1, f"internal error: {error.__class__.__name__}: {error}"
+        run.ended_ms = office.clock.now_ms()
+        if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
+            run.id = await office.ledger.write(_record_run, run)
+        stored = await office.ledger.read(mailboxes.jobs)
+        enabled = stored.get(job, (enabled, None))[0]
+        row.state = JobState.ENABLED if enabled else JobState.DISABLED
+        del self._tasks[job]
+        self._after(row, run)
+        asked = self._asked.pop(job, None)
+        if asked is not None:
+            self.start(job, *asked)
+
+    def _after(self, row: JobRow, run: RunRow) -> None:
+        """When a job runs next, given how it ended."""
+        self._schedule(row)
+        if row.next_run_ms is None:
+            return
+        if run.result == "failed" and row.id.startswith(FULL.prefix):
+            failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
+            wait = min(RETRY_MS * 2 ** (failures - 1), RETRY_MOST_MS)
+            row.next_run_ms = self._office.clock.now_ms() + wait
+            row.next_why = f"tries again after {wait // 1000} s; failed {failures} times in a row"
+        elif run.result == "stopped" and row.id.startswith(FULL.prefix):
+            # Stopped by a person: it goes on with the next interval, or on request.
+            due = next_due(self._office.policies[row.id.removeprefix(FULL.prefix)].scheduling, run.ended_ms or 0)
+            row.next_run_ms, row.next_why = due.at_ms, "stopped on request; r runs it now"
+        else:
+            self._failures.pop(row.id, None)
+        self._office.store.touch(Table.JOBS, row)
+
+    async def _carry_out(
+        self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow
+    ) -> None:
+        if job == UPKEEP:
+            before = self._office.clock.now_ms() - KEEP_DAYS * DAY_MS
+            run.items = await self._office.ledger.write(history.prune, before)
+            run.result, run.note = "ok", f"{run.items} old rows removed"
+        elif job.startswith(VERIFY.prefix):
+            checks, differ = await self._verify(job.removeprefix(VERIFY.prefix))
+            run.items, run.errors = checks, differ
+            run.result = "ok" if not differ else "failed"
+            run.note = f"{checks} checks, {differ} differ" if differ else f"{checks} checks, all as expected"
+        else:
+            await self._full(job.removeprefix(FULL.prefix), only, priority, run)
+
+    async def _full(
+        self, name: str, only: Collection[str] | None, priority: Priority, run: RunRow
+    ) -> None:
+        office = self._office
+        row = office.store.policies[name]
+        row.running = True
+        office.store.touch(Table.POLICIES, row)
+        try:
+            result = await office.runner.run_policy(office.policies[name], only=only, priority=priority)
+        finally:
+            row.running = False
+            office.store.touch(Table.POLICIES, row)
+        await self._note_result(name, only, result, run)
+
+    async def _note_result(
+        self, name: str, only: Collection[str] | None, result: PolicyRun, run: RunRow
+    ) -> None:
+        office = self._office
+        row = office.store.policies[name]
+        now = office.clock.now_ms()
+        run.items, run.errors = result.written, len(result.faults)
+        fault = result.faults.get("", "")
+        if result.stopped:
+            run.result, run.note = "stopped", "stopped; it goes on where it was"
+        elif fault:
+            run.result, run.note = "failed", fault
+        else:
+            run.result = "ok"
+            run.note = f"{result.mailboxes} mailboxes" + (f", {len(result.faults)} failed" if result.faults else "")
+        # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
+        row.fault = fault if result.people else ""
+        changed = {"fault": row.fault}
+        if not result.stopped and not fault and only is None:
+            row.last_full_ms = now
+        records = await office.ledger.read(mailboxes.mailboxes, name)
+        row.initialised = bool(records) and all(record.phase == "ready" for record in records)
+        if result.written or result.faults or changed["fault"] or not result.stopped:
+            await self._store_result(name, row.last_full_ms, row.fault, bool(row.initialised), bool(result.written or result.faults))
+        await rows.refresh_policy(office, name)
+
+    async def _store_result(
+        self, name: str, last_full: int | None, fault: str, initialised: bool, changed: bool
+    ) -> None:
+        """Store a policy's result; an idle run waits for the next change, so that it commits nothing."""
+        office = self._office
+        stored = {record.name: record for record in await office.ledger.read(mailboxes.policies)}[name]
+        stale = last_full is not None and last_full - (stored.last_full_at or 0) > RETRY_MOST_MS
+        if changed or stale or stored.fault != fault or stored.initialised != initialised:
+            await office.ledger.write(
+                mailboxes.set_policy, name, last_full_at=last_full, fault=fault, initialised=int(initialised)
+            )
+
+
+def _record_run(connection: object, run: RunRow) -> int:
+    run_id = history.start_run(connection, run.job, run.started_ms)  # type: ignore[arg-type]
+    history.end_run(
+        connection,  # type: ignore[arg-type]
+        run_id,
+        run.result,
+        run.items,
+        run.errors,
+        run.note,
+        run.ended_ms or run.started_ms,
+    )
+    return run_id
+
+
+def run_row(row: object) -> RunRow:
+    """A run's row as screens read it."""
+    values = row._mapping  # type: ignore[attr-defined]
+    return RunRow(
+        values["id"],
+        values["job"],
+        values["started_at"],
+        values["ended_at"],
+        values["result"],
+        values["items"],
+        values["errors"],
+        values["note"],
+    )
