@@ -1,8 +1,31 @@
-"""The façade: everything that screens and the command line may know of the engine."""
+"""The façade: everything that screens and the command line may know of the engine.
+
+Use::
+
+    service = await Service.open(data_dir)
+    async with service.running():
+        answer = await service.do(EnablePolicy("Sales"), by="alice")
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.jobs.queue import EmbeddedQueue, Priority
+from engine.jobs.schedule import in_blackout
+from engine.ledger import fence, history, links, mailboxes
+from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
+from engine.model.clock import Clock, SystemClock
+from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
+from engine.model.policy import TargetUser
 from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     Answer,
@@ -20,6 +43,7 @@ from engine.monitor.commands import (
     TestPolicy,
     VerifyPolicy,
 )
+from engine.monitor.fold import WRITTEN, Fold
 from engine.monitor.report import VerifyRow
 from engine.monitor.rows import (
     EngineRow,
@@ -32,6 +56,11 @@ from engine.monitor.rows import (
     UserRow,
 )
 from engine.monitor.store import Store, Subscription, Table
+from engine.net.errors import ErrorKind, ProviderError
+from engine.runtime import rows
+from engine.runtime.checks import doctor, verify_policy
+from engine.runtime.office import Office
+from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper, run_row
 
 __all__ = [
     "STEPS",
@@ -43,9 +72,11 @@ __all__ = [
     "Direction",
     "DisableJob",
     "DisablePolicy",
+    "DoctorRow",
     "EnableJob",
     "EnablePolicy",
     "EngineRow",
+    "ErrorKind",
     "ItemOutcome",
     "JobRow",
     "JobState",
@@ -55,9 +86,12 @@ __all__ = [
     "PauseUser",
     "PolicyRow",
     "PolicyState",
+    "ProviderError",
     "ResumeUser",
     "RunJob",
     "RunRow",
+    "Service",
+    "ServiceError",
     "Side",
     "Step",
     "StepRow",
@@ -73,3 +107,567 @@ __all__ = [
     "VerifyPolicy",
     "VerifyRow",
 ]
+
+#: Cycles that run at once. Providers' quotas are the limit, not this.
+SLOTS = 16
+
+#: Monitor lines and times of success reach the disk at least so often, in seconds.
+FLUSH_SECONDS = 1.0
+
+
+class ServiceError(Exception):
+    """The engine cannot be opened, or was asked for something that does not exist; the text is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRow:
+    """One line of ``doctor``: what was tested, whether it works, and what to do when it does not."""
+
+    connection: str
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+class Service:
+    """One open engine on one data directory."""
+
+    def __init__(self, office: Office, ledger: SqliteLedger) -> None:
+        self._office = office
+        self._ledger = ledger
+        self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
+        self._stop = asyncio.Event()
+        self._running = False
+
+    @classmethod
+    async def open(cls, data_dir: Path, *, clock: Clock | None = None) -> Service:
+        """Open or create the engine's data directory (0700) and take it for this process.
+
+        Raises:
+            ServiceError: another engine holds it, or its ledger cannot be used.
+        """
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ledger = await SqliteLedger.open(data_dir / "ledger.sqlite")
+        except (LedgerBusy, LedgerDamaged) as error:
+            raise ServiceError(str(error)) from error
+        except OSError as error:
+            raise ServiceError(
+                f"cannot use the directory {data_dir}: {error.strerror}; name another with --data-dir"
+            ) from error
+        clock = clock or SystemClock()
+        store = Store()
+        service = cls(Office(ledger, clock, store, Fold(store), EmbeddedQueue()), ledger)
+        try:
+            await ledger.write(_begin, clock.now_ms())
+            await service._load()
+        except BaseException:
+            await service.close()
+            raise
+        return service
+
+    async def _load(self) -> None:
+        await self._office.load()
+        await rows.build(self._office)
+        await self._timekeeper.build()
+
+    @property
+    def store(self) -> Store:
+        """All rows by id; read only for everybody but the engine."""
+        return self._office.store
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's clock."""
+        return self._office.clock
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start the loops; on the way out cycles stop at their next page boundary and everything is stored."""
+        office = self._office
+        self._stop.clear()
+        office.store.engine.running = True
+        office.store.engine.started_ms = self.clock.now_ms()
+        office.store.engine.slots = SLOTS
+        queue_stop = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(office.queue.serve(office.runner.handle, SLOTS, queue_stop))
+                keeper = group.create_task(self._timekeeper.serve(self._stop))
+                upkeep = [group.create_task(self._seconds()), group.create_task(self._heartbeat())]
+                await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
+                self._running = True
+                try:
+                    yield
+                finally:
+                    self._running = False
+                    self._stop.set()
+                    await asyncio.wait({keeper})
+                    queue_stop.set()
+                    office.queue.submit(())
+                    for task in upkeep:
+                        task.cancel()
+        finally:
+            office.store.engine.running = False
+            await office.flush()
+
+    async def stop(self) -> None:
+        """Ask everything to stop at the next page boundary; ``running`` then ends."""
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Close connections and the ledger."""
+        await self._office.close_connectors()
+        await self._ledger.close()
+
+    # -- loops -----------------------------------------------------------------------------------------
+
+    async def _seconds(self) -> None:
+        office = self._office
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            office.fold.second(self.clock.now_ms())
+            for place, email in enumerate(office.queue.waiting(), 1):
+                row = office.store.users.get(email)
+                if row is not None and row.place != place:
+                    row.place = place
+                    office.store.touch(Table.USERS, row)
+            office.store.engine.busy = len(office.queue.running())
+            self._limits()
+            await office.flush()
+
+    def _limits(self) -> None:
+        """Lanes and quotas as the connectors report them."""
+        limits = self.store.limits
+        for used in self._office.usage():
+            row = limits.get(used.id)
+            if row is None:
+                limits[used.id] = used
+                self.store.reshape(Table.LIMITS)
+            elif (row.used, row.limit) != (used.used, used.limit):
+                row.used, row.limit = used.used, used.limit
+                self.store.touch(Table.LIMITS, row)
+
+    async def _heartbeat(self) -> None:
+        """Measure how late the loop is; a late loop makes keys and cycles slow, and is shown."""
+        engine = self.store.engine
+        pause = 0.25
+        while True:
+            before = self.clock.monotonic()
+            await asyncio.sleep(pause)
+            lag = max(self.clock.monotonic() - before - pause, 0) * 1000
+            engine.lag_ms = lag
+            engine.lag_max_ms = max(engine.lag_max_ms * 0.98, lag)
+
+    # -- configuration ---------------------------------------------------------------------------------
+
+    async def apply(self, text: str, source: str, by: str) -> Answer:
+        """Store a whole declarative configuration; on any error nothing is changed and every error is told.
+
+        Args:
+            text: TOML, see ``docs/configuration.md``.
+            source: where it came from, for messages.
+            by: who asks.
+        """
+        try:
+            wanted = parse(text, source)
+        except ConfigErrors as errors:
+            count = len(errors.problems)
+            return Answer(
+                False,
+                f"{source}: {count} {'error' if count == 1 else 'errors'}, nothing was changed",
+                tuple(str(problem) for problem in errors.problems),
+            )
+        busy = [name for name in self._office.policies if self._office.runner.running(name)]
+        if busy:
+            return Answer(
+                False,
+                f"{', '.join(busy)} is running; stop it or wait for its end, then apply again. Nothing was changed",
+            )
+        await self._ledger.write(
+            mailboxes.replace_configuration,
+            [(one.name, one.kind, one.settings) for one in wanted.connections],
+            [(one.name, policy_to_doc(one), wanted.enabled.get(one.name)) for one in wanted.policies],
+            [(one.email, one.policy, one.crm_user, one.zone) for one in wanted.users],
+        )
+        await self._load()
+        text = (
+            f"{source}: {len(wanted.connections)} connections, {len(wanted.policies)} policies, "
+            f"{len(wanted.users)} users applied"
+        )
+        await self._audit(by, "apply", source, text)
+        return Answer(True, text)
+
+    async def export(self) -> str:
+        """The stored configuration as TOML that ``apply`` takes."""
+        office = self._office
+        records = await self._ledger.read(mailboxes.mailboxes)
+        stored = await self._ledger.read(mailboxes.policies)
+        return export(
+            Configuration(
+                connections=tuple(office.connections.values()),
+                policies=tuple(office.policies.values()),
+                enabled={record.name: record.state != PolicyState.DISABLED for record in stored},
+                users=tuple(TargetUser(one.email, one.policy, one.crm_user, one.zone) for one in records),
+            )
+        )
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    async def lines(self, mailbox: str, before_seq: int | None = None, limit: int = 200) -> list[Line]:
+        """Older monitor lines of a mailbox from disk, oldest first."""
+        mailbox_id = self._office.mailbox_ids.get(mailbox)
+        if mailbox_id is None:
+            return []
+        found = await self._ledger.read(history.lines, mailbox_id, before_seq, limit)
+        return [Line(row.id, row.at, row.sign, row.text, row.level) for row in found]
+
+    async def runs(self, job: str, limit: int = 50) -> list[RunRow]:
+        """Past runs of a job, youngest first."""
+        return [run_row(row) for row in await self._ledger.read(history.runs, job, limit)]
+
+    async def verify_report(self, policy: str) -> list[VerifyRow]:
+        """The last verification of a policy; empty when there was none."""
+        found = await self._ledger.read(history.verification, policy)
+        return [
+            VerifyRow(row.mailbox, row.check, bool(row.ok), row.have, row.want, row.detail) for row in found
+        ]
+
+    def initialising(self) -> list[str]:
+        """Mailboxes that are in their first sync's phase A."""
+        return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
+
+    async def status(self) -> dict[str, Any]:
+        """The state of everything as JSON-able values."""
+        store = self.store
+        return {
+            "policies": [
+                {
+                    "name": row.id,
+                    "state": row.state,
+                    "users": row.users,
+                    "initialised": row.initialised,
+                    "running": row.running,
+                    "last_full": row.last_full_ms,
+                    "next_full": row.next_full_ms,
+                    "next_why": row.next_why,
+                    "held": row.held,
+                    "failed": row.failed,
+                    "fault": row.fault,
+                }
+                for row in store.policies.values()
+            ],
+            "users": [
+                {
+                    "email": row.id,
+                    "policy": row.policy,
+                    "state": row.state,
+                    "last_success": row.last_success_ms,
+                    "held": row.held,
+                    "text": row.text or row.why,
+                }
+                for row in store.users.values()
+            ],
+            "jobs": [
+                {
+                    "name": row.id,
+                    "state": row.state,
+                    "next_run": row.next_run_ms,
+                    "next_why": row.next_why,
+                    "last": None if row.last is None else asdict(row.last),
+                }
+                for row in store.jobs.values()
+            ],
+        }
+
+    async def report(self, policy: str | None = None) -> dict[str, Any]:
+        """What the last cycle of each mailbox did: counts by module, calls, seconds, and the sums."""
+        users = []
+        writes = items = 0
+        for row in self.store.users.values():
+            if policy is not None and row.policy != policy:
+                continue
+            totals = await self._ledger.read(links.module_totals, self._office.mailbox_ids[row.id])
+            modules = {}
+            for module in Module:
+                counts = row.module_counts.get(module, {})
+                live = totals.get((module.value, "live"), 0)
+                created = counts.get(ItemOutcome.CREATED, 0)
+                updated = counts.get(ItemOutcome.UPDATED, 0)
+                modules[module.value] = {
+                    "created": created,
+                    "updated": updated,
+                    "deleted": counts.get(ItemOutcome.DELETED, 0),
+                    "unchanged": max(live - created - updated, 0),
+                    "filtered": totals.get((module.value, "filtered"), 0)
+                    + totals.get((module.value, "absent"), 0),
+                    "held": totals.get((module.value, "held"), 0)
+                    + totals.get((module.value, "quarantined"), 0),
+                    "failed": counts.get(ItemOutcome.FAILED, 0),
+                }
+                items += live
+            writes += sum(row.counts.get(outcome, 0) for outcome in WRITTEN)
+            seconds = (
+                ((row.ended_ms or 0) - (row.started_ms or 0)) / 1000 if row.ended_ms and row.started_ms else 0.0
+            )
+            users.append(
+                {
+                    "email": row.id,
+                    "state": row.state,
+                    "modules": modules,
+                    "calls": row.calls,
+                    "seconds": round(seconds, 3),
+                    "text": row.text if row.state is not UserState.IDLE else "",
+                }
+            )
+        return {
+            "users": users,
+            "totals": {
+                "writes": writes,
+                "calls": self._office.calls.total(),
+                "calls_by_provider": dict(sorted(self._office.calls.items())),
+                "items": items,
+            },
+        }
+
+    # -- doing -----------------------------------------------------------------------------------------
+
+    async def sync(self, policy: str | None, by: str) -> dict[str, Any]:
+        """Run one cycle of an enabled policy (or of all) to its end, and report it. Needs ``running``.
+
+        Raises:
+            ServiceError: there is no such policy, or it is off.
+        """
+        names = self._enabled(policy)
+        self._office.calls = Counter()
+        for row in self.store.users.values():
+            row.calls = 0
+        started = self.clock.monotonic()
+        for name in names:
+            # A cycle that the schedule has already begun is the one asked for.
+            if not self._timekeeper.running(FULL.prefix + name):
+                self._timekeeper.start(FULL.prefix + name, None, Priority.ADMIN)
+        for name in names:
+            await self._timekeeper.finished(FULL.prefix + name)
+        await self._audit(by, "sync", policy or "all", "done")
+        report = await self.report(policy)
+        report["totals"]["seconds"] = round(self.clock.monotonic() - started, 3)
+        report["policies"] = [
+            {"name": name, "result": last.result, "note": last.note}
+            for name in names
+            if (last := self.store.jobs[FULL.prefix + name].last) is not None
+        ]
+        return report
+
+    def _enabled(self, policy: str | None) -> list[str]:
+        if policy is not None and policy not in self.store.policies:
+            known = ", ".join(self.store.policies) or "none"
+            raise ServiceError(f"there is no policy {policy!r}; there are: {known}")
+        names = [
+            row.id
+            for row in self.store.policies.values()
+            if row.state is PolicyState.ENABLED and policy in {None, row.id}
+        ]
+        if not names:
+            which = f"the policy {policy!r} is off" if policy else "no policy is on"
+            raise ServiceError(f"{which}; enable it first (key o in the app, or enabled = true in the file)")
+        return names
+
+    async def verify(self, policy: str | None = None) -> list[VerifyRow]:
+        """Read back from the providers what the ledger says is there, for one policy or all that were initialised.
+
+        Raises:
+            ServiceError: there is no such policy.
+            ProviderError: a read failed.
+        """
+        if policy is not None and policy not in self.store.policies:
+            raise ServiceError(f"there is no policy {policy!r}")
+        found = []
+        for name in [policy] if policy is not None else list(self.store.policies):
+            found += await verify_policy(self._office, name)
+        return found
+
+    async def _verified(self, policy: str) -> tuple[int, int]:
+        found = await verify_policy(self._office, policy)
+        return len(found), sum(not row.ok for row in found)
+
+    async def doctor(self) -> list[DoctorRow]:
+        """Test every connection: token, delegation, scopes, one read per API."""
+        return [DoctorRow(*row) for row in await doctor(self._office)]
+
+    def what_happens(self, command: Command) -> tuple[str, ...]:
+        """What a command is about to do, line by line, from the store alone."""
+        match command:
+            case EnablePolicy(policy):
+                return self._what_enable(policy)
+            case DisablePolicy(policy):
+                row = self.store.policies[policy]
+                return (
+                    f"Policy {policy} with {row.users} mailboxes stops syncing.",
+                    "Cycles that run now end normally; nothing that was synced is removed.",
+                )
+            case CancelUser(mailbox):
+                return (
+                    f"The cycle of {mailbox} stops at its next page.",
+                    "What was done stays done; the rest follows with the next cycle.",
+                )
+            case StopJob(job):
+                return (f"{self.store.jobs[job].title} stops at its next page.", "It goes on where it was.")
+            case _:
+                return ()
+
+    def _what_enable(self, policy: str) -> tuple[str, ...]:
+        row = self.store.policies[policy]
+        rules = self._office.policies[policy]
+        modules = ", ".join(module.value.replace("_", " ") for module in Module if module in row.modules)
+        if row.initialised:
+            return (
+                f"Policy {policy} goes on: {row.users} mailboxes, {row.schedule}.",
+                "What changed on either side meanwhile is synced in the next cycle.",
+            )
+        return (
+            f"First sync of {policy}: {row.crm} to {row.mailbox}, {row.users} mailboxes.",
+            f"Modules: {modules}.",
+            f"Window: {row.windows}.",
+            "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
+            f"Phase B then writes groups, events ({row.calendar}), tasks, labels below {rules.labels.master!r}.",
+            "The users' own contacts and events stay as they are. Guests get no mail.",
+        )
+
+    async def do(self, command: Command, by: str) -> Answer:
+        """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
+        if not self._running:
+            return Answer(False, "the engine is not running")
+        try:
+            answer = await self._do(command, by)
+        except KeyError as error:
+            answer = Answer(False, f"there is no {error.args[0]!r} any more")
+        target = next(iter(asdict(command).values()), "")
+        await self._audit(by, type(command).__name__, str(target), answer.text)
+        return answer
+
+    async def _do(self, command: Command, by: str) -> Answer:
+        keeper = self._timekeeper
+        match command:
+            case EnablePolicy(policy):
+                return await self._switch_policy(policy, True)
+            case DisablePolicy(policy):
+                return await self._switch_policy(policy, False)
+            case SyncNow(mailbox, policy):
+                return self._sync_now(mailbox, policy)
+            case PauseUser(mailbox):
+                return await self._pause(mailbox, by)
+            case ResumeUser(mailbox):
+                return await self._resume(mailbox)
+            case CancelUser(mailbox):
+                if self._office.queue.cancel(mailbox):
+                    return Answer(True, f"{mailbox} stops at its next page")
+                return Answer(False, f"{mailbox} has no cycle that waits or runs")
+            case VerifyPolicy(policy):
+                if self.store.policies[policy].last_full_ms is None:
+                    return Answer(False, f"{policy} was never synced; there is nothing to verify yet")
+                return Answer(
+                    True, f"verifying {policy}: {keeper.start(VERIFY.prefix + policy, None, Priority.ADMIN)}"
+                )
+            case EnableJob(job):
+                row = await keeper.switch(job, True)
+                return Answer(True, f"{row.title} is on; {row.next_why}")
+            case DisableJob(job):
+                row = await keeper.switch(job, False)
+                return Answer(True, f"{row.title} is off; o turns it on again")
+            case RunJob(job):
+                row = self.store.jobs[job]
+                if job.startswith(FULL.prefix):
+                    return self._sync_now("", job.removeprefix(FULL.prefix))
+                return Answer(True, f"{row.title}: {keeper.start(job, None, Priority.ADMIN)}")
+            case StopJob(job):
+                if keeper.stop(job):
+                    return Answer(True, f"{self.store.jobs[job].title} stops at its next page")
+                return Answer(False, f"{self.store.jobs[job].title} does not run")
+            case TestPolicy(policy):
+                found = await doctor(self._office, policy)
+                bad = [row for row in found if not row[2]]
+                return Answer(
+                    not bad,
+                    f"{policy}: {len(found)} checks passed"
+                    if not bad
+                    else f"{policy}: {bad[0][1]}: {bad[0][3]}",
+                    tuple(
+                        f"{'✓' if ok else '✗'} {name} {check}: {detail}" + (f". {advice}" if advice else "")
+                        for name, check, ok, detail, advice in found
+                    ),
+                )
+
+    async def _switch_policy(self, policy: str, on: bool) -> Answer:
+        row = self.store.policies[policy]
+        if on == (row.state is PolicyState.ENABLED):
+            return Answer(False, f"{policy} is already {'on' if on else 'off'}")
+        state = PolicyState.ENABLED if on else PolicyState.DISABLED
+        await self._ledger.write(mailboxes.set_policy, policy, state=state.value, fault="")
+        row.fault = ""
+        await rows.build(self._office)
+        job = FULL.prefix + policy
+        await self._timekeeper.reschedule(policy)
+        if not on:
+            running = self._timekeeper.running(job)
+            return Answer(True, f"{policy} is off" + ("; the running cycle ends first" if running else ""))
+        await self._clear_faults(policy)
+        if not row.initialised:
+            self._timekeeper.start(job, None, Priority.ADMIN)
+            return Answer(True, f"{policy} is on: its first sync begins for {row.users} mailboxes")
+        return Answer(True, f"{policy} is on; next full sync {row.next_why}")
+
+    async def _clear_faults(self, policy: str) -> None:
+        """An admin asks again: faults that waited for a person are given another try."""
+        for record in await self._ledger.read(mailboxes.mailboxes, policy):
+            if record.fault_kind:
+                await self._ledger.write(mailboxes.set_mailbox, record.id, fault_kind="")
+
+    def _sync_now(self, mailbox: str, policy: str) -> Answer:
+        name = policy or self.store.users[mailbox].policy
+        row = self.store.policies[name]
+        if row.state is not PolicyState.ENABLED:
+            return Answer(False, f"the policy {name} is off; o in Policies turns it on")
+        if in_blackout(self._office.policies[name].scheduling, self.clock.now_ms()):
+            return Answer(False, f"{name} is in a blackout period; no cycle may start now")
+        if mailbox and self.store.users[mailbox].state is UserState.PAUSED:
+            return Answer(False, f"{mailbox} is paused; p resumes it")
+        # Before the first sync of a policy is complete, phase A is for all its mailboxes.
+        only = {mailbox} if mailbox and row.initialised else None
+        started = self._timekeeper.start(FULL.prefix + name, only, Priority.ADMIN)
+        return Answer(True, f"full sync of {mailbox or name}: {started}")
+
+    async def _pause(self, mailbox: str, by: str) -> Answer:
+        row = self.store.users[mailbox]
+        if row.state is UserState.INITIALIZING:
+            return Answer(False, f"{mailbox} is initialising and must not be interrupted; pause it afterwards")
+        await self._ledger.write(
+            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=1, paused_by=by
+        )
+        running = self._office.queue.cancel(mailbox)
+        row.state, row.why = UserState.PAUSED, f"paused by {by}"
+        self.store.touch(Table.USERS, row)
+        self._office.fold.recount()
+        return Answer(True, f"{mailbox} is paused" + ("; its cycle stops at the next page" if running else ""))
+
+    async def _resume(self, mailbox: str) -> Answer:
+        row = self.store.users[mailbox]
+        if row.state is not UserState.PAUSED:
+            return Answer(False, f"{mailbox} is not paused")
+        await self._ledger.write(
+            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=0, paused_by=""
+        )
+        row.state, row.why = UserState.QUEUED, ""
+        self._office.fold.recount()
+        answer = self._sync_now(mailbox, "")
+        return Answer(True, f"{mailbox} goes on" + (f"; {answer.text}" if answer.ok else ""))
+
+    async def _audit(self, by: str, command: str, target: str, result: str) -> None:
+        await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
+
+
+def _begin(connection: Any, now: int) -> None:
+    """A new engine on this ledger: older epochs end, open records of a dead process are closed."""
+    fence.take_all(connection)
+    history.abandon_runs(connection, now)

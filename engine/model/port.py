@@ -313,6 +313,10 @@ class Connector(Protocol):
         """Make the changes, in as few calls as the provider allows; exactly one outcome per write, in order."""
         ...
 
+    def usage(self) -> list[tuple[str, float, float]]:
+        """Quotas as ``(name, used, granted)``, for the screen; the provider's units and period stand in the name."""
+        ...
+
     async def check(self, account: Account | None) -> list[Finding]:
         """Test access, as ``doctor`` prints it: token, delegation, scopes, one read per API, throttling."""
         ...

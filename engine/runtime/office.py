@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +20,13 @@ from engine.model.clock import Clock
 from engine.model.config import policy_from_doc
 from engine.model.policy import Connection, Policy
 from engine.monitor.fold import Fold
-from engine.monitor.store import Store, Table
+from engine.monitor.rows import LimitRow
+from engine.monitor.store import Store
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
+
+#: Limits shown at most.
+MOST_LIMITS = 24
 
 
 class _Listener:
@@ -141,10 +144,14 @@ class Office:
         if rows or fresh:
             await self.ledger.write(_flush, rows, fresh)
 
-    def touch_engine(self, change: Callable[[Any], None]) -> None:
-        """Change the header's row."""
-        change(self.store.engine)
-        self.store.touch(Table.ENGINE, self.store.engine)
+    def usage(self) -> list[LimitRow]:
+        """Quotas in use, as the connectors count them: the busiest first, few enough for a screen."""
+        found = []
+        for name, connector in {**self._crm, **self._mailbox}.items():
+            for limit, used, granted in connector.usage():
+                found.append(LimitRow(f"{name}: {limit}", used, granted))
+        found.sort(key=lambda row: row.used / row.limit if row.limit else 0, reverse=True)
+        return found[:MOST_LIMITS]
 
 
 def _flush(connection: Any, rows: list[tuple[int, int, str, str, int]], fresh: dict[int, int]) -> None:

@@ -127,5 +127,3 @@ async def refresh_policy(office: Office, name: str) -> None:
         office.store.touch(Table.USERS, user)
     office.store.engine.held = sum(user.held for user in office.store.users.values())
     office.store.touch(Table.POLICIES, row)
-
-

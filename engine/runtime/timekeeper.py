@@ -227,7 +227,11 @@ class Timekeeper:
             run.result, run.note = "stopped", "stopped on request"
         except Exception as error:  # a fault of ours is shown and recorded, and the other jobs go on
             log.exception("job %s failed", job)
-            run.result, run.errors, run.note = "failed", 1, f"internal error: {error.__class__.__name__}: {error}"
+            run.result, run.errors, run.note = (
+                "failed",
+                1,
+                f"internal error: {error.__class__.__name__}: {error}",
+            )
         run.ended_ms = office.clock.now_ms()
         if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
             run.id = await office.ledger.write(_record_run, run)
@@ -252,15 +256,15 @@ class Timekeeper:
             row.next_why = f"tries again after {wait // 1000} s; failed {failures} times in a row"
         elif run.result == "stopped" and row.id.startswith(FULL.prefix):
             # Stopped by a person: it goes on with the next interval, or on request.
-            due = next_due(self._office.policies[row.id.removeprefix(FULL.prefix)].scheduling, run.ended_ms or 0)
+            due = next_due(
+                self._office.policies[row.id.removeprefix(FULL.prefix)].scheduling, run.ended_ms or 0
+            )
             row.next_run_ms, row.next_why = due.at_ms, "stopped on request; r runs it now"
         else:
             self._failures.pop(row.id, None)
         self._office.store.touch(Table.JOBS, row)
 
-    async def _carry_out(
-        self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow
-    ) -> None:
+    async def _carry_out(self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow) -> None:
         if job == UPKEEP:
             before = self._office.clock.now_ms() - KEEP_DAYS * DAY_MS
             run.items = await self._office.ledger.write(history.prune, before)
@@ -273,9 +277,7 @@ class Timekeeper:
         else:
             await self._full(job.removeprefix(FULL.prefix), only, priority, run)
 
-    async def _full(
-        self, name: str, only: Collection[str] | None, priority: Priority, run: RunRow
-    ) -> None:
+    async def _full(self, name: str, only: Collection[str] | None, priority: Priority, run: RunRow) -> None:
         office = self._office
         row = office.store.policies[name]
         row.running = True
@@ -301,7 +303,9 @@ class Timekeeper:
             run.result, run.note = "failed", fault
         else:
             run.result = "ok"
-            run.note = f"{result.mailboxes} mailboxes" + (f", {len(result.faults)} failed" if result.faults else "")
+            run.note = f"{result.mailboxes} mailboxes" + (
+                f", {len(result.faults)} failed" if result.faults else ""
+            )
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
         row.fault = fault if result.people else ""
         changed = {"fault": row.fault}
@@ -310,7 +314,9 @@ class Timekeeper:
         records = await office.ledger.read(mailboxes.mailboxes, name)
         row.initialised = bool(records) and all(record.phase == "ready" for record in records)
         if result.written or result.faults or changed["fault"] or not result.stopped:
-            await self._store_result(name, row.last_full_ms, row.fault, bool(row.initialised), bool(result.written or result.faults))
+            await self._store_result(
+                name, row.last_full_ms, row.fault, bool(row.initialised), bool(result.written or result.faults)
+            )
         await rows.refresh_policy(office, name)
 
     async def _store_result(

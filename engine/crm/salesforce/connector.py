@@ -142,9 +142,10 @@ class SalesforceConnector:
         )
         return [str(each) for each in answer.body["ids"]]
 
-    def daily_usage(self) -> tuple[int, int] | None:
-        """API requests of the rolling 24 hours, (used, granted), as the last answer told; ``None`` before the first."""
-        return self._client.daily_usage
+    def usage(self) -> list[tuple[str, float, float]]:
+        """API requests of the rolling 24 hours, as the last answer told; empty before the first."""
+        daily = self._client.daily_usage
+        return [("API calls per day", float(daily[0]), float(daily[1]))] if daily else []
 
     async def check(self, account: Account | None = None) -> list[Finding]:
         """Test access to the org."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 
 from engine.mailbox.google import calendar, doctor, ensure, gmail, people, tasks
@@ -39,7 +40,9 @@ class GoogleConnector:
         if module in EVENT_MODULES:
             return calendar.capability(self.client.settings.batch_size(Api.CALENDAR))
         if module in CONTACT_MODULES:
-            return people.capability(module)
+            known = people.capability(module)
+            lag = self.client.settings.people_lag_seconds
+            return known and replace(known, lag_seconds=lag)
         if module in RECORD_MODULES:
             return gmail.capability(module)
         return tasks.CAPABILITY if module is Module.TASK else None
@@ -75,6 +78,17 @@ class GoogleConnector:
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """See ``engine.mailbox.google.ensure.verify``."""
         return await ensure.verify(self.client, account, structure, known)
+
+    def usage(self) -> list[tuple[str, float, float]]:
+        """Calls or units of the last minute beside Google's limits, by project and by mailbox."""
+        return [
+            (
+                " ".join(str(part) for part in row.key) if isinstance(row.key, tuple) else str(row.key),
+                row.used,
+                row.limit,
+            )
+            for row in self.client.buckets.usage()
+        ]
 
     async def check(self, account: Account | None) -> list[Finding]:
         """See ``engine.mailbox.google.doctor.check``."""

@@ -91,6 +91,8 @@ class GoogleSettings:
         scopes: OAuth scopes per API.
         default_region: ISO 3166 country in which phone numbers without ``+`` are read; empty: none.
         timeout: seconds that one call may take.
+        people_lag_seconds: how long after a write the contact feed may still show the old state ("several minutes",
+            people.connections.list).
     """
 
     credentials_file: str
@@ -105,6 +107,7 @@ class GoogleSettings:
     scopes: Mapping[Api, tuple[str, ...]] = field(default_factory=lambda: dict(SCOPES))
     default_region: str = ""
     timeout: float = 30.0
+    people_lag_seconds: int = 300
 
     def endpoint(self, api: Api) -> str:
         """Root URL of an API, with a closing slash."""

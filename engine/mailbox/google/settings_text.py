@@ -29,6 +29,7 @@ KEYS: tuple[str, ...] = (
     "event_labels",
     "default_region",
     "timeout",
+    "people_lag_seconds",
     *(f"quota_{name}" for name in _QUOTAS),
 )
 
@@ -67,6 +68,7 @@ def parse_settings(values: Mapping[str, str]) -> GoogleSettings:
         event_labels=reader.flag("event_labels"),
         default_region=reader.region("default_region"),
         timeout=reader.number("timeout", 30, 1, 600),
+        people_lag_seconds=int(reader.number("people_lag_seconds", 300, 0, 3600, whole=True)),
     )
     reader.finish()
     return settings

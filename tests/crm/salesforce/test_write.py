@@ -192,5 +192,5 @@ async def test_an_ended_session_is_renewed_once(org: Org) -> None:
     seen, _ = await org.read(Module.CONTACT)
     assert len(seen) == 1
     assert org.world.counters["salesforce.logins"] == 2
-    used, granted = org.connector.daily_usage() or (0, 0)
+    ((_, used, granted),) = org.connector.usage()
     assert 0 < used < granted
