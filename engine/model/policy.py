@@ -238,4 +238,4 @@ class Connection:
 
     name: str
     kind: str
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)

@@ -1,0 +1,237 @@
+"""The declarative configuration: connections, policies and users as one TOML text, checked as a whole.
+
+Either all of it is right, or ``ConfigErrors`` names every fault and nothing is changed. The forms of the app and the
+stored policies go through the same tables (``config_policy``, ``config_connections``).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from engine.model.config_connections import CRM_KINDS, MAILBOX_KINDS, read_connection
+from engine.model.config_policy import policy_from_doc, policy_to_doc, read_policy
+from engine.model.config_problems import Collector, ConfigErrors, Problem, join, shown
+from engine.model.config_sections import REQUIRED, Setting, read_settings
+from engine.model.config_values import BAD, email, flag, text, zone
+from engine.model.policy import Connection, Policy, TargetUser
+
+__all__ = [
+    "ConfigErrors",
+    "Configuration",
+    "Problem",
+    "parse",
+    "policy_from_doc",
+    "policy_to_doc",
+    "resolved",
+]
+
+#: Longest file, characters: 100,000 users have room in it.
+LONGEST = 20_000_000
+
+USER: tuple[Setting, ...] = (
+    Setting("email", email(), "Address of the mailbox.", REQUIRED),
+    Setting("policy", text(100), "Name of the policy; a mailbox has one policy only.", REQUIRED),
+    Setting(
+        "crm_user",
+        text(100, empty=True),
+        "Id of the person in the CRM; empty: found by the e-mail address.",
+        "",
+    ),
+    Setting("zone", zone(empty=True), "Time zone of the person; empty: as in the CRM.", ""),
+)
+
+_SWITCH = flag()
+ENABLED = Setting(
+    "enabled",
+    _SWITCH,
+    "Switches the policy on or off; without it the switch stays as it is (a new policy is off).",
+)
+
+_SECTIONS = ("connections", "policies", "users")
+_NAME = text(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file declares.
+
+    Attributes:
+        connections: CRMs and mail servers.
+        policies: all policies.
+        enabled: by policy: on, off, or ``None`` to leave the switch as it is.
+        users: target users; each address once.
+    """
+
+    connections: tuple[Connection, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    enabled: Mapping[str, bool | None] = field(default_factory=dict)
+    users: tuple[TargetUser, ...] = ()
+
+
+def parse(text: str, source: str) -> Configuration:
+    """The configuration in a TOML text.
+
+    Args:
+        text: TOML 1.0.
+        source: where it came from, for messages.
+
+    Raises:
+        ConfigErrors: with every problem at once; no secret is ever repeated in it.
+    """
+    if len(text) > LONGEST:
+        raise ConfigErrors(source, [Problem("file", "", f"is longer than {LONGEST:,} characters")])
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigErrors(source, [Problem("file", "", f"is not TOML: {error}")]) from None
+    except ValueError:
+        raise ConfigErrors(source, [Problem("file", "", "is not TOML: a number in it is too long")]) from None
+    except RecursionError:
+        raise ConfigErrors(source, [Problem("file", "", "is not TOML: nested too deeply")]) from None
+    problems = Collector()
+    for key in document:
+        if key not in _SECTIONS:
+            problems.unknown(join("", key), key, _SECTIONS, "section")
+    connections = _connections(document.get("connections", {}), problems)
+    policies, enabled = _policies(document.get("policies", {}), connections, problems)
+    users = _users(document.get("users", []), policies, problems)
+    problems.done(source)
+    return Configuration(
+        tuple(each for each in connections.values() if each is not None),
+        tuple(each for each in policies.values() if each is not None),
+        enabled,
+        users,
+    )
+
+
+def resolved(configuration: Configuration, folder: Path) -> Configuration:
+    """The same with the paths of files made absolute: ``~`` is the home, a relative path starts at ``folder``."""
+
+    def absolute(connection: Connection) -> Connection:
+        settings = {
+            key: str((folder / Path(value).expanduser()).absolute())
+            if key.endswith("_file") and isinstance(value, str) and value
+            else value
+            for key, value in connection.settings.items()
+        }
+        return replace(connection, settings=settings)
+
+    return replace(configuration, connections=tuple(map(absolute, configuration.connections)))
+
+
+def _named(raw: Any, section: str, problems: Collector) -> dict[str, Any]:
+    """The tables of a section by name, trimmed; names that differ only by case are refused."""
+    if not isinstance(raw, Mapping):
+        problems.add(section, "is not a table", value=raw, allowed=f"[{section}.NAME] tables")
+        return {}
+    tables: dict[str, Any] = {}
+    seen: dict[str, str] = {}
+    for name, table in raw.items():
+        where = join(section, name)
+        value = _NAME.read(name, where, problems)
+        if value is BAD:
+            continue
+        twin = seen.setdefault(value.casefold(), name)
+        if twin != name:
+            problems.add(where, f"the same name as {join(section, twin)}", allowed="a name of its own")
+        else:
+            tables[value] = table
+    return tables
+
+
+def _connections(raw: Any, problems: Collector) -> dict[str, Connection | None]:
+    return {
+        name: read_connection(name, table, join("connections", name), problems)
+        for name, table in _named(raw, "connections", problems).items()
+    }
+
+
+def _policies(
+    raw: Any, connections: Mapping[str, Connection | None], problems: Collector
+) -> tuple[dict[str, Policy | None], dict[str, bool | None]]:
+    policies: dict[str, Policy | None] = {}
+    enabled: dict[str, bool | None] = {}
+    for name, given in _named(raw, "policies", problems).items():
+        where = join("policies", name)
+        switch: Any = None
+        table = given
+        if isinstance(given, Mapping) and ENABLED.name in given:
+            switch = _SWITCH.read(given[ENABLED.name], join(where, ENABLED.name), problems)
+            table = {key: value for key, value in given.items() if key != ENABLED.name}
+        policy = read_policy(name, table, where, problems)
+        policies[name] = policy
+        enabled[name] = None if switch is BAD else switch
+        if policy is not None:
+            _check_end(policy.crm, CRM_KINDS, connections, join(where, "crm"), problems)
+            _check_end(policy.mailbox, MAILBOX_KINDS, connections, join(where, "mailbox"), problems)
+    return policies, enabled
+
+
+def _check_end(
+    name: str,
+    kinds: tuple[str, ...],
+    connections: Mapping[str, Connection | None],
+    where: str,
+    problems: Collector,
+) -> None:
+    """A policy's end must be a connection of the right kind. An empty name was noted already."""
+    if not name:
+        return
+    fitting = [each for each, value in connections.items() if value is None or value.kind in kinds]
+    allowed = _names(name, fitting, "none is declared")
+    if name not in connections:
+        problems.add(where, "no such connection", value=name, allowed=allowed)
+    elif name not in fitting:
+        problems.add(where, "is a connection of the wrong kind", value=name, allowed=allowed)
+
+
+def _names(wrong: str, names: list[str], none: str) -> str:
+    """Names to choose from: the nearest one, or the first few."""
+    near = get_close_matches(wrong, names, n=1)
+    if near:
+        return f"did you mean {shown(near[0])}?"
+    return ", ".join(map(shown, names[:10])) + (", …" if len(names) > 10 else "") if names else none
+
+
+def _users(raw: Any, policies: Mapping[str, Policy | None], problems: Collector) -> tuple[TargetUser, ...]:
+    if not isinstance(raw, list):
+        problems.add("users", "is not a list of tables", value=raw, allowed="[[users]] tables")
+        return ()
+    users: list[TargetUser] = []
+    first: dict[str, tuple[int, str]] = {}
+    for index, table in enumerate(raw):
+        where = f"users[{index}]"
+        values = read_settings(USER, table, where, problems)
+        if values is BAD:
+            continue
+        policy, address = values.get("policy"), values.get("email")
+        if policy is not None and policy not in policies:
+            problems.add(
+                f"{where}.policy",
+                "no such policy",
+                value=policy,
+                allowed=_names(policy, list(policies), "none is declared"),
+            )
+        if address is None or policy is None:
+            continue
+        before = first.setdefault(address, (index, policy))
+        if before[0] != index:
+            problems.add(
+                f"{where}.email",
+                f"already declared by users[{before[0]}]"
+                + (
+                    ""
+                    if before[1] == policy
+                    else f" under the policy {shown(before[1])}; a mailbox has one policy"
+                ),
+                value=address,
+                allowed="each address once",
+            )
+            continue
+        users.append(TargetUser(**values))
+    return tuple(users)

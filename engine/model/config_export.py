@@ -1,0 +1,75 @@
+"""A configuration as TOML text that reads back to the same configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from engine.model.config import Configuration
+from engine.model.config_policy import policy_to_doc
+from engine.model.config_problems import join, key_text
+from engine.model.policy import TargetUser
+
+
+def export(configuration: Configuration) -> str:
+    """TOML text with every setting of every policy; connections have the settings that were given."""
+    out: list[str] = []
+    for connection in configuration.connections:
+        _table(out, join("connections", connection.name), {"kind": connection.kind, **connection.settings})
+    for policy in configuration.policies:
+        document = policy_to_doc(policy)
+        enabled = configuration.enabled.get(policy.name)
+        ends = {key: document.pop(key) for key in ("crm", "mailbox")}
+        switch = {} if enabled is None else {"enabled": enabled}
+        _table(out, join("policies", policy.name), {**ends, **switch, **document})
+    for user in configuration.users:
+        _table(out, "users", _user(user), array=True)
+    return "\n".join(out).lstrip("\n") + ("\n" if out else "")
+
+
+def _user(user: TargetUser) -> dict[str, str]:
+    given = {"email": user.email, "policy": user.policy, "crm_user": user.crm_user, "zone": user.zone}
+    return {key: value for key, value in given.items() if value}
+
+
+def _table(out: list[str], path: str, values: Mapping[str, Any], *, array: bool = False) -> None:
+    """Append a table: first its plain values, then tables of tables; small ones stay on one line."""
+    plain = {key: value for key, value in values.items() if not _nested(value)}
+    nested = {key: value for key, value in values.items() if _nested(value)}
+    if plain or array or not nested:
+        out += ["", f"[[{path}]]" if array else f"[{path}]"]
+        out += [f"{key_text(key)} = {value_text(value)}" for key, value in plain.items()]
+    for key, value in nested.items():
+        _table(out, join(path, key), value)
+
+
+def _nested(value: Any) -> bool:
+    """Whether a value is worth a header of its own: a table of tables or lists, or one of more than three values."""
+    return isinstance(value, Mapping) and (
+        len(value) > 3 or any(isinstance(each, Mapping | list) for each in value.values())
+    )
+
+
+def value_text(value: Any) -> str:
+    """A value as TOML writes it.
+
+    Raises:
+        TypeError: TOML has no such value.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        # JSON's escapes are all TOML's too, except that DEL must be escaped and surrogates cannot be.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{key_text(key)} = {value_text(each)}" for key, each in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    raise TypeError(f"TOML has no {type(value).__name__}")
