@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from engine.model.config_connections import CRM_KINDS, MAILBOX_KINDS, read_connection
+from engine.model.config_export import Configuration, export
 from engine.model.config_policy import policy_from_doc, policy_to_doc, read_policy
 from engine.model.config_problems import Collector, ConfigErrors, Problem, join, shown
 from engine.model.config_sections import REQUIRED, Setting, read_settings
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigErrors",
     "Configuration",
     "Problem",
+    "export",
     "parse",
     "policy_from_doc",
     "policy_to_doc",
@@ -54,23 +56,6 @@ ENABLED = Setting(
 
 _SECTIONS = ("connections", "policies", "users")
 _NAME = text(100)
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What a file declares.
-
-    Attributes:
-        connections: CRMs and mail servers.
-        policies: all policies.
-        enabled: by policy: on, off, or ``None`` to leave the switch as it is.
-        users: target users; each address once.
-    """
-
-    connections: tuple[Connection, ...] = ()
-    policies: tuple[Policy, ...] = ()
-    enabled: Mapping[str, bool | None] = field(default_factory=dict)
-    users: tuple[TargetUser, ...] = ()
 
 
 def parse(text: str, source: str) -> Configuration:

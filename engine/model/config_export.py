@@ -1,16 +1,33 @@
-"""A configuration as TOML text that reads back to the same configuration."""
+"""What a configuration is, and its TOML text that reads back to the same configuration."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from engine.model.config import Configuration
 from engine.model.config_policy import policy_to_doc
 from engine.model.config_problems import join, key_text
-from engine.model.policy import TargetUser
+from engine.model.policy import Connection, Policy, TargetUser
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file declares.
+
+    Attributes:
+        connections: CRMs and mail servers.
+        policies: all policies.
+        enabled: by policy: on, off, or ``None`` to leave the switch as it is.
+        users: target users; each address once.
+    """
+
+    connections: tuple[Connection, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    enabled: Mapping[str, bool | None] = field(default_factory=dict)
+    users: tuple[TargetUser, ...] = ()
 
 
 def export(configuration: Configuration) -> str:

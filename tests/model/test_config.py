@@ -13,9 +13,16 @@ from engine.connect import connect_crm, connect_mailbox
 from engine.crm.salesforce import SalesforceSettings
 from engine.mailbox.google.settings import BATCH_URLS, ENDPOINTS, Api, GoogleSettings, Quotas
 from engine.mailbox.google.settings_text import KEYS
-from engine.model.config import ConfigErrors, Configuration, parse, policy_from_doc, policy_to_doc, resolved
+from engine.model.config import (
+    ConfigErrors,
+    Configuration,
+    export,
+    parse,
+    policy_from_doc,
+    policy_to_doc,
+    resolved,
+)
 from engine.model.config_connections import GOOGLE, SALESFORCE
-from engine.model.config_export import export
 from engine.model.config_sections import REQUIRED
 from engine.model.modules import Direction, Module
 from engine.model.policy import (
