@@ -1,0 +1,442 @@
+"""A CRM and a mail system in memory behind the ports: versions, cursors, lag, and faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.model.canonical import FIELDS, compact
+from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module, Side
+from engine.model.port import (
+    Account,
+    Capability,
+    Containers,
+    CreateKey,
+    CrmUser,
+    Finding,
+    Guard,
+    Observation,
+    Outcome,
+    Page,
+    Result,
+    Scope,
+    Structure,
+    Write,
+    WriteKind,
+)
+from engine.net.errors import CursorExpired, ErrorKind, ProviderError
+
+START_MS = 1_795_000_000_000  # some moment in November 2026
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class VirtualClock:
+    """Time that passes only when somebody waits or something happens."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One version of an item at a provider."""
+
+    id: str
+    module: Module
+    fields: Mapping[str, Any]
+    version: int
+    modified: int
+    marker: str | None = None
+    owner: str | None = None
+    containers: tuple[str, ...] = ()
+    parent: str | None = None
+    occurrence: str | None = None
+    deleted: bool = False
+    native: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Shelf:
+    """One feed: every version that ever was, in order."""
+
+    log: list[Thing] = field(default_factory=list)
+    now: dict[str, Thing] = field(default_factory=dict)
+    epoch: int = 0
+
+    def put(self, thing: Thing) -> None:
+        self.log.append(thing)
+        self.now[thing.id] = thing
+
+    def live(self) -> list[Thing]:
+        return [thing for thing in self.now.values() if not thing.deleted]
+
+
+@dataclass(slots=True)
+class Fault:
+    """What happens to one call or one write: see ``FakeProvider``."""
+
+    kind: str
+    retry_after: float | None = None
+
+
+Plan = Callable[[str, Scope | None, Write | None], str | None]
+"""Asked before each call (``changes``, ``page``, ``fetch``, ``apply``, ``ensure``) and each ``write``; names a fault."""
+
+
+def no_faults(_point: str, _scope: Scope | None, _write: Write | None) -> str | None:
+    return None
+
+
+class FakeProvider:
+    """What both providers have in common.
+
+    Faults of a call: ``throttled``, ``unavailable``, ``lost`` (applied, then no answer), ``credential``,
+    ``permission``, ``expired``, ``empty``, ``crash``, ``crash-after``. Faults of a write: ``lost-before``,
+    ``lost-after``, ``refused``, ``conflict``, ``rejected``.
+    """
+
+    side: Side
+
+    def __init__(self, clock: VirtualClock, create_key: CreateKey = CreateKey.NATURAL, lag: int = 0) -> None:
+        self.clock = clock
+        self.create_key = create_key
+        self.lag = lag
+        self.shelves: dict[str, Shelf] = {}
+        self.faults: Plan = no_faults
+        self.calls: list[str] = []
+        self.log: list[str] = []
+        self.page_size = 50
+        self.mailed = 0
+        self.unguarded = 0
+        self.dead = False
+        self.rewrites: dict[str, Callable[[Any], Any]] = {}
+        self._ids = 0
+
+    def shelf(self, remote_id: str) -> Shelf:
+        return self.shelves.setdefault(remote_id, Shelf())
+
+    def capability(self, module: Module) -> Capability | None:
+        names = frozenset(FIELDS[module])
+        return Capability(
+            names,
+            names,
+            self.create_key,
+            Guard.ETAG,
+            lag_seconds=self.lag,
+            batch=4,
+            parallel=2,
+            exceptions=module in EVENT_MODULES,
+        )
+
+    # -- what people do ------------------------------------------------------------------------------------
+
+    def _tick(self) -> int:
+        self.clock.ms += 1
+        return self.clock.ms
+
+    def _fresh(self) -> str:
+        self._ids += 1
+        return f"{self.side[0]}{self._ids}"
+
+    def edit(self, where: str, item: str, /, **fields: Any) -> None:
+        """A person changes fields; None clears one."""
+        old = self.shelf(where).now[item]
+        self._store(where, replace(old, fields=compact({**old.fields, **fields}), deleted=False))
+
+    def delete(self, where: str, item: str) -> None:
+        """A person deletes an item; the changed occurrences of a series go with it."""
+        shelf = self.shelf(where)
+        for thing in [*shelf.live()]:
+            if thing.id == item or thing.parent == item:
+                self._store(where, replace(thing, deleted=True))
+
+    def _store(self, where: str, thing: Thing) -> Thing:
+        thing = replace(thing, version=thing.version + 1, modified=self._tick())
+        self.shelf(where).put(thing)
+        return thing
+
+    # -- the port ------------------------------------------------------------------------------------------
+
+    def _call(self, point: str, scope: Scope | None) -> str | None:
+        if self.dead:
+            raise Crash
+        if point != "page":
+            self.calls.append(point)
+        fault = self.faults(point, scope, None)
+        if fault == "crash":
+            raise Crash
+        if fault == "expired":
+            raise CursorExpired
+        kinds = {
+            "throttled": ErrorKind.THROTTLED,
+            "unavailable": ErrorKind.UNAVAILABLE,
+            "credential": ErrorKind.CREDENTIAL,
+            "permission": ErrorKind.PERMISSION,
+        }
+        if fault in kinds:
+            raise ProviderError(kinds[fault], "Fake", fault, retry_after=5 if fault == "throttled" else None)
+        return fault
+
+    def show(self, thing: Thing) -> Observation:
+        """An item as this provider tells it."""
+        if thing.deleted:
+            return Observation(thing.id, thing.module, deleted=True)
+        return Observation(
+            thing.id,
+            thing.module,
+            fields=thing.fields,
+            etag=str(thing.version),
+            marker=thing.marker,
+            modified=thing.modified,
+            owner=thing.owner,
+            containers=thing.containers,
+            parent=thing.parent,
+            occurrence=thing.occurrence,
+            native=thing.native,
+        )
+
+    async def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
+        fault = self._call("changes", scope)
+        shelf = self.shelf(scope.remote_id)
+        seen_at = self.clock.ms - self.lag * 1000
+        visible = next((n for n, thing in enumerate(shelf.log) if thing.modified > seen_at), len(shelf.log))
+        start = 0
+        if cursor is not None:
+            epoch, _, number = cursor.partition(":")
+            if int(epoch) != shelf.epoch:
+                raise CursorExpired
+            start = int(number)
+        if self.lag:
+            start = min(start, visible)
+        listed = {thing.id: thing for thing in shelf.log[start:visible]}
+        if cursor is None:
+            listed = {key: thing for key, thing in listed.items() if not thing.deleted}
+        if fault == "empty":
+            listed = {}
+        things = list(listed.values())
+        pieces = [things[n : n + self.page_size] for n in range(0, len(things), self.page_size)] or [[]]
+        for number_, piece in enumerate(pieces):
+            self._call("page", scope)
+            last = number_ == len(pieces) - 1
+            yield Page(
+                tuple(self.show(thing) for thing in piece),
+                f"{shelf.epoch}:{max(visible, start)}" if last else None,
+                snapshot=cursor is None,
+            )
+
+    async def fetch(self, scope: Scope, ids: Sequence[str]) -> list[Observation]:
+        self._call("fetch", scope)
+        now = self.shelf(scope.remote_id).now
+        return [
+            self.show(now[one]) if one in now else Observation(one, scope.modules[0], deleted=True)
+            for one in ids
+        ]
+
+    async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
+        fault = self._call("apply", scope)
+        await asyncio.sleep(0)
+        outcomes = []
+        for write in writes:
+            self.mailed += write.notify
+            outcomes.append(self._one(scope, write))
+        if fault == "crash-after":
+            raise Crash
+        if fault == "lost":
+            raise ProviderError(ErrorKind.UNAVAILABLE, "Fake", "connection reset", maybe_applied=True)
+        return outcomes
+
+    def _one(self, scope: Scope, write: Write) -> Outcome:
+        fault = self.faults("write", scope, write)
+        match fault:
+            case "lost-before":
+                return Outcome(Result.UNKNOWN, reason="time-out")
+            case "refused":
+                return Outcome(Result.REFUSED, reason="too many requests", retry_after=3)
+            case "conflict" if write.kind is not WriteKind.CREATE:
+                return Outcome(Result.CONFLICT, reason="precondition failed")
+            case "rejected":
+                return Outcome(Result.REJECTED, reason="this value is not allowed")
+        outcome = self._create(scope, write) if write.kind is WriteKind.CREATE else self._change(scope, write)
+        if fault == "lost-after" and outcome.result is Result.DONE:
+            return Outcome(Result.UNKNOWN, reason="time-out")
+        return outcome
+
+    def _create(self, scope: Scope, write: Write) -> Outcome:
+        shelf = self.shelf(scope.remote_id)
+        if write.parent is not None:
+            item = f"{write.parent}_{write.occurrence}"
+        elif self.create_key is CreateKey.NATURAL:
+            item = write.key
+            while item in shelf.now and shelf.now[item].deleted:
+                item += "#"
+        else:
+            item = self._fresh()
+            if self.create_key is CreateKey.PROBE and write.attempt:
+                item = next((one.id for one in shelf.live() if one.marker == write.key), item)
+        known = shelf.now.get(item)
+        if known is not None and not known.deleted:
+            return Outcome(Result.DONE, self.show(known))
+        self.log.append(f"create {write.module} {write.key}")
+        thing = Thing(
+            item,
+            write.module,
+            self._kept(write.fields),
+            known.version if known else 0,
+            0,
+            marker=write.key,
+            owner=write.owner or None,
+            containers=write.containers,
+            parent=write.parent,
+            occurrence=write.occurrence,
+        )
+        return Outcome(Result.DONE, self.show(self._store(scope.remote_id, thing)))
+
+    def _kept(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What this provider makes of the values that it is given."""
+        return compact(
+            {
+                name: self.rewrites[name](value) if name in self.rewrites and value is not None else value
+                for name, value in fields.items()
+            }
+        )
+
+    def _change(self, scope: Scope, write: Write) -> Outcome:
+        shelf = self.shelf(scope.remote_id)
+        known = shelf.now.get(write.remote_id)
+        if known is None or known.deleted:
+            return Outcome(Result.GONE)
+        if write.etag is None:
+            self.unguarded += 1
+        elif write.etag != str(known.version):
+            return Outcome(Result.CONFLICT, reason="precondition failed")
+        self.log.append(f"{write.kind} {write.module} {write.remote_id}")
+        if write.kind is WriteKind.DELETE:
+            self.delete(scope.remote_id, write.remote_id)
+            return Outcome(Result.DONE)
+        fields = compact({**known.fields, **dict.fromkeys(write.patch), **self._kept(write.patch)})
+        return Outcome(Result.DONE, self.show(self._store(scope.remote_id, replace(known, fields=fields))))
+
+    async def check(self, account: Account | None) -> list[Finding]:
+        return []
+
+    async def close(self) -> None:
+        return
+
+
+#: CRM objects: calls and tasks live in one, as in Salesforce.
+OBJECTS: dict[str, tuple[Module, ...]] = {
+    "Contact": (Module.CONTACT,),
+    "Lead": (Module.LEAD,),
+    "Event": (Module.APPOINTMENT,),
+    "Task": (Module.CALL, Module.TASK),
+    "ServiceCall": (Module.SERVICE_CALL,),
+    "Opportunity": (Module.OPPORTUNITY,),
+    "Case": (Module.CASE,),
+}
+OBJECT_OF = {module: name for name, modules in OBJECTS.items() for module in modules}
+
+
+class FakeCrm(FakeProvider):
+    """A CRM whose feeds serve all mailboxes."""
+
+    side = Side.CRM
+
+    def __init__(self, clock: VirtualClock, people: Iterable[str], create_key: CreateKey = CreateKey.NATURAL):
+        super().__init__(clock, create_key)
+        self.people = list(people)
+
+    def scopes(self, modules: Sequence[Module]) -> tuple[Scope, ...]:
+        return tuple(
+            Scope(name, name, tuple(one for one in held if one in modules))
+            for name, held in OBJECTS.items()
+            if set(held) & set(modules)
+        )
+
+    async def users(self) -> list[CrmUser]:
+        self._call("users", None)
+        return [CrmUser(f"u-{email}", email, email) for email in self.people]
+
+    def add(self, email: str, module: Module, /, **fields: Any) -> str:
+        """A person makes a record that ``email`` owns."""
+        thing = Thing(self._fresh(), module, compact(fields), 0, 0, owner=f"u-{email}")
+        return self._store(OBJECT_OF[module], thing).id
+
+    def give(self, item: str, module: Module, email: str) -> None:
+        """A record gets another owner."""
+        old = self.shelf(OBJECT_OF[module]).now[item]
+        self._store(OBJECT_OF[module], replace(old, owner=f"u-{email}"))
+
+    def of(self, email: str, module: Module) -> list[Thing]:
+        return [
+            one
+            for one in self.shelf(OBJECT_OF[module]).live()
+            if one.module is module and one.owner == f"u-{email}"
+        ]
+
+
+def place_of(module: Module) -> str:
+    """The key of the mailbox feed that holds a module."""
+    if module in CONTACT_MODULES:
+        return "contacts"
+    if module in EVENT_MODULES:
+        return "calendar"
+    return "mail" if module in RECORD_MODULES else "tasks"
+
+
+class FakeMail(FakeProvider):
+    """A mail system; every mailbox has contacts, a calendar, tasks and labels."""
+
+    side = Side.MAILBOX
+
+    async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        self._call("ensure", None)
+        ids = {f"group:{module}": f"g-{name}" for module, name in structure.groups.items()}
+        ids |= {f"colour:{module}": f"k-{pair[0]}" for module, pair in structure.colours.items()}
+        ids |= {f"label:{path}": f"l-{path}" for path in structure.labels}
+        places: dict[str, tuple[Module, ...]] = {}
+        if structure.groups:
+            places["contacts"] = (Module.CONTACT, Module.LEAD)
+        if structure.calendar_mode is not None:
+            places["calendar"] = (Module.APPOINTMENT, Module.CALL, Module.SERVICE_CALL)
+        if structure.tasks:
+            places["tasks"] = (Module.TASK,)
+        if structure.labels:
+            places["mail"] = (Module.OPPORTUNITY, Module.CASE)
+        scopes = tuple(
+            Scope(key, f"{account.email}/{key}", modules, account) for key, modules in places.items()
+        )
+        return Containers(ids, scopes, tuple(sorted(set(ids) - set(known))))
+
+    async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
+        return []
+
+    def add(self, email: str, module: Module, /, *, own: bool = False, **fields: Any) -> str:
+        """A person makes an item in the mailbox, in the policy's group or colour unless it is their own."""
+        marks = {
+            Module.CONTACT: "g-CRM Contacts",
+            Module.LEAD: "g-CRM Leads",
+            Module.APPOINTMENT: "k-CRM Appointment",
+            Module.CALL: "k-CRM Phone Call",
+            Module.SERVICE_CALL: "k-CRM Service Call",
+        }
+        containers = () if own or module not in marks else (marks[module],)
+        thing = Thing(self._fresh(), module, compact(fields), 0, 0, containers=containers)
+        return self._store(f"{email}/{place_of(module)}", thing).id
+
+    def of(self, email: str, module: Module) -> list[Thing]:
+        return [one for one in self.shelf(f"{email}/{place_of(module)}").live() if one.module is module]
