@@ -72,7 +72,9 @@ def user_phase(row: UserRow) -> str:
     """The phase in words."""
     if row.state is UserState.INITIALIZING:
         return "initializing, phase A (reads the CRM)"
-    return row.state.value if not row.phase else f"{row.state.value}, {row.phase}"
+    if not row.phase:
+        return row.state.value
+    return f"{row.state.value}, {f'phase {row.phase}' if len(row.phase) == 1 else row.phase}"
 
 
 def job_next(row: JobRow, view: View) -> str:

@@ -178,9 +178,6 @@ async def test_keys_of_the_scheduler(build: Build) -> None:
     async with at_keys(build) as user:
         await user.press("4")
         select(user, "full:Pilot 試験")
-        await user.sees(
-            "Never ran. Next run: not applicable (job is off, o turns it on)."
-        ) if not user.service.history else None
         await user.press("o")
         await user.until(lambda: len(user.commands) == 1)
         await user.press("o", "r", "x")
@@ -198,6 +195,15 @@ async def test_a_job_that_never_ran_says_so(build: Build) -> None:
         await user.press("4")
         select(user, "full:Pilot 試験")
         await user.sees("Never ran. Next run: not applicable (job is off, o turns it on).")
+
+
+async def test_all_past_runs_of_a_job(build: Build) -> None:
+    async with at_keys(build) as user:
+        await user.press("4")
+        select(user, "full:Support")
+        await user.press("enter")
+        await user.sees("18 Nov 14:00    00:42     ✗ failed       209       2")
+        assert "    2 mailboxes refused (403)" in user.text()
 
 
 async def test_news_reach_the_screen_at_the_next_pull_and_the_cursor_stays_on_its_user(build: Build) -> None:
@@ -331,6 +337,20 @@ async def test_scrolling_back_reads_older_lines_from_disk(build: Build) -> None:
         await user.until(lambda: any(panel._older for panel in user.app.screen._panels.values()))  # type: ignore[attr-defined]
         await user.press("g")
         await user.sees("'Old 50'")
+
+
+async def test_a_panel_opened_after_a_restart_shows_what_was_before(build: Build) -> None:
+    async with at_keys(build) as user:
+        user.service.older = [Line(n, fake.NOW - 60_000 + n, "+", f"'Old {n}'", 1) for n in range(1, 501)]
+        user.service.store.lines.clear()
+        user.service.store.append("h.costa@example.com", fake.NOW - 60_000 + 500, "+", "'Old 500'", 1)
+        await user.press("2")
+        select(user, "h.costa@example.com")
+        await user.press("m")
+        await user.sees("'Old 495'")
+        assert user.text().count("'Old 500'") == 1
+        await user.press("g")
+        await user.sees("'Old 301'")
 
 
 async def test_nobody_is_syncing(build: Build) -> None:

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui.paint import line, wrapped
+from tui.paint import TextLine, line, wrapped
 from tui.view import View
 from tui.widgets.lines import titled
 from tui.widgets.pager import MOVES, Pager
@@ -71,17 +71,21 @@ class Report(ModalScreen[None]):
 
     AUTO_FOCUS = ""
 
-    def __init__(self, view: View, title: str, lines: Sequence[str]) -> None:
+    def __init__(self, view: View, title: str, lines: Sequence[str | TextLine]) -> None:
         super().__init__()
         self._view, self._title = view, title
-        self._text = [part for text in lines for part in wrapped(text, 72)]
+        self._lines = [
+            part
+            for each in lines
+            for part in ([each] if isinstance(each, TextLine) else [line(text) for text in wrapped(each, 72)])
+        ]
 
     def compose(self) -> ComposeResult:
         """Lines in a box."""
         with Vertical(classes="box") as box:
             titled(box, self._view, self._title, "↑↓ move   esc closes")
-            pager = Pager(self._view, [line(text) for text in self._text])
-            pager.styles.height = min(len(self._text), max(4, self.app.size.height - 6))
+            pager = Pager(self._view, self._lines)
+            pager.styles.height = min(len(self._lines), max(4, self.app.size.height - 6))
             yield pager
 
     def text(self) -> str:

@@ -85,6 +85,8 @@ _NODE = Column[JobRow]("o", "Node", 10, lambda row, view: (row.node, "quiet"), l
 _NARROW = (_STATE, _JOB, _SCHEDULE, _NEXT, _LAST)
 _WIDE = (_STATE, _JOB, _SCHEDULE, _NEXT_WIDE, _LAST_WIDE, _ITEMS, _ERRORS, _NODE)
 
+_HEAD = f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}"
+
 #: Runs asked for and shown.
 RUNS = 50
 
@@ -167,7 +169,7 @@ class SchedulerScreen(TableFrame):
     def _paint_history(self, row: JobRow) -> None:
         panel = self.query_one("#history", LineView)
         panel.title(f"{_name(row)}: past runs", "↵ all runs")
-        panel.show(self._history(row, panel.size.height, panel.size.width))
+        panel.show(self._history(row, panel.size.height))
         job = self.query_one("#job", LineView)
         if job.display:
             job.title("Job")
@@ -177,17 +179,16 @@ class SchedulerScreen(TableFrame):
         job, _, runs = self._runs
         return runs if job == row.id else ([row.last] if row.last else [])
 
-    def _history(self, row: JobRow, height: int, width: int) -> list[TextLine]:
+    def _history(self, row: JobRow, height: int) -> list[TextLine]:
         runs = self._known(row)
         if not runs:
             if row.state is JobState.DISABLED:
                 return [line((" Never ran. Next run: not applicable (job is off, o turns it on).", "quiet"))]
             return [line((f" Never ran. Next run: {rows.job_next(row, self.view)}.", "quiet"))]
-        head = line((f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}  Note", "head"))
-        shown = [head, *(self._run(run) for run in runs[: max(1, height - 1)])]
+        shown = [line((_HEAD + "  Note", "head")), *(self._run(run) for run in runs[: max(1, height - 1)])]
         return shown
 
-    def _run(self, run: RunRow) -> TextLine:
+    def _run(self, run: RunRow, noted: bool = True) -> TextLine:
         sign = signs.RESULT.get(run.result, signs.RESULT["ok"])
         seconds = ((run.ended_ms or self.view.now_ms) - run.started_ms) / 1000
         started = form.moment(run.started_ms, self.view.now_ms, self.view.zone)
@@ -196,7 +197,7 @@ class SchedulerScreen(TableFrame):
             (fit(f"{sign.sign} {sign.word}", 10), sign.role),
             (f"{run.items:>8,} ", "text"),
             (f"{run.errors:>7,}  ", "fault" if run.errors else "text"),
-            (run.note, "text"),
+            (run.note if noted else "", "text"),
         )
 
     def _job(self, row: JobRow) -> list[TextLine]:
@@ -235,8 +236,11 @@ class SchedulerScreen(TableFrame):
         """All runs known."""
         row = self.store.jobs.get(self.table.current or "")
         if row is not None:
-            painted = self._history(row, RUNS + 1, 100)
-            lines = ["".join(text for text, _ in each.spans) for each in painted]
+            lines: list[str | TextLine] = [line((_HEAD, "head"))]
+            for run in self._known(row):
+                lines.append(self._run(run, noted=False))
+                if run.note:
+                    lines.append(f"    {run.note}")
             self.app.push_screen(Report(self.view, f"{_name(row)}: past runs", lines))
 
     def action_switch(self) -> None:

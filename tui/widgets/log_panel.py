@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 
 from rich.cells import chop_cells
 from textual import events
@@ -44,7 +45,7 @@ class LogPanel(LineView, can_focus=False):
             self.panel = panel
 
     class OlderWanted(Message):
-        """The panel stands at its oldest line; more may be on disk."""
+        """The panel stands at its oldest line; more may be on disk, before a line of the disk's own numbering."""
 
         def __init__(self, panel: LogPanel, before_seq: int | None) -> None:
             super().__init__()
@@ -60,7 +61,8 @@ class LogPanel(LineView, can_focus=False):
         self.held_seq: int | None = None
         self._cleared_seq: int | None = None
         self._older: list[Line] = []
-        self._complete = False
+        self._disk_before: int | None = None
+        self._asked = self._complete = False
 
     @property
     def following(self) -> bool:
@@ -109,8 +111,8 @@ class LogPanel(LineView, can_focus=False):
         at = len(lines) if self.held_seq is None else bisect_right(seqs, self.held_seq)
         least = min(self.page, len(lines))
         to = max(least, at + by)
-        if by < 0 and at + by <= least and not self._complete:
-            self.post_message(self.OlderWanted(self, seqs[0]))
+        if by < 0 and at + by <= least:
+            self._want_older()
         self.held_seq = None if to >= len(lines) else seqs[to - 1]
         self.pull()
 
@@ -138,12 +140,35 @@ class LogPanel(LineView, can_focus=False):
         return self._seek(1, lambda each: each.level >= 3)
 
     def add_older(self, lines: Sequence[Line]) -> None:
-        """Lines from disk, oldest first."""
-        first = self._first_seq()
-        fresh = [each for each in lines if first is None or each.seq < first]
-        self._complete = not fresh or len(self._older) + len(fresh) >= OLDER
-        self._older[:0] = fresh
+        """Lines from disk, oldest first, numbered as the disk does.
+
+        The disk also holds what is in the ring, under other numbers, so that the time and the text tell them apart.
+        """
+        self._asked = False
+        if not lines:
+            self._complete = True
+            return
+        self._disk_before = lines[0].seq
+        first = self._first()
+        known = {(each.at_ms, each.text) for each in self.store.lines.get(self.mailbox, ())}
+        fresh = [
+            each
+            for each in lines
+            if first is None
+            or each.at_ms < first.at_ms
+            or (each.at_ms == first.at_ms and (each.at_ms, each.text) not in known)
+        ]
+        start = (first.seq if first else 0) - len(fresh)
+        self._older[:0] = [replace(each, seq=start + number) for number, each in enumerate(fresh)]
+        self._complete = len(self._older) >= OLDER
+        if not fresh:
+            self._want_older()
         self.pull()
+
+    def _want_older(self) -> None:
+        if not self._asked and not self._complete:
+            self._asked = True
+            self.post_message(self.OlderWanted(self, self._disk_before))
 
     def newest_text(self) -> str:
         """The line at the bottom of the panel, as text."""
@@ -154,11 +179,11 @@ class LogPanel(LineView, can_focus=False):
 
     # Lines
 
-    def _first_seq(self) -> int | None:
+    def _first(self) -> Line | None:
         if self._older:
-            return self._older[0].seq
+            return self._older[0]
         ring = self.store.lines.get(self.mailbox)
-        return ring[0].seq if ring else None
+        return ring[0] if ring else None
 
     def _kept(self, each: Line) -> bool:
         return each.level >= self.level and (self._cleared_seq is None or each.seq > self._cleared_seq)
@@ -182,8 +207,11 @@ class LogPanel(LineView, can_focus=False):
     def _visible(self) -> list[TextLine]:
         ring = self.store.lines.get(self.mailbox, ())
         if self.following:
-            newest = list(islice((each for each in reversed(ring) if self._kept(each)), self.page))
+            back = chain(reversed(ring), reversed(self._older))
+            newest = list(islice((each for each in back if self._kept(each)), self.page))
             newest.reverse()
+            if len(newest) < self.page and not self._older:
+                self._want_older()  # opened late: the disk has what the ring has not
         else:
             held = self.held_seq or 0
             newest = [each for each in self._lines_kept() if each.seq <= held][-self.page :]
