@@ -81,6 +81,7 @@ def _engine(path: Path, *, read_only: bool) -> AsyncEngine:
         f"sqlite+aiosqlite:///{path}",
         pool_size=READERS if read_only else 1,
         max_overflow=0,
+        hide_parameters=True,  # what people wrote must not reach an exception text or a log
     )
     sa.event.listen(engine.sync_engine, "connect", _pragmas(read_only))
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
@@ -203,7 +204,10 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._engine = sa.create_engine(
-            "sqlite://", poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False}
+            "sqlite://",
+            poolclass=sa.pool.StaticPool,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,
         )
         self.commits = 0
         with self._engine.begin() as connection:

@@ -234,7 +234,8 @@ async def _pages(
         refresh = (
             last
             and page.cursor != stored_cursor
-            and (stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
+            # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
+            and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
         )
         if snapshot or refresh or await ledger.read(units.page_changes, feed.row.id, seen, gone, served):
             result = await ledger.write(

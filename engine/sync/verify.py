@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.ledger import links
 from engine.ledger.mailboxes import MailboxRecord
@@ -50,6 +50,7 @@ async def verify_mailbox(context: PolicyContext, record: MailboxRecord, account:
     ticks = [
         _of_finding(finding) for finding in await context.mailbox.verify(account, structure, record.containers)
     ]
+    structural = len(ticks)
     doubles: Counter[str] = Counter()
     for key, remote_id, names in record.scopes:
         modules = [Module(name) for name in names if context.policy.on(Module(name))]
@@ -60,6 +61,17 @@ async def verify_mailbox(context: PolicyContext, record: MailboxRecord, account:
             ticks += await _records(context, record, scope, modules)
         else:
             ticks += await _items(context, record, scope, modules, doubles)
+    counted = {tick.check for tick in ticks[structural:]}
+    # Where items are counted one by one, the container's own sum says nothing more, unless it failed.
+    ticks = [
+        *(
+            replace(tick, check=f"{tick.check} (container)")
+            for tick in ticks[:structural]
+            if tick.check in counted and not tick.ok
+        ),
+        *(tick for tick in ticks[:structural] if tick.check not in counted),
+        *ticks[structural:],
+    ]
     extra = sum(count - 1 for count in doubles.values() if count > 1)
     ticks.append(Tick("duplicates", extra == 0, extra, 0, f"{extra} items carry a mark twice" if extra else ""))
     return ticks
@@ -84,12 +96,12 @@ async def _items(
                 if one.marker and one.parent is None and is_for(one.marker, account_email(scope)):
                     doubles[one.marker] += 1
     except CursorExpired:  # a complete listing has no cursor; a provider that says so is told as a difference
-        return [Tick(CHECKS[module], False, 0, 0, "the provider would not list its items") for module in modules]
+        return [
+            Tick(CHECKS[module], False, 0, 0, "the provider would not list its items") for module in modules
+        ]
     ticks = []
     for module in modules:
-        want = await context.ledger.read(
-            links.live_remote_ids, record.id, Side.MAILBOX.value, module.value
-        )
+        want = await context.ledger.read(links.live_remote_ids, record.id, Side.MAILBOX.value, module.value)
         ticks.append(_compared(CHECKS[module], want, want & listed))
     return ticks
 
@@ -106,9 +118,7 @@ async def _records(
     """Drop labels and their quick connect mails."""
     want: set[str] = set()
     for module in modules:
-        want |= await context.ledger.read(
-            links.live_remote_ids, record.id, Side.MAILBOX.value, module.value
-        )
+        want |= await context.ledger.read(links.live_remote_ids, record.id, Side.MAILBOX.value, module.value)
     found = await context.mailbox.fetch(scope, sorted(want)) if want else []
     labels = {one.remote_id for one in found if not one.deleted}
     mails = {one.remote_id for one in found if not one.deleted and (one.native or {}).get("message")}
@@ -120,5 +130,7 @@ def _compared(check: str, want: set[str], have: set[str]) -> Tick:
     detail = ""
     if missing:
         names = ", ".join(missing[:NAMED]) + (" ..." if len(missing) > NAMED else "")
-        detail = f"not found in the mailbox: {names}; a full sync sends them again if they were deleted by mistake"
+        detail = (
+            f"not found in the mailbox: {names}; a full sync sends them again if they were deleted by mistake"
+        )
     return Tick(check, not missing, len(have), len(want), detail)
