@@ -111,7 +111,7 @@ def _fields(row: PolicyRow) -> Mapping[str, str]:
     crm, mail = f"{row.crm} {row.crm_kind}".lower(), f"{row.mailbox} {row.mailbox_kind}".lower()
     name = row.id.lower()
     return {
-        "state": row.state.value,
+        "state": "error" if row.fault else row.state.value,
         "policy": name,
         "crm": crm,
         "mail": mail,

@@ -117,8 +117,8 @@ class PolicyScreen(TableFrame):
             (_NARROW, _WIDE),
             lambda row: {
                 "is": "difference" if row.differences else "confirmed",
-                "user": row.mailbox,
-                "": row.mailbox,
+                "user": row.mailbox.lower(),
+                "": row.mailbox.lower(),
             },
             lambda row: -row.differences,
             lambda row: row.differences > 0,

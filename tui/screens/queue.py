@@ -92,9 +92,9 @@ def _fields(row: UserRow) -> Mapping[str, str]:
     return {
         "state": row.state.value,
         "policy": policy,
-        "user": row.id,
+        "user": row.id.lower(),
         "step": step,
-        "": f"{row.id} {policy} {row.state.value} {step} {row.why.lower()}",
+        "": f"{row.id.lower()} {policy} {row.state.value} {step} {row.why.lower()}",
     }
 
 

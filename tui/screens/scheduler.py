@@ -241,6 +241,8 @@ class SchedulerScreen(TableFrame):
                 lines.append(self._run(run, noted=False))
                 if run.note:
                     lines.append(f"    {run.note}")
+            if len(lines) == 1:
+                lines = ["Never ran."]
             self.app.push_screen(Report(self.view, f"{_name(row)}: past runs", lines))
 
     def action_switch(self) -> None:
