@@ -23,7 +23,7 @@ from engine.jobs.schedule import in_blackout
 from engine.ledger import fence, history, links, mailboxes
 from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
-from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc
+from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.policy import TargetUser
 from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
@@ -267,11 +267,11 @@ class Service:
 
         Args:
             text: TOML, see ``docs/configuration.md``.
-            source: where it came from, for messages.
+            source: the path of its file, for messages; relative paths in it start at its folder.
             by: who asks.
         """
         try:
-            wanted = parse(text, source)
+            wanted = resolved(parse(text, source), Path(source).absolute().parent)
         except ConfigErrors as errors:
             count = len(errors.problems)
             return Answer(
