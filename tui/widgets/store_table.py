@@ -347,8 +347,8 @@ class StoreTable(LineView, Generic[R]):
             title = column.title
             if column.letter == self.sort_letter:
                 title += " ▾" if self.reversed else " ▴"
-            spans += [(fit(title, width, column.right), "head"), (" ", "head")]
-        return TextLine(tuple(spans[:-1]))
+            spans.append((fit(title, width, column.right) + " ", "head"))
+        return _without_last_blank(spans)
 
     def _paint(self, key: str) -> TextLine:
         row = self._rows().get(key)
@@ -358,8 +358,8 @@ class StoreTable(LineView, Generic[R]):
         spans: list[Span] = [("*" if key in self.marks else " ", "mark"), ("►" if here else " ", "mark")]
         for column, width in zip(self.columns, self._widths(), strict=True):
             text, role = column.cell(row, self.view)
-            spans += [(fit(text, width, column.right), role), (" ", "text")]
-        return TextLine(tuple(spans[:-1]), "cursor" if here else "")
+            spans.append((fit(text, width, column.right) + " ", role))
+        return _without_last_blank(spans, "cursor" if here else "")
 
     def on_resize(self) -> None:
         """Columns depend on the width."""
@@ -381,3 +381,9 @@ class StoreTable(LineView, Generic[R]):
         """A click puts the cursor on the row."""
         if event.y >= 1 and self._top + event.y - 1 < len(self.order):
             self.go(self._top + event.y - 1)
+
+
+def _without_last_blank(spans: list[Span], base: str = "") -> TextLine:
+    """Blanks belong to their cell (one escape code less each), but the last would be cut with an ellipsis."""
+    text, role = spans[-1]
+    return TextLine((*spans[:-1], (text[:-1], role)), base)
