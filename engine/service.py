@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -114,6 +115,13 @@ SLOTS = 16
 #: Monitor lines and times of success reach the disk at least so often, in seconds.
 FLUSH_SECONDS = 1.0
 
+#: A stop waits so long for cycles to reach a page boundary, in seconds.
+STOP_SECONDS = 8.0
+
+LEDGER_FAULT = "the ledger cannot be written"
+
+log = logging.getLogger(__name__)
+
 
 class ServiceError(Exception):
     """The engine cannot be opened, or was asked for something that does not exist; the text is for people."""
@@ -193,7 +201,7 @@ class Service:
         queue_stop = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(office.queue.serve(office.runner.handle, SLOTS, queue_stop))
+                queue = group.create_task(office.queue.serve(office.runner.handle, SLOTS, queue_stop))
                 keeper = group.create_task(self._timekeeper.serve(self._stop))
                 upkeep = [group.create_task(self._seconds()), group.create_task(self._heartbeat())]
                 await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
@@ -203,14 +211,16 @@ class Service:
                 finally:
                     self._running = False
                     self._stop.set()
-                    await asyncio.wait({keeper})
+                    # A provider may let us wait longer than a person who quits does: what is cut short then is
+                    # written ahead in the ledger, and the next start settles it.
+                    await asyncio.wait({keeper}, timeout=STOP_SECONDS)
                     queue_stop.set()
-                    office.queue.submit(())
-                    for task in upkeep:
+                    await asyncio.wait({keeper, queue}, timeout=STOP_SECONDS)
+                    for task in (keeper, queue, *upkeep):
                         task.cancel()
         finally:
             office.store.engine.running = False
-            await office.flush()
+            await self._flush()
 
     async def stop(self) -> None:
         """Ask everything to stop at the next page boundary; ``running`` then ends."""
@@ -235,7 +245,23 @@ class Service:
                     office.store.touch(Table.USERS, row)
             office.store.engine.busy = len(office.queue.running())
             self._limits()
-            await office.flush()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Store what is only in memory. A disk that refuses is shown, and tried again; the engine stays up."""
+        engine = self.store.engine
+        try:
+            await self._office.flush()
+            if engine.fault.startswith(LEDGER_FAULT):
+                engine.fault = ""
+        except (
+            Exception
+        ) as error:  # full disk, lost volume: seen on every screen rather than ending the program
+            log.exception("cannot write the ledger")
+            engine.fault = (
+                f"{LEDGER_FAULT} ({error.__class__.__name__}): check the disk; it is tried again every second"
+            )
+            self.store.touch(Table.ENGINE, engine)
 
     def _limits(self) -> None:
         """Lanes and quotas as the connectors report them."""
@@ -561,7 +587,7 @@ class Service:
             case ResumeUser(mailbox):
                 return await self._resume(mailbox)
             case CancelUser(mailbox):
-                if self._office.queue.cancel(mailbox):
+                if self._office.runner.cancel(mailbox):
                     return Answer(True, f"{mailbox} stops at its next page")
                 return Answer(False, f"{mailbox} has no cycle that waits or runs")
             case VerifyPolicy(policy):
@@ -645,7 +671,7 @@ class Service:
         await self._ledger.write(
             mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=1, paused_by=by
         )
-        running = self._office.queue.cancel(mailbox)
+        running = self._office.runner.cancel(mailbox)
         row.state, row.why = UserState.PAUSED, f"paused by {by}"
         self.store.touch(Table.USERS, row)
         self._office.fold.recount()

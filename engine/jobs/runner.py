@@ -38,6 +38,8 @@ FOR_PEOPLE = frozenset(
     {ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.PERMISSION, ErrorKind.CONFIGURATION}
 )
 
+WAITING_KINDS = frozenset(kind.value for kind in FOR_PEOPLE)
+
 
 @dataclass(slots=True)
 class PolicyRun:
@@ -106,10 +108,24 @@ class Runner:
         stop = self._stops.get(policy)
         if stop is not None:
             stop.set()
-            batch = self._batches.get(policy)
-            if batch is not None:
-                for email in list(batch.left):
-                    self._queue.cancel(email)
+
+    def cancel(self, email: str) -> bool:
+        """Take a waiting mailbox out of the queue, or ask its running cycle to stop; False when it has none."""
+        if not self._queue.cancel(email):
+            return False
+        record = self._records.get(email)
+        batch = self._batches.get(record.policy) if record is not None else None
+        if batch is not None and email not in self._queue.running():
+            self._state(batch.context.policy, email, UserState.IDLE, "cancelled before it began")
+            self._settled(batch, email)
+        return True
+
+    @staticmethod
+    def _settled(batch: _Batch, email: str) -> None:
+        """A mailbox of a run has had its turn; the last one ends the run."""
+        batch.left.discard(email)
+        if not batch.left:
+            batch.done.set()
 
     async def run_policy(
         self, policy: Policy, *, only: Collection[str] | None = None, priority: Priority = Priority.SCHEDULE
@@ -154,6 +170,9 @@ class Runner:
                 self._state(policy, email, UserState.FAILED, str(error))
             return result
         chosen = [record for record in records if only is None or record.email in only]
+        if priority is not Priority.ADMIN:
+            # What waits for a person is not tried again by the clock; an admin's request tries it.
+            chosen = [record for record in chosen if record.fault_kind not in WAITING_KINDS]
         await self._mailboxes(context, chosen, result, priority)
         return result
 
@@ -300,13 +319,13 @@ class Runner:
             log.exception("cycle of %s failed", record.email)
             await self._failed(batch, policy, record, f"internal error: {error.__class__.__name__}: {error}")
         finally:
-            batch.left.discard(running.key)
-            if not batch.left:
-                batch.done.set()
+            self._settled(batch, running.key)
 
     async def _cycle(self, batch: _Batch, policy: Policy, record: MailboxRecord, stop: asyncio.Event) -> None:
         record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         kind = CycleKind.FULL if record.phase == "ready" else CycleKind.FIRST
+        if record.fault_kind:
+            await self._ledger.write(mailboxes.set_mailbox, record.id, fault_kind="")
         fence = Fence(policy.name, record.id, await self._ledger.read(fences.epoch, policy.name, record.id))
         self._state(
             policy, record.email, UserState.SYNCING, kind=kind, phase="B" if kind is CycleKind.FIRST else ""
@@ -395,7 +414,7 @@ class Runner:
                 text=f"cycle failed: {text}",
             )
         )
-        if current.fault_kind in {kind.value for kind in FOR_PEOPLE}:
+        if current.fault_kind in WAITING_KINDS:
             self._state(policy, record.email, UserState.FAILED, text)
             return
         until = now + min(BACKOFF_MS * 2 ** (failures - 1), BACKOFF_MOST_MS)

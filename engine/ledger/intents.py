@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
+from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
 from engine.ledger.sql import chunks, insert, select_in
 
@@ -245,7 +245,11 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                     "b_link": one.intent.link_id,
                     "b_base": {
                         name: value
-                        for name, value in {**bases[one.intent.link_id], **one.intent.patch}.items()
+                        for name, value in {
+                            # A create starts afresh: what an earlier generation had and this one lacks is no base.
+                            **(bases[one.intent.link_id] if one.intent.kind == "update" else {}),
+                            **one.intent.patch,
+                        }.items()
                         if value is not None
                     },
                 }
@@ -259,6 +263,9 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                     match_key.c.item_id.in_(sa.select(item.c.id).where(item.c.link_id.in_(piece)))
                 )
             )
+            connection.execute(
+                sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before == WHILE_WRITING)
+            )
             connection.execute(sa.update(dirty).where(dirty.c.link_id.in_(piece)).values(attempts=0))
     for piece in chunks([one.intent.link_id for one in removed]):
         side = removed[0].intent.side
@@ -268,6 +275,9 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
             .values(deleted=1, written_at=now)
         )
         connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(state="tombstone"))
+        connection.execute(
+            sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before == WHILE_WRITING)
+        )
     _close(connection, [one.intent.id for one in applied], "done")
     connection.execute(
         sa.insert(journal),
@@ -477,14 +487,20 @@ def hold_deletes(
     )
 
 
-def held_count(connection: sa.Connection, mailbox_id: int) -> int:
-    """Items of a mailbox that wait for an admin: held links and held deletes."""
-    links = connection.execute(
-        sa.select(sa.func.count()).where(
-            link.c.mailbox_id == mailbox_id, link.c.state.in_(("held", "quarantined"))
-        )
-    ).scalar_one()
-    deletes = connection.execute(
-        sa.select(sa.func.count()).where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held")
-    ).scalar_one()
-    return links + deletes
+def held_counts(connection: sa.Connection) -> dict[int, int]:
+    """Items that wait for an admin, by mailbox: held and quarantined links, held deletes."""
+    counts: dict[int, int] = {}
+    links = (
+        sa.select(link.c.mailbox_id, sa.func.count())
+        .where(link.c.state.in_(("held", "quarantined")))
+        .group_by(link.c.mailbox_id)
+    )
+    deletes = (
+        sa.select(intent.c.mailbox_id, sa.func.count())
+        .where(intent.c.state == "held")
+        .group_by(intent.c.mailbox_id)
+    )
+    for query in (links, deletes):
+        for mailbox_id, count in connection.execute(query):
+            counts[mailbox_id] = counts.get(mailbox_id, 0) + count
+    return counts

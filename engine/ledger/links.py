@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
+from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.sql import chunks, select_in
 
@@ -223,11 +223,20 @@ def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[i
     for keep, drop in pairs:
         # A create of ours whose answer was lost, found again by its marker: both sides had agreed on what it wrote.
         sent = connection.execute(
-            sa.select(intent.c.patch).where(
-                intent.c.link_id == keep,
+            sa.select(intent.c.patch)
+            .join(
+                item,
+                sa.and_(
+                    item.c.mailbox_id == intent.c.mailbox_id,
+                    item.c.side == intent.c.side,
+                    item.c.marker == intent.c.key,
+                ),
+            )
+            .where(
+                intent.c.link_id.in_((keep, drop)),
+                item.c.link_id.in_((keep, drop)),
                 intent.c.kind == "create",
                 intent.c.state.in_(("planned", "in_flight", "unknown")),
-                sa.or_(intent.c.attempt > 0, intent.c.sent_at.is_not(None)),
             )
         ).scalar()
         connection.execute(
@@ -372,8 +381,18 @@ def commit_plan(
             for side, kind, before, after, why in plan.lost
         )
     settled = [plan.link_id for plan in plans if plan.settled]
+    writing = [plan.link_id for plan in plans if plan.settled and plan.intents]
+    for piece in chunks(writing):
+        # Failures in a row are counted here, so the row of a link that failed before stays until its write is made.
+        connection.execute(
+            sa.update(dirty)
+            .where(dirty.c.link_id.in_(piece), dirty.c.attempts > 0)
+            .values(not_before=WHILE_WRITING)
+        )
     for piece in chunks(settled):
-        connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(piece)))
+        connection.execute(
+            sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before != WHILE_WRITING)
+        )
     for plan in plans:
         if plan.not_before is not None and not plan.settled:
             connection.execute(

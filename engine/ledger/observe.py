@@ -12,6 +12,9 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.schema import dirty, item, link, match_key, scope
 from engine.ledger.sql import chunks, insert, select_in
 
+#: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
+WHILE_WRITING = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class ScopeRow:
@@ -243,6 +246,7 @@ def record_page(
         _insert(connection, scope_id, side, changes.new, generation, now)
     for row, one in changes.changed:
         _change(connection, scope_id, side, row, one, generation, now)
+    _renew_keys(connection, side, [(row, one) for row, one in changes.quiet if one.own])
     if changes.quiet:
         connection.execute(
             sa.update(item)
@@ -314,14 +318,16 @@ def _waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int
 def recently_written(
     connection: sa.Connection, scope_id: int, remote_ids: Sequence[str], since: int
 ) -> dict[str, str | None]:
-    """Items that we wrote after ``since``: remote id to the version we got back. A lagging feed may show them older."""
+    """Items that we wrote after ``since``: remote id to the version we got back (None: deleted); a late feed is older."""
     rows = select_in(
         connection,
-        sa.select(item.c.remote_id, item.c.etag).where(item.c.scope_id == scope_id, item.c.written_at > since),
+        sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
+            item.c.scope_id == scope_id, item.c.written_at > since
+        ),
         item.c.remote_id,
         remote_ids,
     )
-    return {row.remote_id: row.etag for row in rows}
+    return {row.remote_id: None if row.deleted else row.etag for row in rows}
 
 
 def known_ids(
@@ -483,7 +489,26 @@ def _change(
         values.pop("marker")
     connection.execute(sa.update(item).where(item.c.id == row.id).values(**values))
     if row.link_id is not None:
+        if connection.execute(sa.select(link.c.base.is_(None)).where(link.c.id == row.link_id)).scalar():
+            _renew_keys(connection, side, [(row, one)])
         mark_dirty(connection, [row.link_id])
+    else:
+        _renew_keys(connection, side, [(row, one)])
+
+
+def _renew_keys(connection: sa.Connection, side: str, pairs: Sequence[tuple[sa.Row[Any], Seen]]) -> None:
+    """Items without twin may be found under other keys from now on; who waited because of the old ones is woken."""
+    for piece in chunks(pairs):
+        ids = [row.id for row, _ in piece]
+        mark_dirty(connection, _waiting_for(connection, ids))
+        connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(ids)))
+        keys = [
+            {"mailbox_id": one.mailbox_id, "side": side, "item_id": row.id, "key": key}
+            for row, one in piece
+            for key in one.keys
+        ]
+        if keys:
+            connection.execute(insert(connection, match_key).on_conflict_do_nothing(), keys)
 
 
 def _parent_links(connection: sa.Connection, scope_id: int, seen: Sequence[Seen]) -> dict[tuple[int, str], int]:

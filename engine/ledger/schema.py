@@ -120,6 +120,8 @@ link = sa.Table(
     _text("occurrence"),
     _int("start_at"),
     sa.Index("ix_link_mailbox", "mailbox_id", "state", "module"),
+    # Asked after every run of a policy: must not depend on the number of links.
+    sa.Index("ix_link_waiting", "mailbox_id", sqlite_where=sa.text("state IN ('held','quarantined')")),
     sa.Index("ix_link_parent", "parent_link", sqlite_where=sa.text("parent_link IS NOT NULL")),
     # The rolling window asks which filtered items have come into it; everything else is not in this index.
     sa.Index(

@@ -25,6 +25,9 @@ from engine.monitor.store import Store
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
 
+#: Monitor lines kept in memory while the ledger cannot be written.
+MOST_UNSAVED = 10_000
+
 #: Limits shown at most.
 MOST_LIMITS = 24
 
@@ -142,7 +145,12 @@ class Office:
             if email in self.mailbox_ids
         ]
         if rows or fresh:
-            await self.ledger.write(_flush, rows, fresh)
+            try:
+                await self.ledger.write(_flush, rows, fresh)
+            except Exception:
+                self.fold.unsaved = lines[-MOST_UNSAVED:] + self.fold.unsaved
+                self.runner.fresh = fresh | self.runner.fresh
+                raise
 
     def usage(self) -> list[LimitRow]:
         """Quotas in use, as the connectors count them: the busiest first, few enough for a screen."""

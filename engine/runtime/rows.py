@@ -25,8 +25,9 @@ async def build(office: Office) -> None:
         for record in records
     }
     store.policies = {name: policy_row(office, record, records) for name, record in stored.items()}
+    held = await office.ledger.read(intents.held_counts)
     for record in records:
-        store.users[record.email].held = await office.ledger.read(intents.held_count, record.id)
+        store.users[record.email].held = held.get(record.id, 0)
     for line_mailbox in list(store.lines):
         if line_mailbox not in store.users:
             del store.lines[line_mailbox]
@@ -114,6 +115,12 @@ async def refresh_policy(office: Office, name: str) -> None:
     row = office.store.policies.get(name)
     if row is None:
         return
+    held = await office.ledger.read(intents.held_counts)
+    for user in office.store.users.values():
+        count = held.get(office.mailbox_ids[user.id], 0)
+        if user.held != count:
+            user.held = count
+            office.store.touch(Table.USERS, user)
     row.users_by_state = {}
     row.items = row.held = row.failed = 0
     for user in office.store.users.values():
@@ -121,9 +128,7 @@ async def refresh_policy(office: Office, name: str) -> None:
             continue
         row.users_by_state[user.state] = row.users_by_state.get(user.state, 0) + 1
         row.items += sum(user.counts.values())
-        user.held = await office.ledger.read(intents.held_count, office.mailbox_ids[user.id])
         row.held += user.held
         row.failed += user.failed
-        office.store.touch(Table.USERS, user)
     office.store.engine.held = sum(user.held for user in office.store.users.values())
     office.store.touch(Table.POLICIES, row)

@@ -148,11 +148,20 @@ class Timekeeper:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 while not stop.is_set():
-                    self._tick()
+                    try:
+                        self._tick()
+                    except Exception as error:  # shown, and the clock goes on: nothing may stop in silence
+                        log.exception("the timekeeper failed")
+                        office.store.engine.fault = (
+                            f"the timekeeper failed: {error.__class__.__name__}: {error}"
+                        )
                     await asyncio.wait({stopping}, timeout=1.0)
                 self._group = None
                 for policy in office.policies:
                     office.runner.stop(policy)
+                for job, task in self._tasks.items():
+                    if not job.startswith(FULL.prefix):
+                        task.cancel()
         finally:
             self._group = None
             stopping.cancel()
@@ -308,15 +317,12 @@ class Timekeeper:
             )
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
         row.fault = fault if result.people else ""
-        changed = {"fault": row.fault}
         if not result.stopped and not fault and only is None:
             row.last_full_ms = now
         records = await office.ledger.read(mailboxes.mailboxes, name)
         row.initialised = bool(records) and all(record.phase == "ready" for record in records)
-        if result.written or result.faults or changed["fault"] or not result.stopped:
-            await self._store_result(
-                name, row.last_full_ms, row.fault, bool(row.initialised), bool(result.written or result.faults)
-            )
+        changed = bool(result.written or result.faults)
+        await self._store_result(name, row.last_full_ms, row.fault, row.initialised, changed)
         await rows.refresh_policy(office, name)
 
     async def _store_result(

@@ -219,6 +219,12 @@ def upgrade() -> None:
             "ix_link_parent", ["parent_link"], unique=False, sqlite_where=sa.text("parent_link IS NOT NULL")
         )
         batch_op.create_index(
+            "ix_link_waiting",
+            ["mailbox_id"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('held','quarantined')"),
+        )
+        batch_op.create_index(
             "ix_link_window",
             ["mailbox_id", "start_at"],
             unique=False,
@@ -348,6 +354,7 @@ def downgrade() -> None:
         batch_op.drop_index(
             "ix_link_window", sqlite_where=sa.text("state = 'filtered' AND start_at IS NOT NULL")
         )
+        batch_op.drop_index("ix_link_waiting", sqlite_where=sa.text("state IN ('held','quarantined')"))
         batch_op.drop_index("ix_link_parent", sqlite_where=sa.text("parent_link IS NOT NULL"))
         batch_op.drop_index("ix_link_mailbox")
 
