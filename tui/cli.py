@@ -1,0 +1,188 @@
+"""``syncline``: the app, and commands for scripts. What each does is in ``tui.run`` and ``tui.demo``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from platformdirs import user_data_dir
+
+from tui import exits
+from tui.exits import Trouble
+
+#: Kinds of items of the demo company, as the sandbox names them.
+KINDS = ("contacts", "leads", "appointments", "calls", "service-calls", "tasks", "opportunities", "cases")
+
+MOST_USERS = 5_000
+MOST_ITEMS = 5_000_000
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one clear message for an error."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave."""
+        self.exit(exits.USAGE, f"{self.prog}: {message}\n{self.prog} --help tells more\n")
+
+
+def _whole(low: int, high: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; a whole number from {low} to {high} is")
+    return value
+
+
+def _users(text: str) -> int:
+    return _whole(1, MOST_USERS, text)
+
+
+def _items(text: str) -> int:
+    return _whole(0, MOST_ITEMS, text)
+
+
+def _seed(text: str) -> int:
+    return _whole(0, 2**63, text)
+
+
+def _common() -> _Parser:
+    """Options that every command takes, before or after its name."""
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--data-dir", type=Path, metavar="DIR", help="where the engine keeps its ledger")
+    common.add_argument("--ascii", action="store_true", help="no signs beyond ASCII")
+    common.add_argument("--theme", choices=("dark", "light", "plain"), help="colours of the app")
+    return common
+
+
+def parser() -> _Parser:
+    """The whole command line."""
+    common = _common()
+    codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exits.MEANING.items())
+    top = _Parser(
+        prog="syncline",
+        allow_abbrev=False,
+        description="Keeps a CRM and the mailboxes of Google Workspace in step. Without a command: the app.",
+        epilog=f"exit codes:\n{codes}\n\ndefault data directory: {user_data_dir('syncline')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    top.add_argument("--version", action="version", version=f"syncline {version('syncline')}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, text: str) -> _Parser:
+        return commands.add_parser(name, help=text, description=text, parents=[common], allow_abbrev=False)
+
+    demo = command("demo", "the app on a generated company, over loopback servers")
+    demo.add_argument("--headless", action="store_true", help="no app: run one sync, verify, report")
+    demo.add_argument("--json", action="store_true", help="with --headless: one JSON object")
+    demo.add_argument("--fresh", action="store_true", help="forget the last demo first")
+    demo.add_argument("--users", type=_users, metavar="N", help="mailboxes of a new company (default 5)")
+    demo.add_argument("--seed", type=_seed, metavar="S", help="another seed is another company")
+    for kind in KINDS:
+        demo.add_argument(
+            f"--{kind}", type=_items, metavar="N", help=f"{kind.replace('-', ' ')} of a new company"
+        )
+
+    apply = command("apply", "store connections, policies and users from a file, all or nothing")
+    apply.add_argument("file", metavar="FILE.toml", help="see docs/configuration.md; - is standard input")
+    command("export", "print the stored configuration as a file that apply takes")
+    sync = command("sync", "run the cycles without the app, until SIGTERM")
+    sync.add_argument("--once", action="store_true", help="one full sync cycle now, then leave")
+    sync.add_argument("--policy", metavar="NAME", help="with --once: this policy alone")
+    sync.add_argument("--json", action="store_true", help="report as one JSON object")
+    status = command("status", "policies, users and jobs as they stand")
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+    verify = command("verify", "read back from the mailboxes what was synced, and tick it")
+    verify.add_argument("--policy", metavar="NAME", help="this policy alone")
+    verify.add_argument("--json", action="store_true", help="as one JSON object")
+    doctor = command("doctor", "test every connection and tell what to do")
+    doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
+    return top
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command line with its defaults filled in. Leaves the process with 2 on wrong usage."""
+    top = parser()
+    given = top.parse_args(words)
+    for name, default in (("data_dir", None), ("ascii", False), ("theme", "dark")):
+        if not hasattr(given, name):
+            setattr(given, name, default)
+    if given.command == "sandbox":
+        top.error("sandbox takes its own options only: syncline sandbox --help")
+    if given.command == "demo" and given.json and not given.headless:
+        top.error("demo --json needs --headless")
+    if given.data_dir is None:
+        home = Path(user_data_dir("syncline"))
+        given.data_dir = home / "demo" if given.command == "demo" else home
+    given.data_dir = given.data_dir.expanduser().absolute()
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the return value is the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Ledger, logs and files of the demo are for this user alone.
+    os.umask(0o077)
+    if words[:1] == ["sandbox"]:
+        os.execv(sys.executable, [sys.executable, "-m", "engine.sandbox", *words[1:]])  # noqa: S606
+    given = parse(words)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+        return code
+    except Trouble as trouble:
+        for line in (f"syncline: {trouble}", *trouble.details):
+            print(line, file=sys.stderr)
+        return trouble.code
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has seen enough; Python must not complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exits.OK
+    except Exception as error:
+        return _internal(given.data_dir, error)
+
+
+def _run(given: argparse.Namespace) -> int:
+    # Imported late: --help and wrong usage need not wait for the engine.
+    from tui import run
+    from tui.demo import demo
+
+    commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
+        None: run.app,
+        "demo": demo,
+        "apply": run.apply,
+        "export": run.export,
+        "sync": run.sync,
+        "status": run.status,
+        "verify": run.verify,
+        "doctor": run.doctor,
+    }
+    return asyncio.run(commands[given.command](given))
+
+
+def _internal(data_dir: Path, error: Exception) -> int:
+    """A fault of ours: one line here, the traceback (without values) in a file."""
+    where = data_dir / "fault.log"
+    told = ""
+    with suppress(OSError), where.open("a", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+        told = f"; details in {where}"
+    print(f"syncline: internal error ({type(error).__name__}), nothing was lost{told}", file=sys.stderr)
+    return exits.UNUSABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

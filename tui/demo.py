@@ -1,0 +1,166 @@
+"""``syncline demo``: a generated company behind loopback servers, and the app (or one headless run) over it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.service import EnablePolicy, PolicyState, Service, VerifyRow
+from tui import exits, printing
+from tui.exits import Trouble
+from tui.run import Stopper, log_to_file, opened, run_app, show, signals, who
+from tui.sandbox import Sandbox, in_use, started
+
+POLICY = "Acme Sales"
+
+#: Says that a directory is a demo's, and with which options its company was made.
+MARKER = "syncline-demo.json"
+
+_OPTIONS = (
+    "users",
+    "seed",
+    "contacts",
+    "leads",
+    "appointments",
+    "calls",
+    "service_calls",
+    "tasks",
+    "opportunities",
+    "cases",
+)
+
+
+async def demo(given: Namespace) -> int:
+    """Start the sandbox, declare its company, and run the app or one headless sync; the sandbox ends with it."""
+    folder: Path = given.data_dir
+    options = prepare(folder, given)
+    log_to_file(folder)
+    async with contextlib.AsyncExitStack() as stack:
+        with signals(lambda: None) as heard:
+            sandbox = await stack.enter_async_context(started(folder, options, heard))
+        if sandbox is None:
+            return exits.INTERRUPTED
+        service = await stack.enter_async_context(opened(folder))
+        text = declaration(sandbox.addresses)
+        file = folder / "demo.toml"
+        file.write_text(text, encoding="utf-8")
+        answer = await service.apply(text, str(file), who())
+        if not answer.ok:
+            raise Trouble(exits.USAGE, answer.text, answer.details)
+        if given.headless:
+            return await headless(service, sandbox, given)
+        return await run_app(service, given)
+
+
+def prepare(folder: Path, given: Namespace) -> dict[str, int]:
+    """Make or check the demo's folder; the options with which its company is (or was) made.
+
+    Raises:
+        Trouble: the folder is no demo's, is in use, or holds a company made with other options.
+    """
+    asked = {name: value for name in _OPTIONS if (value := getattr(given, name)) is not None}
+    marker = folder / MARKER
+    try:
+        if folder.exists() and not marker.exists() and any(folder.iterdir()):
+            raise Trouble(
+                exits.USAGE, f"{folder} is not empty and was not made by the demo; name another with --data-dir"
+            )
+        if given.fresh and marker.exists():
+            holder = in_use(folder)
+            if holder:
+                raise Trouble(exits.UNUSABLE, f"the demo in {folder} is running ({holder}); leave it first")
+            shutil.rmtree(folder)
+        if marker.exists():
+            made = _made(marker)
+            other = [name for name, value in asked.items() if made.get(name) != value]
+            if other:
+                was = ", ".join(f"{name} {made.get(name, 'as by default')}" for name in other)
+                raise Trouble(
+                    exits.USAGE,
+                    f"the demo in {folder} was made with other options ({was}); "
+                    "--fresh makes a new company, or leave the options out",
+                )
+            return made
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        marker.write_text(json.dumps(asked) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Trouble(
+            exits.UNUSABLE, f"cannot use the directory {folder}: {error.strerror}; name another with --data-dir"
+        ) from None
+    return asked
+
+
+def _made(marker: Path) -> dict[str, int]:
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        return {name: int(found[name]) for name in _OPTIONS if name in found}
+    except (ValueError, TypeError):
+        raise Trouble(
+            exits.UNUSABLE, f"{marker} cannot be read; --fresh makes a new demo in its place"
+        ) from None
+
+
+def declaration(addresses: Mapping[str, Any]) -> str:
+    """The demo's configuration as TOML: two connections, one policy with every module, all users."""
+    google, salesforce = addresses["google"], addresses["salesforce"]
+    settings = {
+        'connections."Acme CRM"': {
+            "kind": "salesforce",
+            "login_url": salesforce["base_url"],
+            "client_id": salesforce["client_id"],
+            "client_secret_file": salesforce["client_secret_file"],
+            "api_version": salesforce["api_version"],
+        },
+        'connections."Acme Workspace"': {
+            "kind": "google",
+            "credentials_file": google["credentials_file"],
+            "token_uri": google["token_uri"],
+            **{f"{api}_url": google[f"{api}_url"] for api in google["batch_urls"]},
+            **{f"{api}_batch_url": url for api, url in google["batch_urls"].items()},
+            # Google's own contact feed lags by minutes; the sandbox's does not, unless told to.
+            "people_lag_seconds": 0,
+        },
+        f'policies."{POLICY}"': {"crm": "Acme CRM", "mailbox": "Acme Workspace"},
+    }
+    lines = ["# The demo company. Written anew at each start of the demo."]
+    for name, values in settings.items():
+        # JSON's texts and numbers are TOML's too.
+        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    for user in addresses["users"]:
+        lines += ["", "[[users]]", f"email = {json.dumps(user['email'])}", f"policy = {json.dumps(POLICY)}"]
+    return "\n".join(lines) + "\n"
+
+
+async def headless(service: Service, sandbox: Sandbox, given: Namespace) -> int:
+    """Enable the policy, run one sync (the first, or a full one), verify and report."""
+    stop = Stopper(service)
+    rows: list[VerifyRow] = []
+    with signals(stop) as heard:
+        async with service.running():
+            if service.store.policies[POLICY].state is not PolicyState.ENABLED:
+                answer = await service.do(EnablePolicy(POLICY), who())
+                if not answer.ok:
+                    raise Trouble(exits.UNUSABLE, answer.text, answer.details)
+            report = await service.sync(POLICY, who())
+            if heard.number is None:
+                rows = await service.verify(POLICY)
+    sandbox.check()
+    verified = bool(rows) and exits.of_verify(rows) == exits.OK
+    report["totals"]["duplicates"] = sum(row.have for row in rows if row.check == "duplicates")
+    report["verify"] = {"ok": verified, "rows": [dataclasses.asdict(row) for row in rows]}
+    if given.json:
+        show(report)
+    else:
+        print(printing.report_text(report))
+        print()
+        print(printing.verify_text(rows, given.ascii))
+    if heard.number is not None:
+        return exits.INTERRUPTED
+    code = exits.of_report(report, [service.store.policies[POLICY].fault])
+    return code or exits.of_verify(rows)

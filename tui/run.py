@@ -1,0 +1,281 @@
+"""The commands of the command line, over the service alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import getpass
+import json
+import logging
+import os
+import signal
+import sys
+import zoneinfo
+from argparse import Namespace
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from engine.service import PolicyState, ProviderError, Service, ServiceError
+from tui import exits, printing
+from tui.exits import Trouble
+
+#: Longest file that ``apply`` reads, bytes.
+LONGEST = 50_000_000
+
+_LOG_BYTES = 10_000_000
+
+
+def who() -> str:
+    """The admin's name, for the journal."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        name = f"uid {os.getuid()}"
+    return f"{name}@{os.uname().nodename}"
+
+
+def local_zone() -> tzinfo:
+    """The zone of this machine: from TZ, else from /etc/localtime, else the present offset."""
+    with contextlib.suppress(OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        name = (
+            os.environ.get("TZ", "").lstrip(":") or os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+        )
+        if name:
+            return zoneinfo.ZoneInfo(name)
+    here = datetime.now().astimezone().tzinfo
+    assert here is not None
+    return here
+
+
+def log_to_file(data_dir: Path) -> None:
+    """Send log records to ``syncline.log`` in the data directory: stderr belongs to messages for people.
+
+    Raises:
+        Trouble: the directory cannot be used.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handler = RotatingFileHandler(
+            data_dir / "syncline.log", maxBytes=_LOG_BYTES, backupCount=3, encoding="utf-8"
+        )
+    except OSError as error:
+        raise Trouble(
+            exits.UNUSABLE,
+            f"cannot use the directory {data_dir}: {error.strerror}; name another with --data-dir",
+        ) from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+@contextlib.asynccontextmanager
+async def opened(data_dir: Path) -> AsyncIterator[Service]:
+    """The engine on a data directory, closed at the end.
+
+    Raises:
+        Trouble: it is in use or damaged; or what the command asked cannot be done.
+    """
+    log_to_file(data_dir)
+    try:
+        service = await Service.open(data_dir)
+    except ServiceError as error:
+        raise Trouble(exits.UNUSABLE, str(error)) from None
+    try:
+        yield service
+    except ServiceError as error:
+        raise Trouble(exits.USAGE, str(error)) from None
+    except ProviderError as error:
+        raise Trouble(exits.REFUSED, str(error)) from None
+    finally:
+        await service.close()
+
+
+@dataclass(slots=True)
+class Heard:
+    """Whether a signal was heard."""
+
+    number: int | None = None
+
+
+@contextlib.contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[Heard]:
+    """Call ``stop`` at SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once (nothing is lost by it)."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = Heard()
+
+    def hear(number: int) -> None:
+        if heard.number is not None:
+            os._exit(exits.INTERRUPTED)
+        heard.number = number
+        stop()
+
+    for number in numbers:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield heard
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+class Stopper:
+    """Asks a service to stop from a place that cannot await."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.asked = asyncio.Event()
+
+    def __call__(self) -> None:
+        """Ask."""
+        self.asked.set()
+        self._tasks.add(asyncio.get_running_loop().create_task(self._service.stop()))
+
+
+def show(value: Any) -> None:
+    """Print one JSON object."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+# -- commands ----------------------------------------------------------------------------------------------
+
+
+async def apply(given: Namespace) -> int:
+    """Store a declarative file."""
+    text = read_text(given.file)
+    source = "standard input" if given.file == "-" else given.file
+    async with opened(given.data_dir) as service:
+        answer = await service.apply(text, source, who())
+    if not answer.ok:
+        raise Trouble(exits.USAGE, answer.text, answer.details)
+    print(answer.text)
+    return exits.OK
+
+
+def read_text(name: str) -> str:
+    """The text of a file, or of standard input for ``-``.
+
+    Raises:
+        Trouble: it cannot be read.
+    """
+    try:
+        if name == "-":
+            raw = sys.stdin.buffer.read(LONGEST + 1)
+        else:
+            with Path(name).open("rb") as file:
+                raw = file.read(LONGEST + 1)
+        if len(raw) > LONGEST:
+            raise Trouble(exits.USAGE, f"{name}: longer than {LONGEST:,} bytes; nothing was changed")
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise Trouble(
+            exits.USAGE, f"{name}: {error.strerror}; name a readable TOML file, or - for standard input"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise Trouble(
+            exits.USAGE, f"{name}: not UTF-8 text (byte {error.start}); nothing was changed"
+        ) from None
+
+
+async def export(given: Namespace) -> int:
+    """Print the stored configuration."""
+    async with opened(given.data_dir) as service:
+        print(await service.export(), end="")
+    return exits.OK
+
+
+async def sync(given: Namespace) -> int:
+    """One cycle to its end, or all cycles by their schedule until a signal."""
+    if given.policy and not given.once:
+        raise Trouble(exits.USAGE, "--policy needs --once: the schedule runs every policy that is on")
+    async with opened(given.data_dir) as service:
+        stop = Stopper(service)
+        with signals(stop) as heard:
+            if given.once:
+                async with service.running():
+                    report = await service.sync(given.policy, who())
+            else:
+                if not any(row.state is PolicyState.ENABLED for row in service.store.policies.values()):
+                    raise Trouble(
+                        exits.USAGE,
+                        "no policy is on; enable one in the app, or with enabled = true in the file",
+                    )
+                async with service.running():
+                    await stop.asked.wait()
+                report = await service.report(None)
+        if given.json:
+            show(report)
+        else:
+            print(printing.report_text(report))
+        if heard.number is not None:
+            # Without --once a signal is the normal end.
+            return exits.INTERRUPTED if given.once else exits.OK
+        faults = [row.fault for row in service.store.policies.values() if given.policy in {None, row.id}]
+        return exits.of_report(report, faults)
+
+
+async def status(given: Namespace) -> int:
+    """Print policies, users and jobs."""
+    async with opened(given.data_dir) as service:
+        found = await service.status()
+    if given.json:
+        show(found)
+    else:
+        print(printing.status_text(found))
+    return exits.OK
+
+
+async def verify(given: Namespace) -> int:
+    """Read back from the providers what the ledger says is there."""
+    async with opened(given.data_dir) as service:
+        rows = await service.verify(given.policy)
+    if not rows:
+        raise Trouble(exits.USAGE, "there is nothing to verify: no policy has users; apply a file first")
+    code = exits.of_verify(rows)
+    if given.json:
+        show({"ok": code == exits.OK, "rows": [dataclasses.asdict(row) for row in rows]})
+    else:
+        print(printing.verify_text(rows, given.ascii))
+    return code
+
+
+async def doctor(given: Namespace) -> int:
+    """Test every connection."""
+    async with opened(given.data_dir) as service:
+        rows = await service.doctor()
+    if not rows:
+        raise Trouble(exits.USAGE, "there is nothing to test: no connection is declared; apply a file first")
+    ok = all(row.ok for row in rows)
+    if given.json:
+        show({"ok": ok, "rows": [dataclasses.asdict(row) for row in rows]})
+    else:
+        print(printing.doctor_text(rows, given.ascii))
+    return exits.OK if ok else exits.REFUSED
+
+
+async def app(given: Namespace) -> int:
+    """The full-screen app on a data directory."""
+    async with opened(given.data_dir) as service:
+        return await run_app(service, given)
+
+
+async def run_app(service: Service, given: Namespace) -> int:
+    """Show the app over a service until it is left or a signal comes; cycles stop at their next page boundary.
+
+    Raises:
+        Trouble: there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Trouble(exits.USAGE, "the app needs a terminal; use sync, status, verify or demo --headless here")
+    from tui.app import SynclineApp
+
+    shown = SynclineApp(service, who(), zone=local_zone(), ascii=given.ascii, theme=f"syncline-{given.theme}")
+    async with service.running():
+        with signals(shown.request_exit) as heard:
+            await shown.run_async()
+    return exits.OK if heard.number is None else exits.INTERRUPTED
