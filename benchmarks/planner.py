@@ -24,9 +24,13 @@ def _contact(number: int) -> Fields:
         "family": "Lovelace",
         "company": "Analytical Engines Ltd",
         "title": "Head of Programming",
+        "department": "Research",
+        "email": f"ada.{number}@example.com",
+        "phone_work": f"+4420{number:08d}",
+        "phone_mobile": f"+4477{number:08d}",
+        "address_work": {"street": "12 St James's Square", "city": "London", "country": "United Kingdom"},
+        "birthday": "1815-12-10",
         "notes": "Met at the fair.\n" * 8,
-        "emails": [{"type": "work", "value": f"ada.{number}@example.com"}],
-        "phones": [{"type": "work", "value": f"+4420{number:08d}", "e164": f"+4420{number:08d}"}],
     }
 
 
