@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.jobs.queue import EmbeddedQueue, Priority
-from engine.jobs.schedule import in_blackout
-from engine.ledger import fence, history, links, mailboxes
+from engine.ledger import fence, history, mailboxes
 from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
@@ -44,7 +43,7 @@ from engine.monitor.commands import (
     TestPolicy,
     VerifyPolicy,
 )
-from engine.monitor.fold import WRITTEN, Fold
+from engine.monitor.fold import Fold
 from engine.monitor.report import VerifyRow
 from engine.monitor.rows import (
     EngineRow,
@@ -58,10 +57,12 @@ from engine.monitor.rows import (
 )
 from engine.monitor.store import Store, Subscription, Table
 from engine.net.errors import ErrorKind, ProviderError
+from engine.runtime import report as reports
 from engine.runtime import rows
 from engine.runtime.checks import doctor, verify_policy
+from engine.runtime.desk import Desk
 from engine.runtime.office import Office
-from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper, run_row
+from engine.runtime.timekeeper import FULL, Timekeeper, run_row
 
 __all__ = [
     "STEPS",
@@ -145,6 +146,7 @@ class Service:
         self._office = office
         self._ledger = ledger
         self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
+        self._desk = Desk(office, self._timekeeper)
         self._stop = asyncio.Event()
         self._running = False
 
@@ -365,97 +367,16 @@ class Service:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
 
     async def status(self) -> dict[str, Any]:
-        """The state of everything as JSON-able values."""
-        store = self.store
-        return {
-            "policies": [
-                {
-                    "name": row.id,
-                    "state": row.state,
-                    "users": row.users,
-                    "initialised": row.initialised,
-                    "running": row.running,
-                    "last_full": row.last_full_ms,
-                    "next_full": row.next_full_ms,
-                    "next_why": row.next_why,
-                    "held": row.held,
-                    "failed": row.failed,
-                    "fault": row.fault,
-                }
-                for row in store.policies.values()
-            ],
-            "users": [
-                {
-                    "email": row.id,
-                    "policy": row.policy,
-                    "state": row.state,
-                    "last_success": row.last_success_ms,
-                    "held": row.held,
-                    "text": row.text or row.why,
-                }
-                for row in store.users.values()
-            ],
-            "jobs": [
-                {
-                    "name": row.id,
-                    "state": row.state,
-                    "next_run": row.next_run_ms,
-                    "next_why": row.next_why,
-                    "last": None if row.last is None else asdict(row.last),
-                }
-                for row in store.jobs.values()
-            ],
-        }
+        """The state of policies, users and jobs as JSON-able values."""
+        return reports.status(self._office)
 
     async def report(self, policy: str | None = None) -> dict[str, Any]:
         """What the last cycle of each mailbox did: counts by module, calls, seconds, and the sums."""
-        users = []
-        writes = items = 0
-        for row in self.store.users.values():
-            if policy is not None and row.policy != policy:
-                continue
-            totals = await self._ledger.read(links.module_totals, self._office.mailbox_ids[row.id])
-            modules = {}
-            for module in Module:
-                counts = row.module_counts.get(module, {})
-                live = totals.get((module.value, "live"), 0)
-                created = counts.get(ItemOutcome.CREATED, 0)
-                updated = counts.get(ItemOutcome.UPDATED, 0)
-                modules[module.value] = {
-                    "created": created,
-                    "updated": updated,
-                    "deleted": counts.get(ItemOutcome.DELETED, 0),
-                    "unchanged": max(live - created - updated, 0),
-                    "filtered": totals.get((module.value, "filtered"), 0)
-                    + totals.get((module.value, "absent"), 0),
-                    "held": totals.get((module.value, "held"), 0)
-                    + totals.get((module.value, "quarantined"), 0),
-                    "failed": counts.get(ItemOutcome.FAILED, 0),
-                }
-                items += live
-            writes += sum(row.counts.get(outcome, 0) for outcome in WRITTEN)
-            seconds = (
-                ((row.ended_ms or 0) - (row.started_ms or 0)) / 1000 if row.ended_ms and row.started_ms else 0.0
-            )
-            users.append(
-                {
-                    "email": row.id,
-                    "state": row.state,
-                    "modules": modules,
-                    "calls": row.calls,
-                    "seconds": round(seconds, 3),
-                    "text": row.text if row.state is not UserState.IDLE else "",
-                }
-            )
-        return {
-            "users": users,
-            "totals": {
-                "writes": writes,
-                "calls": self._office.calls.total(),
-                "calls_by_provider": dict(sorted(self._office.calls.items())),
-                "items": items,
-            },
-        }
+        return await reports.report(self._office, policy)
+
+    def what_happens(self, command: Command) -> tuple[str, ...]:
+        """What a command is about to do, line by line, from the store alone."""
+        return self._desk.what_happens(command)
 
     # -- doing -----------------------------------------------------------------------------------------
 
@@ -522,172 +443,17 @@ class Service:
         """Test every connection: token, delegation, scopes, one read per API."""
         return [DoctorRow(*row) for row in await doctor(self._office)]
 
-    def what_happens(self, command: Command) -> tuple[str, ...]:
-        """What a command is about to do, line by line, from the store alone."""
-        match command:
-            case EnablePolicy(policy):
-                return self._what_enable(policy)
-            case DisablePolicy(policy):
-                row = self.store.policies[policy]
-                return (
-                    f"Policy {policy} with {row.users} mailboxes stops syncing.",
-                    "Cycles that run now end normally; nothing that was synced is removed.",
-                )
-            case CancelUser(mailbox):
-                return (
-                    f"The cycle of {mailbox} stops at its next page.",
-                    "What was done stays done; the rest follows with the next cycle.",
-                )
-            case StopJob(job):
-                return (f"{self.store.jobs[job].title} stops at its next page.", "It goes on where it was.")
-            case _:
-                return ()
-
-    def _what_enable(self, policy: str) -> tuple[str, ...]:
-        row = self.store.policies[policy]
-        rules = self._office.policies[policy]
-        modules = ", ".join(module.value.replace("_", " ") for module in Module if module in row.modules)
-        if row.initialised:
-            return (
-                f"Policy {policy} goes on: {row.users} mailboxes, {row.schedule}.",
-                "What changed on either side meanwhile is synced in the next cycle.",
-            )
-        return (
-            f"First sync of {policy}: {row.crm} to {row.mailbox}, {row.users} mailboxes.",
-            f"Modules: {modules}.",
-            f"Window: {row.windows}.",
-            "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
-            f"Phase B then writes groups, events ({row.calendar}), tasks, labels below {rules.labels.master!r}.",
-            "The users' own contacts and events stay as they are. Guests get no mail.",
-        )
-
     async def do(self, command: Command, by: str) -> Answer:
         """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
         if not self._running:
             return Answer(False, "the engine is not running")
         try:
-            answer = await self._do(command, by)
+            answer = await self._desk.do(command, by)
         except KeyError as error:
             answer = Answer(False, f"there is no {error.args[0]!r} any more")
         target = next(iter(asdict(command).values()), "")
         await self._audit(by, type(command).__name__, str(target), answer.text)
         return answer
-
-    async def _do(self, command: Command, by: str) -> Answer:
-        keeper = self._timekeeper
-        match command:
-            case EnablePolicy(policy):
-                return await self._switch_policy(policy, True)
-            case DisablePolicy(policy):
-                return await self._switch_policy(policy, False)
-            case SyncNow(mailbox, policy):
-                return self._sync_now(mailbox, policy)
-            case PauseUser(mailbox):
-                return await self._pause(mailbox, by)
-            case ResumeUser(mailbox):
-                return await self._resume(mailbox)
-            case CancelUser(mailbox):
-                if self._office.runner.cancel(mailbox):
-                    return Answer(True, f"{mailbox} stops at its next page")
-                return Answer(False, f"{mailbox} has no cycle that waits or runs")
-            case VerifyPolicy(policy):
-                if self.store.policies[policy].last_full_ms is None:
-                    return Answer(False, f"{policy} was never synced; there is nothing to verify yet")
-                return Answer(
-                    True, f"verifying {policy}: {keeper.start(VERIFY.prefix + policy, None, Priority.ADMIN)}"
-                )
-            case EnableJob(job):
-                row = await keeper.switch(job, True)
-                return Answer(True, f"{row.title} is on; {row.next_why}")
-            case DisableJob(job):
-                row = await keeper.switch(job, False)
-                return Answer(True, f"{row.title} is off; o turns it on again")
-            case RunJob(job):
-                row = self.store.jobs[job]
-                if job.startswith(FULL.prefix):
-                    return self._sync_now("", job.removeprefix(FULL.prefix))
-                return Answer(True, f"{row.title}: {keeper.start(job, None, Priority.ADMIN)}")
-            case StopJob(job):
-                if keeper.stop(job):
-                    return Answer(True, f"{self.store.jobs[job].title} stops at its next page")
-                return Answer(False, f"{self.store.jobs[job].title} does not run")
-            case TestPolicy(policy):
-                found = await doctor(self._office, policy)
-                bad = [row for row in found if not row[2]]
-                return Answer(
-                    not bad,
-                    f"{policy}: {len(found)} checks passed"
-                    if not bad
-                    else f"{policy}: {bad[0][1]}: {bad[0][3]}",
-                    tuple(
-                        f"{'✓' if ok else '✗'} {name} {check}: {detail}" + (f". {advice}" if advice else "")
-                        for name, check, ok, detail, advice in found
-                    ),
-                )
-
-    async def _switch_policy(self, policy: str, on: bool) -> Answer:
-        row = self.store.policies[policy]
-        if on == (row.state is PolicyState.ENABLED):
-            return Answer(False, f"{policy} is already {'on' if on else 'off'}")
-        state = PolicyState.ENABLED if on else PolicyState.DISABLED
-        await self._ledger.write(mailboxes.set_policy, policy, state=state.value, fault="")
-        row.fault = ""
-        await rows.build(self._office)
-        job = FULL.prefix + policy
-        await self._timekeeper.reschedule(policy)
-        if not on:
-            running = self._timekeeper.running(job)
-            return Answer(True, f"{policy} is off" + ("; the running cycle ends first" if running else ""))
-        await self._clear_faults(policy)
-        if not row.initialised:
-            self._timekeeper.start(job, None, Priority.ADMIN)
-            return Answer(True, f"{policy} is on: its first sync begins for {row.users} mailboxes")
-        return Answer(True, f"{policy} is on; next full sync {row.next_why}")
-
-    async def _clear_faults(self, policy: str) -> None:
-        """An admin asks again: faults that waited for a person are given another try."""
-        for record in await self._ledger.read(mailboxes.mailboxes, policy):
-            if record.fault_kind:
-                await self._ledger.write(mailboxes.set_mailbox, record.id, fault_kind="")
-
-    def _sync_now(self, mailbox: str, policy: str) -> Answer:
-        name = policy or self.store.users[mailbox].policy
-        row = self.store.policies[name]
-        if row.state is not PolicyState.ENABLED:
-            return Answer(False, f"the policy {name} is off; o in Policies turns it on")
-        if in_blackout(self._office.policies[name].scheduling, self.clock.now_ms()):
-            return Answer(False, f"{name} is in a blackout period; no cycle may start now")
-        if mailbox and self.store.users[mailbox].state is UserState.PAUSED:
-            return Answer(False, f"{mailbox} is paused; p resumes it")
-        # Before the first sync of a policy is complete, phase A is for all its mailboxes.
-        only = {mailbox} if mailbox and row.initialised else None
-        started = self._timekeeper.start(FULL.prefix + name, only, Priority.ADMIN)
-        return Answer(True, f"full sync of {mailbox or name}: {started}")
-
-    async def _pause(self, mailbox: str, by: str) -> Answer:
-        row = self.store.users[mailbox]
-        if row.state is UserState.INITIALIZING:
-            return Answer(False, f"{mailbox} is initialising and must not be interrupted; pause it afterwards")
-        await self._ledger.write(
-            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=1, paused_by=by
-        )
-        running = self._office.runner.cancel(mailbox)
-        row.state, row.why = UserState.PAUSED, f"paused by {by}"
-        self.store.touch(Table.USERS, row)
-        self._office.fold.recount()
-        return Answer(True, f"{mailbox} is paused" + ("; its cycle stops at the next page" if running else ""))
-
-    async def _resume(self, mailbox: str) -> Answer:
-        row = self.store.users[mailbox]
-        if row.state is not UserState.PAUSED:
-            return Answer(False, f"{mailbox} is not paused")
-        await self._ledger.write(
-            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=0, paused_by=""
-        )
-        row.state, row.why = UserState.QUEUED, ""
-        self._office.fold.recount()
-        answer = self._sync_now(mailbox, "")
-        return Answer(True, f"{mailbox} goes on" + (f"; {answer.text}" if answer.ok else ""))
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)

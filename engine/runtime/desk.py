@@ -1,0 +1,201 @@
+"""The desk where an admin's commands are carried out: checked against the state, done, and answered in one line."""
+
+from __future__ import annotations
+
+from engine.jobs.queue import Priority
+from engine.jobs.schedule import in_blackout
+from engine.ledger import mailboxes
+from engine.model.modules import Module
+from engine.model.states import PolicyState, UserState
+from engine.monitor.commands import (
+    Answer,
+    CancelUser,
+    Command,
+    DisableJob,
+    DisablePolicy,
+    EnableJob,
+    EnablePolicy,
+    PauseUser,
+    ResumeUser,
+    RunJob,
+    StopJob,
+    SyncNow,
+    TestPolicy,
+    VerifyPolicy,
+)
+from engine.monitor.store import Table
+from engine.runtime import rows
+from engine.runtime.checks import doctor
+from engine.runtime.office import Office
+from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
+
+
+class Desk:
+    """Carries out commands on one engine."""
+
+    def __init__(self, office: Office, timekeeper: Timekeeper) -> None:
+        self._office = office
+        self._timekeeper = timekeeper
+
+    def what_happens(self, command: Command) -> tuple[str, ...]:
+        """What a command is about to do, line by line, from the store alone."""
+        match command:
+            case EnablePolicy(policy):
+                return self._what_enable(policy)
+            case DisablePolicy(policy):
+                row = self._office.store.policies[policy]
+                return (
+                    f"Policy {policy} with {row.users} mailboxes stops syncing.",
+                    "Cycles that run now end normally; nothing that was synced is removed.",
+                )
+            case CancelUser(mailbox):
+                return (
+                    f"The cycle of {mailbox} stops at its next page.",
+                    "What was done stays done; the rest follows with the next cycle.",
+                )
+            case StopJob(job):
+                return (
+                    f"{self._office.store.jobs[job].title} stops at its next page.",
+                    "It goes on where it was.",
+                )
+            case _:
+                return ()
+
+    def _what_enable(self, policy: str) -> tuple[str, ...]:
+        row = self._office.store.policies[policy]
+        rules = self._office.policies[policy]
+        modules = ", ".join(module.value.replace("_", " ") for module in Module if module in row.modules)
+        if row.initialised:
+            return (
+                f"Policy {policy} goes on: {row.users} mailboxes, {row.schedule}.",
+                "What changed on either side meanwhile is synced in the next cycle.",
+            )
+        return (
+            f"First sync of {policy}: {row.crm} to {row.mailbox}, {row.users} mailboxes.",
+            f"Modules: {modules}.",
+            f"Window: {row.windows}.",
+            "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
+            f"Phase B then writes groups, events ({row.calendar}), tasks, labels below {rules.labels.master!r}.",
+            "The users' own contacts and events stay as they are. Guests get no mail.",
+        )
+
+    async def do(self, command: Command, by: str) -> Answer:
+        """Carry out one command.
+
+        Raises:
+            KeyError: its object no longer exists.
+        """
+        keeper = self._timekeeper
+        match command:
+            case EnablePolicy(policy):
+                return await self._switch_policy(policy, True)
+            case DisablePolicy(policy):
+                return await self._switch_policy(policy, False)
+            case SyncNow(mailbox, policy):
+                return self._sync_now(mailbox, policy)
+            case PauseUser(mailbox):
+                return await self._pause(mailbox, by)
+            case ResumeUser(mailbox):
+                return await self._resume(mailbox)
+            case CancelUser(mailbox):
+                if self._office.runner.cancel(mailbox):
+                    return Answer(True, f"{mailbox} stops at its next page")
+                return Answer(False, f"{mailbox} has no cycle that waits or runs")
+            case VerifyPolicy(policy):
+                if self._office.store.policies[policy].last_full_ms is None:
+                    return Answer(False, f"{policy} was never synced; there is nothing to verify yet")
+                return Answer(
+                    True, f"verifying {policy}: {keeper.start(VERIFY.prefix + policy, None, Priority.ADMIN)}"
+                )
+            case EnableJob(job):
+                row = await keeper.switch(job, True)
+                return Answer(True, f"{row.title} is on; {row.next_why}")
+            case DisableJob(job):
+                row = await keeper.switch(job, False)
+                return Answer(True, f"{row.title} is off; o turns it on again")
+            case RunJob(job):
+                row = self._office.store.jobs[job]
+                if job.startswith(FULL.prefix):
+                    return self._sync_now("", job.removeprefix(FULL.prefix))
+                return Answer(True, f"{row.title}: {keeper.start(job, None, Priority.ADMIN)}")
+            case StopJob(job):
+                if keeper.stop(job):
+                    return Answer(True, f"{self._office.store.jobs[job].title} stops at its next page")
+                return Answer(False, f"{self._office.store.jobs[job].title} does not run")
+            case TestPolicy(policy):
+                found = await doctor(self._office, policy)
+                bad = [row for row in found if not row[2]]
+                return Answer(
+                    not bad,
+                    f"{policy}: {len(found)} checks passed"
+                    if not bad
+                    else f"{policy}: {bad[0][1]}: {bad[0][3]}",
+                    tuple(
+                        f"{'✓' if ok else '✗'} {name} {check}: {detail}" + (f". {advice}" if advice else "")
+                        for name, check, ok, detail, advice in found
+                    ),
+                )
+
+    async def _switch_policy(self, policy: str, on: bool) -> Answer:
+        row = self._office.store.policies[policy]
+        if on == (row.state is PolicyState.ENABLED):
+            return Answer(False, f"{policy} is already {'on' if on else 'off'}")
+        state = PolicyState.ENABLED if on else PolicyState.DISABLED
+        await self._office.ledger.write(mailboxes.set_policy, policy, state=state.value, fault="")
+        row.fault = ""
+        await rows.build(self._office)
+        job = FULL.prefix + policy
+        await self._timekeeper.reschedule(policy)
+        if not on:
+            running = self._timekeeper.running(job)
+            return Answer(True, f"{policy} is off" + ("; the running cycle ends first" if running else ""))
+        await self._clear_faults(policy)
+        if not row.initialised:
+            self._timekeeper.start(job, None, Priority.ADMIN)
+            return Answer(True, f"{policy} is on: its first sync begins for {row.users} mailboxes")
+        return Answer(True, f"{policy} is on; next full sync {row.next_why}")
+
+    async def _clear_faults(self, policy: str) -> None:
+        """An admin asks again: faults that waited for a person are given another try."""
+        for record in await self._office.ledger.read(mailboxes.mailboxes, policy):
+            if record.fault_kind:
+                await self._office.ledger.write(mailboxes.set_mailbox, record.id, fault_kind="")
+
+    def _sync_now(self, mailbox: str, policy: str) -> Answer:
+        name = policy or self._office.store.users[mailbox].policy
+        row = self._office.store.policies[name]
+        if row.state is not PolicyState.ENABLED:
+            return Answer(False, f"the policy {name} is off; o in Policies turns it on")
+        if in_blackout(self._office.policies[name].scheduling, self._office.clock.now_ms()):
+            return Answer(False, f"{name} is in a blackout period; no cycle may start now")
+        if mailbox and self._office.store.users[mailbox].state is UserState.PAUSED:
+            return Answer(False, f"{mailbox} is paused; p resumes it")
+        # Before the first sync of a policy is complete, phase A is for all its mailboxes.
+        only = {mailbox} if mailbox and row.initialised else None
+        started = self._timekeeper.start(FULL.prefix + name, only, Priority.ADMIN)
+        return Answer(True, f"full sync of {mailbox or name}: {started}")
+
+    async def _pause(self, mailbox: str, by: str) -> Answer:
+        row = self._office.store.users[mailbox]
+        if row.state is UserState.INITIALIZING:
+            return Answer(False, f"{mailbox} is initialising and must not be interrupted; pause it afterwards")
+        await self._office.ledger.write(
+            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=1, paused_by=by
+        )
+        running = self._office.runner.cancel(mailbox)
+        row.state, row.why = UserState.PAUSED, f"paused by {by}"
+        self._office.store.touch(Table.USERS, row)
+        self._office.fold.recount()
+        return Answer(True, f"{mailbox} is paused" + ("; its cycle stops at the next page" if running else ""))
+
+    async def _resume(self, mailbox: str) -> Answer:
+        row = self._office.store.users[mailbox]
+        if row.state is not UserState.PAUSED:
+            return Answer(False, f"{mailbox} is not paused")
+        await self._office.ledger.write(
+            mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=0, paused_by=""
+        )
+        row.state, row.why = UserState.QUEUED, ""
+        self._office.fold.recount()
+        answer = self._sync_now(mailbox, "")
+        return Answer(True, f"{mailbox} goes on" + (f"; {answer.text}" if answer.ok else ""))
