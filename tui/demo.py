@@ -159,7 +159,7 @@ async def headless(service: Service, sandbox: Sandbox, given: Namespace) -> int:
     else:
         print(printing.report_text(report))
         print()
-        print(printing.verify_text(rows, given.ascii))
+        print("Verify: " + printing.verify_text(rows, given.ascii, all_rows=False))
     if heard.number is not None:
         return exits.INTERRUPTED
     code = exits.of_report(report, [service.store.policies[POLICY].fault])

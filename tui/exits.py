@@ -28,6 +28,9 @@ MEANING: Mapping[int, str] = {
 }
 
 
+#: Check of a mailbox that could not be read at all.
+UNREADABLE = "access"
+
 #: States of a mailbox whose cycle did not end well.
 _FAILED = frozenset({"failed", "quarantined", "backoff"})
 
@@ -63,5 +66,8 @@ def of_report(report: Mapping[str, Any], faults: Iterable[str]) -> int:
 
 
 def of_verify(rows: Iterable[VerifyRow]) -> int:
-    """Exit code of a verification."""
-    return OK if all(row.ok for row in rows) else DIFFERS
+    """Exit code of a verification; where nothing could be read there is nothing that differs."""
+    failed = [row.check for row in rows if not row.ok]
+    if not failed:
+        return OK
+    return REFUSED if all(check == UNREADABLE for check in failed) else DIFFERS

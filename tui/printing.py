@@ -70,12 +70,18 @@ def report_text(report: Mapping[str, Any]) -> str:
     return "\n\n".join(out)
 
 
-def verify_text(rows: Sequence[VerifyRow], ascii: bool) -> str:
-    """The ticks of a verification."""
-    lines = [[tick(row.ok, ascii), row.mailbox, row.check, row.have, row.want, row.detail] for row in rows]
+def verify_text(rows: Sequence[VerifyRow], ascii: bool, *, all_rows: bool = True) -> str:
+    """The ticks of a verification, all or only those that differ, and their number."""
+    lines = [
+        [tick(row.ok, ascii), row.mailbox, row.check, row.have, row.want, row.detail]
+        for row in rows
+        if all_rows or not row.ok
+    ]
     bad = sum(not row.ok for row in rows)
     sums = f"{len(rows):,} checks, " + (f"{bad:,} differ" if bad else "all as expected")
-    return "\n\n".join([table(["", "mailbox", "check", "have", "want", "detail"], lines), sums])
+    return "\n\n".join(
+        [*([table(["", "mailbox", "check", "have", "want", "detail"], lines)] if lines else []), sums]
+    )
 
 
 def doctor_text(rows: Sequence[DoctorRow], ascii: bool) -> str:

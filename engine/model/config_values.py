@@ -92,7 +92,7 @@ def number(low: float, high: float, unit: str = "") -> Kind:
             raise Refused
         return raw
 
-    return Kind(f"a number from {low:,g} to {high:,g}" + (f" ({unit})" if unit else ""), check)
+    return Kind(f"a number from {low:,g} to {high:,.15g}" + (f" ({unit})" if unit else ""), check)
 
 
 def text(longest: int, *, empty: bool = False, without: str = "") -> Kind:

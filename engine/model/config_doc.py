@@ -1,0 +1,127 @@
+"""The reference page of the configuration, made from the tables: ``python -m engine.model.config_doc``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.model.config import ENABLED, USER
+from engine.model.config_connections import KINDS
+from engine.model.config_export import value_text
+from engine.model.config_policy import POLICY
+from engine.model.config_sections import REQUIRED, ByModule, ListOf, Section, Setting
+from engine.model.config_values import Kind
+from engine.model.modules import Module
+from engine.model.policy import ModuleSettings
+
+_HEAD = """\
+# Configuration
+
+This page is made from the tables that read the file: `python -m engine.model.config_doc > docs/configuration.md`.
+
+`syncline apply FILE.toml` stores connections, policies and users as a whole: every fault is told at once, with its
+place, value and what is allowed, and nothing is changed unless all of it is right. `syncline export` prints what is
+stored, in the same form. What the file no longer names is switched off or forgotten; items that were synchronised stay
+where they are. [example.toml](example.toml) is a file to begin with.
+
+A secret never stands in the file. It names the file (`..._file`) or the environment variable (`..._env`) that holds it;
+a relative path starts at the folder of the configuration file. Names that the tables below do not have are refused.
+Texts and times are written in quotes, `true` and `false` and numbers without.
+"""
+
+_CONNECTIONS = {
+    "salesforce": (
+        "Salesforce",
+        'A CRM, over its REST API. `auth = "client_credentials"` needs `client_secret_file` or `client_secret_env`; '
+        '`auth = "jwt"` needs `username` and `private_key_file`.',
+    ),
+    "google": (
+        "Google Workspace",
+        "Mailboxes, through a service account with domain-wide delegation. Any server that speaks the same APIs can be "
+        "named by the URLs; where a batch endpoint is missing, calls go one by one.",
+    ),
+}
+
+_SECTIONS = {
+    "scheduling": "When cycles run. `workdays` and `weekends` are tables with the settings named below.",
+    "address_books": "Contacts and leads.",
+    "calendar": "Appointments, phone calls and service calls.",
+    "labels": "The label tree of opportunities and cases, and the drop labels in it.",
+    "delete_safety": "Each of these is a table with `count` and `percent`. A cycle that would delete more items than "
+    "`count`, or more than `percent` of what is there, waits for an admin.",
+}
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    out = [_HEAD]
+    for kind, (title, text) in _CONNECTIONS.items():
+        out += [f'## {title}: `[connections.NAME]` with `kind = "{kind}"`\n', f"{text}\n", _table(KINDS[kind])]
+    plain = tuple(each for each in POLICY if not isinstance(each.kind, Section | ByModule))
+    out += [
+        "## Policies: `[policies.NAME]`\n",
+        "The rules between one CRM connection and one mailbox connection. A name with spaces is quoted: "
+        '`[policies."Acme Sales"]`.\n',
+        _table((*plain[:2], ENABLED, *plain[2:])),
+    ]
+    for each in POLICY:
+        if isinstance(each.kind, Section):
+            out += [
+                f"### `[policies.NAME.{each.name}]`\n",
+                f"{_SECTIONS[each.name]}\n",
+                _table(each.kind.settings, each.default),
+            ]
+    out += [_modules(), "## Users: `[[users]]`\n", "One table for each mailbox.\n", _table(USER)]
+    return "\n".join(out)
+
+
+def _modules() -> str:
+    """The settings of modules; only records differ from the common defaults."""
+    setting = next(each for each in POLICY if each.name == "modules")
+    assert isinstance(setting.kind, ByModule)
+    assert isinstance(setting.kind.kind, Section)
+    names = ", ".join(f"`{module}`" for module in Module)
+    return (
+        "### `[policies.NAME.modules.MODULE]`\n\n"
+        f"{setting.meaning} The modules are {names}.\n\n{_table(setting.kind.kind.settings, ModuleSettings())}"
+    )
+
+
+def _table(settings: tuple[Setting, ...], defaults: Any = None) -> str:
+    lines = ["| setting | meaning | allowed | default |", "| --- | --- | --- | --- |"]
+    for each in settings:
+        default = each.default if defaults is None else getattr(defaults, each.name)
+        lines += _rows(each.name, each, default)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(name: str, setting: Setting, default: Any) -> Iterator[str]:
+    kind = setting.kind
+    if isinstance(kind, Section):
+        note = f"{setting.meaning}" + (" A table of:" if not kind.off else " A table of, or `false`:")
+        yield _row(name, note, kind.allowed, "")
+        for each in kind.settings:
+            yield from _rows(f"{name}.{each.name}", each, getattr(default, each.name))
+    elif isinstance(kind, ByModule):
+        yield _row(name, setting.meaning, kind.allowed, "")
+        for module in kind.modules:
+            yield _row(f"{name}.{module}", "", kind.kind.allowed, _written(kind.kind, default[module]))
+    else:
+        yield _row(name, setting.meaning, kind.allowed, _written(kind, default))
+
+
+def _written(kind: Kind | ListOf | Section, default: Any) -> str:
+    if default is REQUIRED:
+        return "must be given"
+    if default is None or default == "":
+        return "none"
+    written = kind.write(default)
+    return f"`{value_text(written)}`" if not isinstance(written, Mapping) else ""
+
+
+def _row(name: str, meaning: str, allowed: str, default: str) -> str:
+    return f"| `{name}` | {meaning} | {allowed} | {default} |".replace("|  |", "| |").replace("|  |", "| |")
+
+
+if __name__ == "__main__":
+    print(page(), end="")
