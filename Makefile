@@ -9,13 +9,21 @@ BIN := $(VENV)/bin
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+
+# What the app needs, so that a demo starts soon; what the tests need beside it comes when it is needed.
+$(VENV)/.app: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Syncline needs Python 3.11 or newer; name it with: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@echo "setting up $(VENV) with $(PYTHON) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e .
 	@touch $@
 
-demo: $(VENV)/.ready  ## the app on a generated company, over loopback servers
+$(VENV)/.ready: $(VENV)/.app
+	@$(PIP) -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.app  ## the app on a generated company, over loopback servers
 	$(BIN)/syncline demo --fresh
 
 lint: $(VENV)/.ready  ## style, types and layers
@@ -29,7 +37,7 @@ test: lint  ## lint, then all tests
 
 check: test  ## the same as test
 
-bench: $(VENV)/.ready  ## measures; prints a table and writes benchmarks/latest.json
+bench: $(VENV)/.app  ## measures; prints a table and writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.ready  ## long proofs; prints its figures
