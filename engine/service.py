@@ -245,6 +245,10 @@ class Service:
                 if row is not None and row.place != place:
                     row.place = place
                     office.store.touch(Table.USERS, row)
+            for policy in office.store.policies.values():
+                if policy.running:
+                    rows.sum_up(office, policy)
+                    office.store.touch(Table.POLICIES, policy)
             office.store.engine.busy = len(office.queue.running())
             self._limits()
             await self._flush()

@@ -11,8 +11,9 @@ class VerifyRow:
 
     Attributes:
         mailbox: whose.
-        check: what was read back: ``groups``, ``contacts``, ``leads``, ``calendar``, ``appointments``, ``calls``,
-            ``service calls``, ``tasks``, ``label tree``, ``drop labels``, ``quick connect mails``.
+        check: what was read back: ``groups``, ``calendar`` (with its colours), ``task list``, ``label tree``,
+            ``contacts``, ``leads``, ``appointments``, ``calls``, ``service calls``, ``tasks``, ``drop labels``,
+            ``quick connect mails``, ``duplicates``; ``first sync`` or ``access`` when the mailbox could not be read.
         ok: whether what was found is what the ledger says.
         have: how many were found at the provider.
         want: how many the ledger expects.

@@ -25,6 +25,9 @@ from engine.monitor.store import Store
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
 
+#: With one CRM and one mail connection their names say nothing on the Limits screen.
+SIMPLE = 2
+
 #: Monitor lines kept in memory while the ledger cannot be written.
 MOST_UNSAVED = 10_000
 
@@ -32,26 +35,36 @@ MOST_UNSAVED = 10_000
 MOST_LIMITS = 24
 
 
+def family(provider: str) -> str:
+    """The name under which the header shows a provider: one word for all of Google's APIs."""
+    return "Google" if provider.startswith(("Google", "Gmail")) else provider
+
+
 class _Listener:
     """Hears of calls and waits and tells the store."""
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._until: dict[str, float] = {}
 
     def called(self, provider: str, account: str) -> None:
         """One HTTP request was sent."""
-        self._office.calls[provider] += 1
-        row = self._office.store.users.get(account)
+        office = self._office
+        office.calls[provider] += 1
+        row = office.store.users.get(account)
         if row is not None:
             row.calls += 1
-        providers = self._office.store.engine.providers
-        if providers.get(provider) != "ok":
-            providers[provider] = "ok"
+        name = family(provider)
+        providers = office.store.engine.providers
+        if providers.get(name) != "ok" and self._until.get(name, 0.0) <= office.clock.monotonic():
+            providers[name] = "ok"
 
     def waiting(self, provider: str, account: str, seconds: float, reason: str) -> None:
         """A provider asked us to wait, or a quota of ours ran out."""
         office = self._office
-        office.store.engine.providers[provider] = f"wait {seconds:.0f} s"
+        name = family(provider)
+        office.store.engine.providers[name] = f"wait {seconds:.0f} s"
+        self._until[name] = office.clock.monotonic() + seconds
         if account in office.store.users and seconds >= 1:
             now = office.clock.now_ms()
             office.fold(
@@ -157,7 +170,8 @@ class Office:
         found = []
         for name, connector in {**self._crm, **self._mailbox}.items():
             for limit, used, granted in connector.usage():
-                found.append(LimitRow(f"{name}: {limit}", used, granted))
+                shown = limit if len(self.connections) <= SIMPLE else f"{name}: {limit}"
+                found.append(LimitRow(shown, used, granted))
         found.sort(key=lambda row: row.used / row.limit if row.limit else 0, reverse=True)
         return found[:MOST_LIMITS]
 

@@ -33,6 +33,8 @@ async def build(office: Office) -> None:
             del store.lines[line_mailbox]
     office.fold.recount()
     store.engine.held = sum(row.held for row in store.users.values())
+    for policy in store.policies.values():
+        sum_up(office, policy)
     store.reshape(Table.POLICIES)
     store.reshape(Table.USERS)
 
@@ -121,14 +123,19 @@ async def refresh_policy(office: Office, name: str) -> None:
         if user.held != count:
             user.held = count
             office.store.touch(Table.USERS, user)
+    sum_up(office, row)
+    office.store.engine.held = sum(user.held for user in office.store.users.values())
+    office.store.touch(Table.POLICIES, row)
+
+
+def sum_up(office: Office, row: PolicyRow) -> None:
+    """The sums of a policy over its users."""
     row.users_by_state = {}
     row.items = row.held = row.failed = 0
     for user in office.store.users.values():
-        if user.policy != name:
+        if user.policy != row.id:
             continue
         row.users_by_state[user.state] = row.users_by_state.get(user.state, 0) + 1
         row.items += sum(user.counts.values())
         row.held += user.held
         row.failed += user.failed
-    office.store.engine.held = sum(user.held for user in office.store.users.values())
-    office.store.touch(Table.POLICIES, row)

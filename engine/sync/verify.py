@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.ledger import links
 from engine.ledger.mailboxes import MailboxRecord
@@ -18,11 +18,20 @@ CHECKS = {
     Module.CONTACT: "contacts",
     Module.LEAD: "leads",
     Module.APPOINTMENT: "appointments",
-    Module.CALL: "phone calls",
+    Module.CALL: "calls",
     Module.SERVICE_CALL: "service calls",
     Module.TASK: "tasks",
     Module.OPPORTUNITY: "opportunities",
     Module.CASE: "cases",
+}
+
+#: First word of a connector's finding to the line of the checklist that it belongs to.
+CONTAINERS = {
+    "group": "groups",
+    "calendar": "calendar",
+    "colour": "calendar",
+    "tasks": "task list",
+    "label": "label tree",
 }
 
 #: So many names of missing items are told.
@@ -47,10 +56,7 @@ async def verify_mailbox(context: PolicyContext, record: MailboxRecord, account:
         ProviderError: a read failed.
     """
     structure = whole_structure(context.policy)
-    ticks = [
-        _of_finding(finding) for finding in await context.mailbox.verify(account, structure, record.containers)
-    ]
-    structural = len(ticks)
+    ticks = _containers(await context.mailbox.verify(account, structure, record.containers))
     doubles: Counter[str] = Counter()
     for key, remote_id, names in record.scopes:
         modules = [Module(name) for name in names if context.policy.on(Module(name))]
@@ -61,25 +67,28 @@ async def verify_mailbox(context: PolicyContext, record: MailboxRecord, account:
             ticks += await _records(context, record, scope, modules)
         else:
             ticks += await _items(context, record, scope, modules, doubles)
-    counted = {tick.check for tick in ticks[structural:]}
-    # Where items are counted one by one, the container's own sum says nothing more, unless it failed.
-    ticks = [
-        *(
-            replace(tick, check=f"{tick.check} (container)")
-            for tick in ticks[:structural]
-            if tick.check in counted and not tick.ok
-        ),
-        *(tick for tick in ticks[:structural] if tick.check not in counted),
-        *ticks[structural:],
-    ]
     extra = sum(count - 1 for count in doubles.values() if count > 1)
     ticks.append(Tick("duplicates", extra == 0, extra, 0, f"{extra} items carry a mark twice" if extra else ""))
     return ticks
 
 
-def _of_finding(finding: Finding) -> Tick:
-    detail = "" if finding.ok else f"{finding.detail}. {finding.advice}".strip()
-    return Tick(finding.check, finding.ok, int(finding.ok), 1, detail)
+def _containers(findings: list[Finding]) -> list[Tick]:
+    """Findings about containers, gathered under the words of Riva's checklist."""
+    gathered: dict[str, list[Finding]] = {}
+    for finding in findings:
+        word = finding.check.partition(" ")[0]
+        if word in CONTAINERS:
+            gathered.setdefault(CONTAINERS[word], []).append(finding)
+    return [
+        Tick(
+            check,
+            all(one.ok for one in rows),
+            sum(one.ok for one in rows),
+            len(rows),
+            "; ".join(f"{one.check}: {one.detail}. {one.advice}" for one in rows if not one.ok),
+        )
+        for check, rows in gathered.items()
+    ]
 
 
 async def _items(

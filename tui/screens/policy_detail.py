@@ -92,7 +92,7 @@ class PolicyScreen(TableFrame):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.POLICY)
     PANE, TAB = keys.POLICY, keys.POLICIES
-    LISTENS = (Table.POLICIES, Table.USERS)
+    LISTENS = (Table.POLICIES, Table.USERS, Table.JOBS)
     FILTER_KEYS = ("is", "user")
 
     def __init__(self, policy: str) -> None:
@@ -156,6 +156,8 @@ class PolicyScreen(TableFrame):
         changed = dirty[Table.POLICIES]
         if changed is None or self.policy in changed:
             self._paint_facts()
+        if f"verify:{self.policy}" in (dirty[Table.JOBS] or ()):
+            self.refresh_report()  # a verification began or ended
         super().paint(dirty)
 
     def _paint_facts(self) -> None:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from engine.mailbox.google import calendar, doctor, ensure, gmail, people, tasks
 from engine.mailbox.google.client import GoogleClient
+from engine.mailbox.google.quota import limits_of
 from engine.mailbox.google.settings import Api, GoogleSettings
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
 from engine.model.port import (
@@ -80,15 +81,8 @@ class GoogleConnector:
         return await ensure.verify(self.client, account, structure, known)
 
     def usage(self) -> list[tuple[str, float, float]]:
-        """Calls or units of the last minute beside Google's limits, by project and by mailbox."""
-        return [
-            (
-                " ".join(str(part) for part in row.key) if isinstance(row.key, tuple) else str(row.key),
-                row.used,
-                row.limit,
-            )
-            for row in self.client.buckets.usage()
-        ]
+        """Calls or units of the last minute beside Google's limits: by project, and the busiest mailbox of each kind."""
+        return limits_of(self.client.buckets.usage(), self.client.settings.quotas)
 
     async def check(self, account: Account | None) -> list[Finding]:
         """See ``engine.mailbox.google.doctor.check``."""

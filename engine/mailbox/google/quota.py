@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from engine.mailbox.google.settings import Api, Quotas
+from engine.net.buckets import Usage
 
 #: Gmail quota units by method; projects made after May 2026.
 _GMAIL_UNITS = {
@@ -124,3 +125,26 @@ def charges(
                     own=False,
                 ),
             )
+
+
+def limits_of(rows: Iterable[Usage], quotas: Quotas) -> list[tuple[str, float, float]]:
+    """Buckets as lines of the Limits screen: ``(name, used in the last minute, granted)``.
+
+    Of the buckets that every mailbox has, the fullest of each kind is shown.
+    """
+    fullest: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        api, kind = row.key[0], row.key[1]  # type: ignore[index]
+        granted = row.limit
+        if api is Api.TASKS:
+            name, granted = "Google Tasks at once", quotas.tasks_per_day / 5
+        elif kind == "project":
+            name = f"{api.label} /min"
+        elif kind == "user":
+            name = f"{api.label} mailbox /min"
+        else:
+            name = f"{api.label} {kind} /min"
+        used = fullest.get(name, (-1.0, granted))
+        if row.used > used[0]:
+            fullest[name] = (row.used, granted)
+    return [(name, used, granted) for name, (used, granted) in fullest.items()]
