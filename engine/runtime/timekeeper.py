@@ -114,6 +114,10 @@ class Timekeeper:
                     row.next_run_ms, row.next_why = now, "overdue since the engine was away"
             policy_row.next_full_ms, policy_row.next_why = row.next_run_ms, row.next_why
             office.store.touch(Table.POLICIES, policy_row)
+            for user in office.store.users.values():
+                if user.policy == name and user.next_full_ms != row.next_run_ms:
+                    user.next_full_ms = row.next_run_ms
+                    office.store.touch(Table.USERS, user)
         else:
             hour = "5" if row.id.startswith(VERIFY.prefix) else "3"
             minute = "0" if row.id.startswith(VERIFY.prefix) else "30"
