@@ -1,7 +1,7 @@
 """A sandbox in its own process with ordinary clients for both providers, and an engine beside it.
 
-Everything that a test claims about a mailbox or the CRM is read back through the providers' own interfaces: Google's by
-plain HTTP, Salesforce's by simple-salesforce. Nothing of the engine's connectors is used for it.
+Everything that a test claims about a mailbox or the CRM is read back through the providers' own interfaces by
+plain HTTP. Nothing of the engine's connectors is used for it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
-from simple_salesforce import Salesforce
 
+from engine.mailbox.google.settings import Quotas
 from engine.service import Service
 
 SCOPES = " ".join(
@@ -45,6 +45,9 @@ WRITES = re.compile(
     r"batchUpdateContacts|batchDeleteContacts|modify|batchModify|batchDelete|import|trash|send)$"
 )
 
+#: The engine's own limits on its calls, lifted where the sandbox has none either.
+QUOTAS = tuple(f"quota_{each.name}" for each in fields(Quotas))
+
 _PERSON_FIELDS = (
     "names,emailAddresses,phoneNumbers,addresses,organizations,birthdays,biographies,urls,memberships,clientData,"
     "metadata"
@@ -59,13 +62,17 @@ class Town:
         ready: what its ready file says.
         ready_file: where that is.
         process: the sandbox.
+        client: for the test's own calls.
+        quota: whether quotas are enforced.
     """
 
     ready: dict[str, Any]
     ready_file: Path
     process: subprocess.Popen[str]
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30.0, trust_env=False))
+    quota: bool = False
     _tokens: dict[str, str] = field(default_factory=dict)
+    _crm_token: str = ""
 
     # -- people and configuration ----------------------------------------------------------------------
 
@@ -109,6 +116,8 @@ class Town:
             workspace |= {f"{api}_url": google[f"{api}_url"], f"{api}_batch_url": google["batch_urls"][api]}
         workspace |= mail or {}
         lines = ["[connections.crm]", 'kind = "salesforce"', *_settings(org)]
+        if not self.quota:
+            workspace |= dict.fromkeys(QUOTAS, 1_000_000)
         lines += ["[connections.mail]", 'kind = "google"', *_settings(workspace), connection]
         lines += ["[policies.Demo]", 'crm = "crm"', 'mailbox = "mail"', policy]
         for email in self.users if users is None else users:
@@ -138,6 +147,7 @@ class Town:
         """Move the sandbox's clock; tokens of this test's own clients are thrown away with it."""
         self.control("POST", "clock", {"advance_seconds": seconds})
         self._tokens.clear()
+        self._crm_token = ""
 
     def stats(self) -> Counter[str]:
         """The sandbox's counters."""
@@ -244,24 +254,38 @@ class Town:
 
     # -- Salesforce as anybody speaks to it --------------------------------------------------------------
 
-    @property
-    def crm(self) -> Salesforce:
-        """A signed-in client of the CRM."""
+    def crm(self, method: str, path: str, **options: Any) -> Any:
+        """One call of the CRM's REST API; ``path`` is below the versioned root."""
         service = self.ready["salesforce"]
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": service["client_id"],
-            "client_secret": Path(service["client_secret_file"]).read_text(encoding="ascii"),
-        }
-        token = self.client.post(service["token_url"], data=form).raise_for_status().json()["access_token"]
-        client = Salesforce(instance_url=service["base_url"], session_id=token, version=service["api_version"])
-        # simple-salesforce drops the scheme of a loopback server.
-        client.base_url = client.base_url.replace("https://", "http://")
-        return client
+        if not self._crm_token:
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": service["client_id"],
+                "client_secret": Path(service["client_secret_file"]).read_text(encoding="ascii"),
+            }
+            answer = self.client.post(service["token_url"], data=form).raise_for_status()
+            self._crm_token = answer.json()["access_token"]
+        url = path if path.startswith("/") else f"/services/data/v{service['api_version']}/{path}"
+        headers = {"Authorization": f"Bearer {self._crm_token}"}
+        answer = self.client.request(method, service["base_url"] + url, headers=headers, **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        return answer.json() if answer.content else None
+
+    def change(self, sobject: str, record: str, **fields: Any) -> None:
+        """Edit a record of the CRM."""
+        self.crm("PATCH", f"sobjects/{sobject}/{record}", json=fields)
+
+    def remove(self, sobject: str, record: str) -> None:
+        """Delete a record of the CRM."""
+        self.crm("DELETE", f"sobjects/{sobject}/{record}")
 
     def soql(self, question: str) -> list[dict[str, Any]]:
         """All rows of a query."""
-        rows: list[dict[str, Any]] = self.crm.query_all(question)["records"]
+        page = self.crm("GET", "query", params={"q": question})
+        rows: list[dict[str, Any]] = page["records"]
+        while not page["done"]:
+            page = self.crm("GET", page["nextRecordsUrl"])
+            rows += page["records"]
         return rows
 
 
@@ -279,13 +303,19 @@ def is_write(counter: str) -> bool:
 
 @contextmanager
 def town(
-    folder: Path, *, users: int = 2, sizes: Mapping[str, int] = SMALL, options: Sequence[str] = ()
+    folder: Path,
+    *,
+    users: int = 2,
+    sizes: Mapping[str, int] = SMALL,
+    options: Sequence[str] = (),
+    quota: bool = False,
 ) -> Iterator[Town]:
     """A new sandbox in ``folder``, ended when the test ends."""
     folder.mkdir(parents=True, exist_ok=True)
     ready_file = folder / "ready.json"
     words = [sys.executable, "-m", "engine.sandbox", "--ready-file", str(ready_file)]
     words += ["--data-dir", str(folder / "sandbox"), "--exit-with-parent", "--users", str(users), *options]
+    words += ["--quota", "real" if quota else "off"]
     for name, count in sizes.items():
         words += [f"--{name.replace('_', '-')}", str(count)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -293,7 +323,7 @@ def town(
         assert process.stdout is not None
         line = process.stdout.readline()  # printed once connections are accepted
         assert line, f"the sandbox did not start: {process.communicate()[1]}"
-        place = Town(json.loads(line), ready_file, process)
+        place = Town(json.loads(line), ready_file, process, quota=quota)
         try:
             yield place
         finally:
@@ -401,9 +431,8 @@ def assert_no_doubles(place: Town) -> None:
     for user in place.users:
         twice = {mark: count for mark, count in marks(place, user).items() if count > 1}
         assert not twice, f"{user}: {twice}"
-    crm = place.crm
     for name in ("Contact", "Lead", "Event", "Task", "Opportunity", "Case"):
-        rows = crm.query_all(f"SELECT Id, Syncline_Key__c FROM {name} WHERE Syncline_Key__c != null")["records"]
+        rows = place.soql(f"SELECT Id, Syncline_Key__c FROM {name} WHERE Syncline_Key__c != null")
         keys = Counter(row["Syncline_Key__c"] for row in rows)
         assert not [key for key, count in keys.items() if count > 1]
 
