@@ -46,6 +46,11 @@ class IntentRow:
     occurrence: str | None
 
 
+# Aliases of wide tables are costly to make, and these are asked for many times in every cycle.
+_CURRENT = item.alias("current")
+_MASTER = item.alias("master")
+
+
 def planned(
     connection: sa.Connection, mailbox_id: int, modules: Sequence[str], side: str, kind: str, limit: int
 ) -> list[IntentRow]:
@@ -53,8 +58,7 @@ def planned(
 
     An occurrence whose master has no item on this side yet is left out: it waits for the next round.
     """
-    current = item.alias("current")
-    master = item.alias("master")
+    current, master = _CURRENT, _MASTER
     rows = connection.execute(
         sa.select(
             intent,

@@ -99,6 +99,10 @@ def open_window(connection: sa.Connection, fence: Fence, until: int) -> int:
     return len(ids)
 
 
+# An alias of a wide table is costly to make, and this one is asked for in every cycle.
+_PARENT = link.alias("parent")
+
+
 def work_list(
     connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int = 0
 ) -> list[LinkRow]:
@@ -110,7 +114,7 @@ def work_list(
         intent.c.link_id == dirty.c.link_id,
         intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
     )
-    parent = link.alias("parent")
+    parent = _PARENT
     rows = connection.execute(
         sa.select(link, dirty.c.attempts, parent.c.state.label("parent_state"))
         .join(dirty, dirty.c.link_id == link.c.id)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from engine.ledger import intents as units
 from engine.ledger.intents import Applied, IntentRow, Unsettled
+from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import ItemOutcome, Module, Side
@@ -73,7 +74,7 @@ async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set
     for row in rows:
         groups.setdefault((row.scope_id, row.module), []).append(row)
     waits: list[float] = []
-    failures: list[ProviderError | Stopped] = []
+    failures: list[ProviderError | Stopped | StaleLease] = []
     for (scope_id, name), group in groups.items():
         module = Module(name)
         capability = run.base.capability(side, module)
@@ -108,7 +109,7 @@ async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set
                 try:
                     run.check_stop()
                     wait = await _batch(run, side, feed, module, capability, batch, conflicts)
-                except (ProviderError, Stopped) as failure:
+                except (ProviderError, Stopped, StaleLease) as failure:
                     failures.append(failure)
                     return
                 if wait is not None:
@@ -248,10 +249,9 @@ def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Ou
     shows = without_private_body(module, seen.fields)
     shared = capability.fields
     if row.kind == WriteKind.CREATE:
-        accepted, drifted = (
-            after_write(module, shared & set(row.fields) | _filled(row, shows, shared), row.fields, shows),
-            False,
-        )
+        made = after_write(module, shared & set(row.fields) | _filled(row, shows, shared), row.fields, shows)
+        # After a lost answer the item may have been edited before we found it: its differences are edits then.
+        accepted, drifted = ({}, bool(made)) if row.attempt else (made, False)
     else:
         patched = after_write(module, frozenset(row.patch), row.fields, shows)
         kept = {name: pair for name, pair in row.accepted.items() if name not in row.patch}

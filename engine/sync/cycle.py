@@ -14,6 +14,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.observe import Seen
 from engine.model.activity import ActivityKind
 from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
+from engine.model.policy import Policy
 from engine.model.port import Account, Page, Scope
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
@@ -48,12 +49,29 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
     feeds = []
     for scope in context.crm.scopes(context.modules()):
         row = known.get(scope.key)
-        if row is None or row.remote_id != scope.remote_id:
+        identity = _identity(context.policy, scope)
+        if row is None or row.remote_id != identity:
             row = await context.ledger.write(
-                observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, scope.remote_id
+                observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, identity
             )
         feeds.append(Feed(scope, row))
     return feeds
+
+
+def _identity(policy: Policy, scope: Scope) -> str:
+    """What the ledger takes for one and the same feed: the container, and what the policy takes from it.
+
+    A module that is switched on later (or shown to more people) must be read from the beginning, although the cursor
+    of the feed has long passed its items; a changed identity drops the cursor.
+    """
+    taken = ",".join(
+        f"{module}:{policy.settings(module).visibility}"
+        for module in sorted(scope.modules)
+        if policy.on(module)
+    )
+    if scope.account is None:
+        return f"{scope.remote_id} {taken}"
+    return f"{scope.remote_id} {taken} {int(policy.address_books.require_group)}{int(policy.calendar.require_colour)}"
 
 
 async def baseline(
@@ -117,14 +135,27 @@ async def _stored_feeds(run: Run) -> list[Feed]:
     rows = {
         row.key: row for row in await run.ledger.read(observe_units.scopes_of, run.policy.name, run.record.id)
     }
-    return [
-        Feed(
-            Scope(key, remote_id, tuple(Module(name) for name in names), run.account),
-            rows[key],
-        )
-        for key, remote_id, names in run.record.scopes
-        if key in rows
-    ]
+    feeds = []
+    for key, remote_id, names in run.record.scopes:
+        if key not in rows:
+            continue
+        scope = Scope(key, remote_id, tuple(Module(name) for name in names), run.account)
+        row = rows[key]
+        if row.remote_id != _identity(run.policy, scope):
+            row = await _feed_row(run, scope)
+        feeds.append(Feed(scope, row))
+    return feeds
+
+
+async def _feed_row(run: Run, scope: Scope) -> observe_units.ScopeRow:
+    return await run.ledger.write(
+        observe_units.ensure_scope,
+        run.policy.name,
+        run.record.id,
+        Side.MAILBOX.value,
+        scope.key,
+        _identity(run.policy, scope),
+    )
 
 
 async def _ensure(run: Run) -> None:
@@ -140,15 +171,7 @@ async def _ensure(run: Run) -> None:
 async def _store_structure(run: Run, scopes: Sequence[Scope], *, complete: bool) -> None:
     feeds = {feed.scope.key: feed for feed in run.feeds}
     for scope in scopes:
-        row = await run.ledger.write(
-            observe_units.ensure_scope,
-            run.policy.name,
-            run.record.id,
-            Side.MAILBOX.value,
-            scope.key,
-            scope.remote_id,
-        )
-        feeds[scope.key] = Feed(scope, row)
+        feeds[scope.key] = Feed(scope, await _feed_row(run, scope))
     run.feeds = list(feeds.values())
     values: dict[str, object] = {
         "containers": run.containers,

@@ -13,7 +13,7 @@ from engine.ledger.store import Ledger
 from engine.model.clock import Clock
 from engine.model.modules import Side
 from engine.model.port import Connector, Observation, Page
-from engine.net.errors import CursorExpired
+from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource
 from engine.sync.filters import DAY_MS
 from engine.sync.resolve import crm_seen, mailbox_seen
@@ -172,6 +172,7 @@ async def _read(
         )
     except CursorExpired:
         tell(f"reading all of {feed.scope.key} again: the provider no longer knows the cursor")
+    try:
         return await _pages(
             ledger,
             clock,
@@ -188,6 +189,13 @@ async def _read(
             lag_seconds,
             heard,
         )
+    except CursorExpired as error:
+        raise ProviderError(
+            ErrorKind.UNAVAILABLE,
+            feed.scope.key,
+            "the cursor expired again while everything was read",
+            advice="the next cycle begins afresh",
+        ) from error
 
 
 async def _pages(

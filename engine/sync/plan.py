@@ -145,7 +145,11 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
         reason = f"its series is {row.parent_state}"
         return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
-    if len(live) == 1 and row.base is None:
+    base = row.base
+    if row.state == "tombstone" and live == [row.crm]:
+        # Undeleted in the CRM, or back from another owner: the mailbox lost it through us, not by its person's hand.
+        base = None
+    if len(live) == 1 and base is None:
         if held is not None:
             name = display_name(module, live[0].fields)
             return Planned(
@@ -162,7 +166,10 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
                 module,
                 ItemOutcome.FILTERED,
             )
-    tree = Tree(row.id, module, row.base, _view(row.crm), _view(row.mailbox))
+    crm, mailbox = _view(row.crm), _view(row.mailbox)
+    if base is None and row.base is not None:
+        mailbox = None
+    tree = Tree(row.id, module, base, crm, mailbox)
     return _to_plan(row, module, reconcile(tree, rules), planning)
 
 

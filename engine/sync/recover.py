@@ -11,7 +11,7 @@ from engine.sync.context import Run
 async def recover(run: Run) -> None:
     """Settle intents of an earlier run.
 
-    Planned writes and updates and deletes in flight are planned afresh: their etag makes a repeat harmless. A create in
+    Writes that were never sent and updates and deletes in flight are planned afresh: their etag makes a repeat harmless. A create in
     flight is repeated under the same key where the provider recognises it; otherwise the item is looked for in the feed
     once the provider's lag is over, and only then repeated.
     """
@@ -21,10 +21,15 @@ async def recover(run: Run) -> None:
     now = run.clock.now_ms()
     void, repeat, unknown = [], [], {}
     for one in open_:
-        if one.state == "planned" or (one.state == "in_flight" and one.kind != WriteKind.CREATE):
+        if one.state == "in_flight" and one.kind != WriteKind.CREATE:
             void.append(one)
             continue
         capability = run.base.capability(Side(one.side), Module(one.module))
+        if one.state == "planned":
+            # A create that was sent before must stay a repeat, since the connector looks for it only then.
+            if one.sent_at is None or capability is None or capability.create_key is not CreateKey.PROBE:
+                void.append(one)
+            continue
         if capability is None:
             void.append(one)
         elif capability.create_key is not CreateKey.MARKER:

@@ -162,7 +162,7 @@ class FakeProvider:
         """A person deletes an item; the changed occurrences of a series go with it."""
         shelf = self.shelf(where)
         for thing in [*shelf.live()]:
-            if thing.id == item or thing.parent == item:
+            if item in (thing.id, thing.parent):
                 self._store(where, replace(thing, deleted=True))
 
     def _store(self, where: str, thing: Thing) -> Thing:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.jobs.queue import EmbeddedQueue
+from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.runner import PolicyRun, Runner
 from engine.ledger import fence, mailboxes
 from engine.ledger.schema import dirty, intent, item, journal, link, mailbox
@@ -24,6 +24,10 @@ from engine.model.port import CreateKey
 from tests.sync.fakes import Crash, FakeCrm, FakeMail, VirtualClock
 
 A, B = "ada@example.org", "bob@example.org"
+
+
+#: Compiled statements, shared by all ledgers of the tests.
+_COMPILED: dict[Any, Any] = {}
 
 
 @cache
@@ -48,7 +52,8 @@ class TestLedger(MemoryLedger):
             connection.deserialize(_template())
             return connection
 
-        self._engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool, creator=connect)
+        engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool, creator=connect)
+        self._engine = engine.execution_options(compiled_cache=_COMPILED)
         self.commits = 0
         self.dead = False
         #: Called before and after each write with its number; may raise.
@@ -129,14 +134,14 @@ class World:
         self.crashes += 1
         raise Crash
 
-    async def cycle(self) -> PolicyRun | None:
+    async def cycle(self, priority: Priority = Priority.SCHEDULE) -> PolicyRun | None:
         """Run the policy once; None when the process died on the way (and has been started again)."""
         self.clock.ms += 60_000
         stop = asyncio.Event()
         server = asyncio.ensure_future(self.queue.serve(self.runner.handle, 2, stop))
         crashed, result = False, None
         try:
-            result = await self.runner.run_policy(self.policy)
+            result = await self.runner.run_policy(self.policy, priority=priority)
         except Crash:
             crashed = True
         stop.set()
@@ -218,6 +223,10 @@ class World:
         """Family names or subjects of the live items of a mailbox on one side, sorted."""
         things = self.crm.of(email, module) if side is Side.CRM else self.mail.of(email, module)
         return sorted(one.fields.get("family") or one.fields.get("subject") or "" for one in things)
+
+    def family(self, item: str) -> str:
+        """The family name of a CRM contact."""
+        return str(self.crm.shelf("Contact").now[item].fields["family"])
 
 
 @contextlib.contextmanager

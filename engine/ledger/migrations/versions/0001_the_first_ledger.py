@@ -100,12 +100,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("intent", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_intent_open",
-            ["mailbox_id", "state"],
-            unique=False,
-            sqlite_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
-        )
+        batch_op.create_index("ix_intent_mailbox", ["mailbox_id", "state"], unique=False)
+        batch_op.create_index("ix_intent_link", ["link_id", "state"], unique=False)
         batch_op.create_index(
             "uq_intent_open",
             ["link_id", "side"],
@@ -386,9 +382,8 @@ def downgrade() -> None:
             sqlite_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
             postgresql_where=sa.text("state IN ('planned','in_flight','unknown','held')"),
         )
-        batch_op.drop_index(
-            "ix_intent_open", sqlite_where=sa.text("state IN ('planned','in_flight','unknown','held')")
-        )
+        batch_op.drop_index("ix_intent_link")
+        batch_op.drop_index("ix_intent_mailbox")
 
     op.drop_table("intent")
     with op.batch_alter_table("guard", schema=None) as batch_op:

@@ -1,0 +1,180 @@
+"""A process that dies at any point, and answers that never come: afterwards everything is there, once."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from engine.model.modules import Module, Side
+from engine.model.policy import ModuleSettings, Policy
+from engine.model.port import CreateKey
+from tests.sync.fakes import START_MS
+from tests.sync.test_cycle import FIRST, moment
+from tests.sync.world import A, World, faulty
+
+KEYS = list(CreateKey)
+
+#: Every point is killed when asked for (SYNCLINE_LONG=1); otherwise every so many, other ones for each kind of key.
+STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 6
+
+
+def scene(crm_key: CreateKey, mail_key: CreateKey) -> World:
+    lag = 120 if mail_key is CreateKey.MARKER else 0
+    modules = {module: ModuleSettings() for module in (Module.CONTACT, Module.APPOINTMENT, Module.TASK)}
+    policy = Policy("sales", "crm", "mail", modules=modules)
+    world = World(policy=policy, crm_key=crm_key, mail_key=mail_key, lag=lag)
+    world.crm.page_size = world.mail.page_size = 3
+    return world
+
+
+async def act(world: World) -> None:
+    """Creates, edits, deletes on both sides, with names that tell what must come of it."""
+    await world.start()
+    for n in range(4):
+        world.crm.add(A, Module.CONTACT, given="C", family=f"c{n}")
+    world.mail.add(A, Module.CONTACT, given="M", family="m0", email="m0@x.test")
+    world.crm.add(A, Module.APPOINTMENT, subject="meet", start=moment(25), end=moment(25, 10))
+    world.mail.add(A, Module.TASK, subject="task")
+
+
+async def act_again(world: World) -> None:
+    first, second, third = (one.id for one in world.crm.of(A, Module.CONTACT)[:3])
+    world.crm.edit("Contact", first, title="Boss")
+    world.crm.delete("Contact", second)
+    twin = next(
+        (one for one in world.mail.of(A, Module.CONTACT) if one.fields["family"] == world.family(third)), None
+    )
+    if twin is not None:
+        world.mail.edit(f"{A}/contacts", twin.id, department="Sales")
+    world.crm.add(A, Module.TASK, subject="more")
+
+
+async def expect(world: World) -> None:
+    await world.settle(3)
+    assert world.names(Side.MAILBOX) == world.names(Side.CRM) == ["c0", "c2", "c3", "m0"]
+    assert world.names(Side.MAILBOX, A, Module.TASK) == ["more", "task"]
+    assert world.names(Side.CRM, A, Module.TASK) == ["more", "task"]
+    assert world.names(Side.MAILBOX, A, Module.APPOINTMENT) == ["meet"]
+    people = {one.fields["family"]: one.fields for one in world.crm.of(A, Module.CONTACT)}
+    assert people["c0"]["title"] == "Boss"
+    await world.check()
+
+
+async def whole(world: World) -> None:
+    await act(world)
+    await world.settle(2)
+    await act_again(world)
+    await expect(world)
+
+
+async def count_writes(crm_key: CreateKey, mail_key: CreateKey) -> int:
+    world = scene(crm_key, mail_key)
+    await whole(world)
+    return world.ledger.number
+
+
+@pytest.mark.parametrize("mail_key", KEYS)
+async def test_killed_at_every_write_of_the_ledger_it_goes_on_and_ends_the_same(mail_key: CreateKey) -> None:
+    total = await count_writes(mail_key, mail_key)
+    assert total > 20
+    for number in range(3 + KEYS.index(mail_key) % STRIDE, total + 1, STRIDE):
+        when = "before" if number % 2 else "after"
+        world = scene(mail_key, mail_key)
+
+        def hook(at: str, count: int, world: World = world, number: int = number, when: str = when) -> None:
+            if at == when and count == number and not world.crashes:
+                world.die()
+
+        world.ledger.hook = hook
+        try:
+            await whole(world)
+        except BaseException as error:
+            raise AssertionError(f"killed {when} write {number} of {total}") from error
+        assert world.clock.ms > START_MS
+
+
+@pytest.mark.parametrize("mail_key", KEYS)
+@pytest.mark.parametrize("point", ["crash", "crash-after"])
+async def test_killed_around_every_call_that_writes_it_goes_on_and_ends_the_same(
+    mail_key: CreateKey, point: str
+) -> None:
+    for target in range(1 + KEYS.index(mail_key) % STRIDE, 10, (STRIDE + 1) // 2):
+        world = scene(mail_key, mail_key)
+        count = 0
+
+        def plan(
+            at: str, _scope: object, _write: object, world: World = world, target: int = target
+        ) -> str | None:
+            nonlocal count
+            count += at == "apply"
+            if at == "apply" and count == target:
+                world.crashes += 1
+                return point
+            return None
+
+        world.crm.faults = world.mail.faults = plan
+        try:
+            await whole(world)
+        except BaseException as error:
+            raise AssertionError(f"killed at call {target}") from error
+
+
+@pytest.mark.parametrize("crm_key", KEYS)
+@pytest.mark.parametrize("mail_key", KEYS)
+@pytest.mark.parametrize("fault", ["lost-after", "lost-before", "lost"])
+async def test_no_lost_answer_of_a_create_makes_a_duplicate(
+    crm_key: CreateKey, mail_key: CreateKey, fault: str
+) -> None:
+    world = scene(crm_key, mail_key)
+    lost: set[object] = set()
+
+    def plan(point: str, scope: Any, write: Any) -> str | None:
+        if fault == "lost" and point == "apply" and scope not in lost:
+            lost.add(scope)
+            return "lost"
+        if fault != "lost" and point == "write" and write.kind == "create" and write.key not in lost:
+            lost.add(write.key)
+            return fault
+        return None
+
+    world.crm.faults = world.mail.faults = plan
+    await whole(world)
+    assert lost
+
+
+@pytest.mark.parametrize("mail_key", KEYS)
+async def test_an_edit_made_while_the_answer_was_lost_is_kept(mail_key: CreateKey) -> None:
+    world = await scene(CreateKey.NATURAL, mail_key).start()
+    world.crm.add(A, Module.CONTACT, **FIRST)
+
+    def plan(point: str, _scope: object, _write: object) -> str | None:
+        return "crash-after" if point == "apply" else None
+
+    with faulty(world.mail, plan):
+        await world.cycle()
+    twin = world.mail.of(A, Module.CONTACT)[0]
+    world.mail.edit(f"{A}/contacts", twin.id, title="Boss", company="Acme Ltd")
+    await world.settle(4)
+    assert len(world.mail.of(A, Module.CONTACT)) == 1
+    for things in (world.mail.of(A, Module.CONTACT), world.crm.of(A, Module.CONTACT)):
+        assert (things[0].fields["title"], things[0].fields["company"]) == ("Boss", "Acme Ltd")
+    await world.check()
+
+
+@pytest.mark.parametrize("kind", ["throttled", "unavailable"])
+async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) -> None:
+    world = scene(CreateKey.PROBE, CreateKey.PROBE)
+    count = 0
+
+    def plan(point: str, _scope: object, _write: object) -> str | None:
+        nonlocal count
+        count += 1
+        return kind if point in {"apply", "changes"} and count % 3 == 0 and count < 60 else None
+
+    world.crm.faults = world.mail.faults = plan
+    await act(world)
+    await world.settle(12)
+    assert world.names(Side.MAILBOX) == world.names(Side.CRM) == ["c0", "c1", "c2", "c3", "m0"]
+    await world.check()
