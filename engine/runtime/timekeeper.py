@@ -105,7 +105,9 @@ class Timekeeper:
                 row.next_run_ms, row.next_why = None, f"not applicable: the policy {name} is off"
             elif policy_row.fault and not missed:
                 row.next_run_ms, row.next_why = None, "waits for you: mend the fault, then r"
-            elif policy_row.last_full_ms is None or not policy_row.initialised:
+            elif policy_row.last_full_ms is None or (missed and not policy_row.initialised):
+                # Only at the start and after a change of configuration: a mailbox that cannot be initialised has its
+                # own back-off, and must not make its policy run without a pause.
                 row.next_run_ms, row.next_why = now, "the first sync is due"
             else:
                 due = next_due(office.policies[name].scheduling, policy_row.last_full_ms)
