@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Any
 
 import pytest
@@ -165,13 +166,13 @@ async def test_an_edit_made_while_the_answer_was_lost_is_kept(mail_key: CreateKe
 
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
 async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) -> None:
-    world = scene(CreateKey.PROBE, CreateKey.PROBE)
+    world, dice = scene(CreateKey.PROBE, CreateKey.PROBE), random.Random(7)
     count = 0
 
     def plan(point: str, _scope: object, _write: object) -> str | None:
         nonlocal count
         count += 1
-        return kind if point in {"apply", "changes"} and count % 3 == 0 and count < 60 else None
+        return kind if point in {"apply", "changes"} and dice.random() < 0.3 and count < 60 else None
 
     world.crm.faults = world.mail.faults = plan
     await act(world)
