@@ -14,7 +14,7 @@ from typing import Any
 from engine.service import EnablePolicy, PolicyState, Service, VerifyRow
 from tui import exits, printing
 from tui.exits import Trouble
-from tui.run import Stopper, log_to_file, opened, run_app, show, signals, who
+from tui.run import Heard, Stopper, need_terminal, opened, run_app, running, show, signals, synced, who
 from tui.sandbox import Sandbox, in_use, started
 
 POLICY = "Acme Sales"
@@ -39,23 +39,27 @@ _OPTIONS = (
 async def demo(given: Namespace) -> int:
     """Start the sandbox, declare its company, and run the app or one headless sync; the sandbox ends with it."""
     folder: Path = given.data_dir
+    if not given.headless:
+        need_terminal()
     options = prepare(folder, given)
-    log_to_file(folder)
+    stop = Stopper()
     async with contextlib.AsyncExitStack() as stack:
-        with signals(lambda: None) as heard:
+        with signals(stop) as heard:
             sandbox = await stack.enter_async_context(started(folder, options, heard))
-        if sandbox is None:
-            return exits.INTERRUPTED
-        service = await stack.enter_async_context(opened(folder))
-        text = declaration(sandbox.addresses)
-        file = folder / "demo.toml"
-        file.write_text(text, encoding="utf-8")
-        answer = await service.apply(text, str(file), who())
-        if not answer.ok:
-            raise Trouble(exits.USAGE, answer.text, answer.details)
-        if given.headless:
-            return await headless(service, sandbox, given)
-        return await run_app(service, given)
+            if sandbox is None:
+                return exits.INTERRUPTED
+            service = await stack.enter_async_context(opened(folder))
+            stop.service = service
+            text = declaration(sandbox.addresses)
+            file = folder / "demo.toml"
+            file.write_text(text, encoding="utf-8")
+            answer = await service.apply(text, str(file), who())
+            if not answer.ok:
+                raise Trouble(exits.USAGE, answer.text, answer.details)
+            if given.headless:
+                return await headless(service, sandbox, given, heard)
+        # The app hears signals by itself.
+        return exits.INTERRUPTED if heard.number is not None else await run_app(service, given)
 
 
 def prepare(folder: Path, given: Namespace) -> dict[str, int]:
@@ -137,19 +141,17 @@ def declaration(addresses: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def headless(service: Service, sandbox: Sandbox, given: Namespace) -> int:
+async def headless(service: Service, sandbox: Sandbox, given: Namespace, heard: Heard) -> int:
     """Enable the policy, run one sync (the first, or a full one), verify and report."""
-    stop = Stopper(service)
     rows: list[VerifyRow] = []
-    with signals(stop) as heard:
-        async with service.running():
-            if service.store.policies[POLICY].state is not PolicyState.ENABLED:
-                answer = await service.do(EnablePolicy(POLICY), who())
-                if not answer.ok:
-                    raise Trouble(exits.UNUSABLE, answer.text, answer.details)
-            report = await service.sync(POLICY, who())
-            if heard.number is None:
-                rows = await service.verify(POLICY)
+    async with running(service):
+        if service.store.policies[POLICY].state is not PolicyState.ENABLED:
+            answer = await service.do(EnablePolicy(POLICY), who())
+            if not answer.ok:
+                raise Trouble(exits.UNUSABLE, answer.text, answer.details)
+        report = await synced(service, POLICY, heard)
+        if heard.number is None:
+            rows = await service.verify(POLICY)
     sandbox.check()
     verified = bool(rows) and exits.of_verify(rows) == exits.OK
     report["totals"]["duplicates"] = sum(row.have for row in rows if row.check == "duplicates")

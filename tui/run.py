@@ -52,7 +52,8 @@ def local_zone() -> tzinfo:
     return here
 
 
-def log_to_file(data_dir: Path) -> None:
+@contextlib.contextmanager
+def logging_to(data_dir: Path) -> Iterator[None]:
     """Send log records to ``syncline.log`` in the data directory: stderr belongs to messages for people.
 
     Raises:
@@ -69,7 +70,14 @@ def log_to_file(data_dir: Path) -> None:
             f"cannot use the directory {data_dir}: {error.strerror}; name another with --data-dir",
         ) from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    handler.setLevel(logging.WARNING)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 @contextlib.asynccontextmanager
@@ -79,19 +87,32 @@ async def opened(data_dir: Path) -> AsyncIterator[Service]:
     Raises:
         Trouble: it is in use or damaged; or what the command asked cannot be done.
     """
-    log_to_file(data_dir)
+    with logging_to(data_dir):
+        try:
+            service = await Service.open(data_dir)
+        except ServiceError as error:
+            raise Trouble(exits.UNUSABLE, str(error)) from None
+        try:
+            yield service
+        except ServiceError as error:
+            raise Trouble(exits.USAGE, str(error)) from None
+        except ProviderError as error:
+            raise Trouble(exits.REFUSED, str(error)) from None
+        finally:
+            await service.close()
+
+
+@contextlib.asynccontextmanager
+async def running(service: Service) -> AsyncIterator[None]:
+    """``service.running()``, but an error from inside comes out as it is, without the group of the engine's tasks."""
     try:
-        service = await Service.open(data_dir)
-    except ServiceError as error:
-        raise Trouble(exits.UNUSABLE, str(error)) from None
-    try:
-        yield service
-    except ServiceError as error:
-        raise Trouble(exits.USAGE, str(error)) from None
-    except ProviderError as error:
-        raise Trouble(exits.REFUSED, str(error)) from None
-    finally:
-        await service.close()
+        async with service.running():
+            yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
 
 
 @dataclass(slots=True)
@@ -124,17 +145,18 @@ def signals(stop: Callable[[], None]) -> Iterator[Heard]:
 
 
 class Stopper:
-    """Asks a service to stop from a place that cannot await."""
+    """Asks a service to stop from a place that cannot await; the service may come later than the wish."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        self.service: Service | None = None
         self.asked = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self) -> None:
         """Ask."""
         self.asked.set()
-        self._tasks.add(asyncio.get_running_loop().create_task(self._service.stop()))
+        if self.service is not None:
+            self._tasks.add(asyncio.get_running_loop().create_task(self.service.stop()))
 
 
 def show(value: Any) -> None:
@@ -193,30 +215,37 @@ async def sync(given: Namespace) -> int:
     """One cycle to its end, or all cycles by their schedule until a signal."""
     if given.policy and not given.once:
         raise Trouble(exits.USAGE, "--policy needs --once: the schedule runs every policy that is on")
-    async with opened(given.data_dir) as service:
-        stop = Stopper(service)
-        with signals(stop) as heard:
+    stop = Stopper()
+    with signals(stop) as heard:
+        async with opened(given.data_dir) as service:
+            stop.service = service
             if given.once:
-                async with service.running():
-                    report = await service.sync(given.policy, who())
+                async with running(service):
+                    report = await synced(service, given.policy, heard)
+            elif not any(row.state is PolicyState.ENABLED for row in service.store.policies.values()):
+                raise Trouble(
+                    exits.USAGE, "no policy is on; enable one in the app, or with enabled = true in the file"
+                )
             else:
-                if not any(row.state is PolicyState.ENABLED for row in service.store.policies.values()):
-                    raise Trouble(
-                        exits.USAGE,
-                        "no policy is on; enable one in the app, or with enabled = true in the file",
-                    )
-                async with service.running():
+                async with running(service):
                     await stop.asked.wait()
                 report = await service.report(None)
-        if given.json:
-            show(report)
-        else:
-            print(printing.report_text(report))
-        if heard.number is not None:
-            # Without --once a signal is the normal end.
-            return exits.INTERRUPTED if given.once else exits.OK
-        faults = [row.fault for row in service.store.policies.values() if given.policy in {None, row.id}]
-        return exits.of_report(report, faults)
+            faults = [row.fault for row in service.store.policies.values() if given.policy in {None, row.id}]
+    if given.json:
+        show(report)
+    else:
+        print(printing.report_text(report))
+    if heard.number is not None:
+        # Without --once a signal is the normal end.
+        return exits.INTERRUPTED if given.once else exits.OK
+    return exits.of_report(report, faults)
+
+
+async def synced(service: Service, policy: str | None, heard: Heard) -> dict[str, Any]:
+    """Run one cycle and report it; after a signal that came before its start, only report."""
+    if heard.number is not None:
+        return await service.report(policy)
+    return await service.sync(policy, who())
 
 
 async def status(given: Namespace) -> int:
@@ -264,18 +293,27 @@ async def app(given: Namespace) -> int:
         return await run_app(service, given)
 
 
-async def run_app(service: Service, given: Namespace) -> int:
-    """Show the app over a service until it is left or a signal comes; cycles stop at their next page boundary.
+def need_terminal() -> None:
+    """The app cannot be shown in a pipe.
 
     Raises:
         Trouble: there is no terminal.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Trouble(exits.USAGE, "the app needs a terminal; use sync, status, verify or demo --headless here")
+
+
+async def run_app(service: Service, given: Namespace) -> int:
+    """Show the app over a service until it is left or a signal comes; cycles stop at their next page boundary.
+
+    Raises:
+        Trouble: there is no terminal.
+    """
+    need_terminal()
     from tui.app import SynclineApp
 
     shown = SynclineApp(service, who(), zone=local_zone(), ascii=given.ascii, theme=f"syncline-{given.theme}")
-    async with service.running():
+    async with running(service):
         with signals(shown.request_exit) as heard:
             await shown.run_async()
     return exits.OK if heard.number is None else exits.INTERRUPTED
