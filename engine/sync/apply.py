@@ -69,38 +69,36 @@ async def _pause(run: Run, seconds: float, refusals: int) -> None:
 
 
 async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set[str]) -> float | None:
-    """One pass over planned intents of one kind and side; returns the longest wait that a provider asked for."""
-    groups: dict[tuple[int, str], list[IntentRow]] = {}
+    """One pass over planned intents of one kind and side; returns the longest wait that a provider asked for.
+
+    Modules that live in one scope (contacts and leads) share its batches, which saves a call for each of them.
+    """
+    groups: dict[int, list[IntentRow]] = {}
     for row in rows:
-        groups.setdefault((row.scope_id, row.module), []).append(row)
+        groups.setdefault(row.scope_id, []).append(row)
     waits: list[float] = []
     failures: list[ProviderError | Stopped | StaleLease] = []
-    for (scope_id, name), group in groups.items():
-        module = Module(name)
-        capability = run.base.capability(side, module)
+    for scope_id, group in groups.items():
+        capabilities = [_capability(run, row) for row in group]
+        size = min(capability.batch for capability in capabilities)
         feed = next(
             (one for one in (run.base.crm_feeds if side is Side.CRM else run.feeds) if one.row.id == scope_id),
             None,
         )
-        assert capability is not None
         if feed is None:
             await _settle(
                 run,
-                module,
-                capability,
                 group,
                 [Outcome(Result.REJECTED, reason="its container is gone")] * len(group),
                 conflicts,
             )
             continue
-        batches = [group[index : index + capability.batch] for index in range(0, len(group), capability.batch)]
-        gate = asyncio.Semaphore(capability.parallel)
+        batches = [group[index : index + size] for index in range(0, len(group), size)]
+        gate = asyncio.Semaphore(min(capability.parallel for capability in capabilities))
 
         async def one_batch(
             batch: list[IntentRow],
             feed: Feed = feed,
-            module: Module = module,
-            capability: Capability = capability,
             gate: asyncio.Semaphore = gate,
         ) -> None:
             async with gate:
@@ -108,7 +106,7 @@ async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set
                     return  # a failed batch stops those behind it
                 try:
                     run.check_stop()
-                    wait = await _batch(run, side, feed, module, capability, batch, conflicts)
+                    wait = await _batch(run, side, feed, batch, conflicts)
                 except (ProviderError, Stopped, StaleLease) as failure:
                     failures.append(failure)
                     return
@@ -129,21 +127,17 @@ async def _batch(
     run: Run,
     side: Side,
     feed: Feed,
-    module: Module,
-    capability: Capability,
     batch: list[IntentRow],
     conflicts: set[str],
 ) -> float | None:
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
     await run.ledger.write(units.take_flight, run.fence, [row.id for row in batch], run.clock.now_ms())
     try:
-        outcomes = await connector.apply(feed.scope, [_write(run, side, module, row) for row in batch])
+        outcomes = await connector.apply(feed.scope, [_write(run, side, row) for row in batch])
     except ProviderError as error:
         result = Result.UNKNOWN if error.maybe_applied else Result.REFUSED
         await _settle(
             run,
-            module,
-            capability,
             batch,
             [Outcome(result, reason=error.detail, retry_after=error.retry_after)] * len(batch),
             conflicts,
@@ -151,11 +145,17 @@ async def _batch(
         if error.kind in {ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE, ErrorKind.MALFORMED}:
             return error.retry_after or 2.0
         raise
-    return await _settle(run, module, capability, batch, outcomes, conflicts)
+    return await _settle(run, batch, outcomes, conflicts)
 
 
-def _write(run: Run, side: Side, module: Module, row: IntentRow) -> Write:
-    kind = WriteKind(row.kind)
+def _capability(run: Run, row: IntentRow) -> Capability:
+    capability = run.base.capability(Side(row.side), Module(row.module))
+    assert capability is not None
+    return capability
+
+
+def _write(run: Run, side: Side, row: IntentRow) -> Write:
+    kind, module = WriteKind(row.kind), Module(row.module)
     return Write(
         kind=kind,
         module=module,
@@ -185,8 +185,6 @@ def _containers(run: Run, module: Module) -> tuple[str, ...]:
 
 async def _settle(
     run: Run,
-    module: Module,
-    capability: Capability,
     batch: Sequence[IntentRow],
     outcomes: Sequence[Outcome],
     conflicts: set[str],
@@ -197,7 +195,7 @@ async def _settle(
     counts: Counter[tuple[Module, ItemOutcome]] = Counter()
     waits: list[float] = []
     for row, outcome in zip(batch, outcomes, strict=True):
-        kind = WriteKind(row.kind)
+        kind, module, capability = WriteKind(row.kind), Module(row.module), _capability(run, row)
         match outcome.result:
             case Result.DONE:
                 applied.append(_applied(row, module, capability, outcome))
@@ -228,12 +226,15 @@ async def _settle(
     for one in applied:
         fields = one.intent.fields or one.intent.shown
         patch = one.intent.patch if one.intent.kind == WriteKind.UPDATE else ()
+        module = Module(one.intent.module)
         sign, text = line_for(module, Side(one.intent.side), one.intent.kind, fields, patch)
         run.tell(ActivityKind.ITEMS, sign=sign, text=text)
     for failed in unsettled:
         if failed.how == "failed":
             intent = failed.intent
-            _, text = line_for(module, Side(intent.side), intent.kind, intent.fields or intent.shown)
+            _, text = line_for(
+                Module(intent.module), Side(intent.side), intent.kind, intent.fields or intent.shown
+            )
             aside = " and set aside in quarantine" if intent.link_id in quarantined else ""
             run.tell(ActivityKind.ITEMS, sign="✗", text=f"{text}: refused{aside}: {failed.error}", ok=False)
     run.done += len(applied)
