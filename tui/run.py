@@ -311,9 +311,21 @@ async def run_app(service: Service, given: Namespace) -> int:
     """
     need_terminal()
     from tui.app import SynclineApp
+    from tui.terminal import LastingDriver
 
     shown = SynclineApp(service, who(), zone=local_zone(), ascii=given.ascii, theme=f"syncline-{given.theme}")
+    shown.driver_class = LastingDriver
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def leave() -> None:
+        # A signal may come while the app is still starting, when it cannot be left yet.
+        while not shown.is_running:  # noqa: ASYNC110 - Textual tells by no event
+            await asyncio.sleep(0.02)
+        shown.request_exit()
+
     async with running(service):
-        with signals(shown.request_exit) as heard:
+        with signals(lambda: tasks.add(asyncio.get_running_loop().create_task(leave()))) as heard:
             await shown.run_async()
+        for task in tasks:
+            task.cancel()
     return exits.OK if heard.number is None else exits.INTERRUPTED
