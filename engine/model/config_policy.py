@@ -21,6 +21,7 @@ from engine.model.config_values import (
     blackout,
     clock,
     colour_label,
+    cron,
     day,
     email,
     flag,
@@ -103,8 +104,14 @@ SCHEDULING = Section(
         Setting(
             "label_check_minutes",
             whole(1, 1440, "minutes"),
-            "Time between two looks at the drop labels.",
+            "Time between two looks at the drop labels; kept for the drop-label check, which this version does not have yet.",
             _DEFAULTS.scheduling.label_check_minutes,
+        ),
+        Setting(
+            "verify",
+            cron(),
+            "When the job Verify reads everything back, once it is switched on; in the zone above.",
+            _DEFAULTS.scheduling.verify,
         ),
         Setting(
             "blackouts",

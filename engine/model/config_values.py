@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from apscheduler.triggers.cron import CronTrigger
+
 from engine.model.config_problems import Collector, looks_secret
 from engine.model.policy import Blackout
 
@@ -226,6 +228,26 @@ def _weekday(raw: Any) -> int:
         if name in names:
             return names.index(name)
     raise Refused
+
+
+def cron() -> Kind:
+    """Five cron fields. Weekdays are names: libraries and systems disagree on whether 0 is Monday or Sunday."""
+
+    def check(raw: Any) -> str:
+        fields = raw.split() if isinstance(raw, str) else []
+        if len(fields) != 5:
+            raise Refused("is not a cron expression of five fields")
+        if any(letter.isdigit() for letter in fields[4]):
+            raise Refused("names a weekday by a number, which some read from Sunday and some from Monday")
+        try:
+            CronTrigger.from_crontab(" ".join(fields))
+        except (ValueError, KeyError) as error:
+            raise Refused("is not a cron expression") from error
+        return " ".join(fields).lower()
+
+    return Kind(
+        "minute hour day month weekday, such as 0 5 * * mon-fri; weekdays as mon to sun, * for every", check
+    )
 
 
 def blackout() -> Kind:

@@ -85,6 +85,7 @@ class Scheduling:
     workdays: Hours = Hours()
     weekends: Hours | None = Hours(minutes=60)
     label_check_minutes: int = 5
+    verify: str = "0 5 * * *"
     blackouts: tuple[Blackout, ...] = ()
 
 

@@ -32,6 +32,7 @@ RETRY_MS = 30_000
 RETRY_MOST_MS = 960_000
 
 UPKEEP = "upkeep"
+UPKEEP_CRON = "30 3 * * *"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ class Timekeeper:
                 job = kind.prefix + name
                 row = office.store.jobs.get(job) or JobRow(job)
                 row.title = f"{kind.title} {name}"
-                row.schedule = describe(policy.scheduling) if kind is FULL else "daily 05:00"
+                row.schedule = describe(policy.scheduling) if kind is FULL else policy.scheduling.verify
                 row.zone = policy.scheduling.zone
                 wanted[job] = row
         upkeep = office.store.jobs.get(UPKEEP) or JobRow(UPKEEP)
-        upkeep.title, upkeep.schedule = "Ledger upkeep", "daily 03:30"
+        upkeep.title, upkeep.schedule = "Ledger upkeep", UPKEEP_CRON
         wanted[UPKEEP] = upkeep
         for job, row in wanted.items():
             enabled, next_run = stored.get(job, (not job.startswith(VERIFY.prefix), None))
@@ -121,9 +122,8 @@ class Timekeeper:
                     user.next_full_ms = row.next_run_ms
                     office.store.touch(Table.USERS, user)
         else:
-            hour = "5" if row.id.startswith(VERIFY.prefix) else "3"
-            minute = "0" if row.id.startswith(VERIFY.prefix) else "30"
-            trigger = CronTrigger(hour=hour, minute=minute, timezone=row.zone)
+            verify = row.id.startswith(VERIFY.prefix)
+            trigger = CronTrigger.from_crontab(row.schedule if verify else UPKEEP_CRON, timezone=row.zone)
             at = trigger.get_next_fire_time(None, datetime.fromtimestamp(now / 1000, UTC))
             row.next_run_ms, row.next_why = int(at.timestamp() * 1000), "by its schedule"
         office.store.touch(Table.JOBS, row)
