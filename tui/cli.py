@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         sys.stdout.flush()
+        if code == exits.INTERRUPTED:
+            print("syncline: interrupted; the next run goes on from there", file=sys.stderr)
         return code
     except Trouble as trouble:
         for line in (f"syncline: {trouble}", *trouble.details):
