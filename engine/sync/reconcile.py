@@ -186,8 +186,9 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
         value = c if winner is Side.CRM else m
         overruled = m if winner is Side.CRM else c
         if not _may_write(tree, loser, name, rules):
-            if winner is Side.MAILBOX and clash and _may_write(tree, Side.MAILBOX, name, rules):
-                winner, loser, value, overruled = Side.CRM, Side.MAILBOX, c, m
+            if clash and _may_write(tree, winner, name, rules):
+                # Only one of the two can be written, so that one gives way, whichever is newer.
+                winner, loser, value, overruled = loser, winner, overruled, value
             else:
                 # The value cannot flow: this side keeps it, the other keeps its own, and neither is an edit any more.
                 agreed[name] = overruled
@@ -229,6 +230,9 @@ def _one_sided(tree: Tree, side: Side, rules: Rules) -> Decision:
         if not rules.direction.writes(side.other) or (view.read_only and side is Side.MAILBOX):
             return Decision(tree.link_id, Verdict.NOTHING, base)
         return _create(tree, side, view, rules, f"new in the {_where(side)}")
+    if view.read_only:
+        # Somebody else's meeting: deleting it would decline it, and its changes are not this person's edits.
+        return Decision(tree.link_id, Verdict.ABSENT, base)
     if _changed(tree, view, rules) and rules.direction.writes(side.other):
         # An edit beats a delete; both are in the journal.
         decision = _create(

@@ -172,7 +172,7 @@ async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) ->
     def plan(point: str, _scope: object, _write: object) -> str | None:
         nonlocal count
         count += 1
-        return kind if point in {"apply", "changes"} and dice.random() < 0.3 and count < 60 else None
+        return kind if point in {"apply", "changes"} and dice.random() < 0.3 and count < 25 else None
 
     world.crm.faults = world.mail.faults = plan
     await act(world)
