@@ -16,16 +16,18 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine.jobs.queue import EmbeddedQueue, Priority
+from engine.jobs.schedule import next_due
 from engine.ledger import fence, history, mailboxes
 from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
-from engine.model.policy import TargetUser
+from engine.model.policy import Scheduling, TargetUser
 from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     Answer,
@@ -44,6 +46,7 @@ from engine.monitor.commands import (
     VerifyPolicy,
 )
 from engine.monitor.fold import Fold
+from engine.monitor.freshness import grow_stale
 from engine.monitor.report import VerifyRow
 from engine.monitor.rows import (
     EngineRow,
@@ -115,6 +118,9 @@ SLOTS = 16
 
 #: Monitor lines and times of success reach the disk at least so often, in seconds.
 FLUSH_SECONDS = 1.0
+
+#: Freshness is looked at so often, in milliseconds.
+FRESHNESS_MS = 30_000
 
 #: A stop waits so long for cycles to reach a page boundary, in seconds.
 STOP_SECONDS = 8.0
@@ -237,6 +243,7 @@ class Service:
 
     async def _seconds(self) -> None:
         office = self._office
+        freshness_due = 0
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             office.fold.second(self.clock.now_ms())
@@ -249,9 +256,25 @@ class Service:
                 if policy.running:
                     rows.sum_up(office, policy)
                     office.store.touch(Table.POLICIES, policy)
+            if self.clock.now_ms() >= freshness_due:
+                freshness_due = self.clock.now_ms() + FRESHNESS_MS
+                self._freshness()
             office.store.engine.busy = len(office.queue.running())
             self._limits()
             await self._flush()
+
+    def _freshness(self) -> None:
+        """Show who has not been synced for too long although nothing reports a fault."""
+        office = self._office
+        found = False
+        for row in office.store.users.values():
+            if office.store.policies[row.policy].state is not PolicyState.ENABLED:
+                continue
+            if grow_stale(row, partial(_due, office.policies[row.policy].scheduling), self.clock.now_ms()):
+                office.store.touch(Table.USERS, row)
+                found = True
+        if found:
+            office.fold.recount()
 
     async def _flush(self) -> None:
         """Store what is only in memory. A disk that refuses is shown, and tried again; the engine stays up."""
@@ -461,6 +484,10 @@ class Service:
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
+
+
+def _due(scheduling: Scheduling, ended_ms: int) -> int | None:
+    return next_due(scheduling, ended_ms).at_ms
 
 
 def _begin(connection: Any, now: int) -> None:
