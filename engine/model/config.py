@@ -79,6 +79,9 @@ def parse(text: str, source: str) -> Configuration:
     except RecursionError:
         raise ConfigErrors(source, [Problem("file", "", "is not TOML: nested too deeply")]) from None
     problems = Collector()
+    if not document:
+        # As a whole configuration it would remove everything; far more likely a pipe broke.
+        problems.add("file", "declares nothing", allowed="at least one connection")
     for key in document:
         if key not in _SECTIONS:
             problems.unknown(join("", key), key, _SECTIONS, "section")

@@ -158,7 +158,7 @@ def test_export_reads_back_to_the_same() -> None:
     text = export(first)
     assert parse(text, "export") == first
     assert export(parse(text, "export")) == text
-    assert parse(export(Configuration()), "export") == Configuration()
+    assert export(Configuration()) == ""
 
 
 def test_a_module_that_a_policy_does_not_name_is_stored_as_off() -> None:
@@ -346,7 +346,17 @@ def test_names_that_differ_only_by_case_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a = ", "[x]\n[x]\n", "a = 1" + "0" * 5000, "x = " + "[" * 5000, "users = 3", "policies = []", "\x00"],
+    [
+        "a = ",
+        "[x]\n[x]\n",
+        "a = 1" + "0" * 5000,
+        "x = " + "[" * 5000,
+        "users = 3",
+        "policies = []",
+        "\x00",
+        "",
+        "# nothing\n",
+    ],
 )
 def test_what_is_no_configuration_is_one_clear_message(text: str) -> None:
     with pytest.raises(ConfigErrors, match=r"^acme\.toml: 1 problem, nothing was changed"):
