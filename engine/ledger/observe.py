@@ -242,8 +242,15 @@ def record_page(
         own=sum(one.own for one in changes.new),
         unchanged=len(changes.same) + len(changes.quiet),
     )
-    if changes.new:
-        _insert(connection, scope_id, side, changes.new, generation, now)
+    # Series before their changed occurrences, which are nothing without them.
+    masters = [one for one in changes.new if one.parent is None]
+    occurrences = [one for one in changes.new if one.parent is not None]
+    if masters:
+        _insert(connection, scope_id, side, masters, generation, now)
+        if snapshot:
+            _adopt_occurrences(connection, scope_id, side, masters, generation, now)
+    if occurrences:
+        _insert(connection, scope_id, side, occurrences, generation, now, keep_strays=snapshot)
     for row, one in changes.changed:
         _change(connection, scope_id, side, row, one, generation, now)
     _renew_keys(connection, side, [(row, one) for row, one in changes.quiet if one.own])
@@ -279,6 +286,7 @@ def record_page(
         values: dict[str, Any] = {"cursor": cursor, "read_at": now}
         if snapshot:
             values["full_at"] = now
+            _forget_strays(connection, scope_id)
         connection.execute(sa.update(scope).where(scope.c.id == scope_id).values(**values))
     return result
 
@@ -387,9 +395,19 @@ def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
 
 
 def _insert(
-    connection: sa.Connection, scope_id: int, side: str, seen: Sequence[Seen], generation: int, now: int
+    connection: sa.Connection,
+    scope_id: int,
+    side: str,
+    seen: Sequence[Seen],
+    generation: int,
+    now: int,
+    *,
+    keep_strays: bool = False,
 ) -> None:
-    """Insert new items; what is not the user's own gets a link of its own until a match is found."""
+    """Insert new items; what is not the user's own gets a link of its own until a match is found.
+
+    ``keep_strays``: occurrences whose series is not known keep their fields, since a later page may bring the series.
+    """
     parents = _parent_links(connection, scope_id, [one for one in seen if one.parent])
     # A changed occurrence of a series that is the user's own is the user's own as well.
     seen = [
@@ -433,6 +451,7 @@ def _insert(
                 "remote_id": one.remote_id,
                 "link_id": link_id,
                 **_item_values(one, generation, now),
+                **({"fields": one.fields, "native": one.native} if keep_strays else {}),
             }
             for one, link_id in zip(seen, links, strict=True)
         ],
@@ -445,6 +464,68 @@ def _insert(
     if keys:
         connection.execute(insert(connection, match_key).on_conflict_do_nothing(), keys)
     mark_dirty(connection, [link_id for link_id in links if link_id is not None])
+
+
+def _adopt_occurrences(
+    connection: sa.Connection, scope_id: int, side: str, masters: Sequence[Seen], generation: int, now: int
+) -> None:
+    """Link the occurrences that an earlier page of this snapshot listed before their series."""
+    wanted = {(one.mailbox_id, one.remote_id) for one in masters if not one.own and one.fields.get("rule")}
+    strays = {
+        row.id: row
+        for row in select_in(
+            connection,
+            sa.select(item).where(
+                item.c.scope_id == scope_id,
+                item.c.link_id.is_(None),
+                item.c.deleted == 0,
+                item.c.fields.is_not(None),
+            ),
+            item.c.parent,
+            list({remote_id for _, remote_id in wanted}),
+        )
+        if (row.mailbox_id, row.parent) in wanted
+    }
+    if not strays:
+        return
+    keys: dict[int, list[str]] = {}
+    for row in select_in(connection, sa.select(match_key), match_key.c.item_id, list(strays)):
+        keys.setdefault(row.item_id, []).append(row.key)
+    for piece in chunks(list(strays)):
+        connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(piece)))
+        connection.execute(sa.delete(item).where(item.c.id.in_(piece)))
+    found = [
+        Seen(
+            mailbox_id=row.mailbox_id,
+            remote_id=row.remote_id,
+            module=row.module,
+            fields=row.fields,
+            etag=row.etag,
+            marker=row.marker,
+            native=row.native,
+            containers=tuple(row.containers or ()),
+            parent=row.parent,
+            occurrence=row.occurrence,
+            modified=row.modified,
+            keys=tuple(keys.get(row.id, ())),
+        )
+        for row in strays.values()
+    ]
+    _insert(connection, scope_id, side, found, generation, now)
+
+
+def _forget_strays(connection: sa.Connection, scope_id: int) -> None:
+    """Occurrences whose series never came are the user's own: nothing of what they say is kept."""
+    connection.execute(
+        sa.update(item)
+        .where(
+            item.c.scope_id == scope_id,
+            item.c.own == 1,
+            item.c.parent.is_not(None),
+            item.c.fields.is_not(None),
+        )
+        .values(fields=None, native=None)
+    )
 
 
 def _item_values(one: Seen, generation: int, now: int) -> dict[str, Any]:
