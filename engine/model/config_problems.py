@@ -80,9 +80,11 @@ class Collector:
                 allowed=" or ".join(places) or "settings ending in _file or _env of a connection",
             )
             return
-        near = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else ", ".join(names)
-        self.add(where, f"no such {what}", allowed=hint if not near else f"{hint} All: {', '.join(names)}")
+        last = {name.rpartition(".")[2]: name for name in reversed(names)}
+        near = difflib.get_close_matches(key.lower(), last, n=1, cutoff=0.6)
+        here = ", ".join(name for name in names if "." not in name)
+        hint = f"did you mean {last[near[0]]}? All: " if near else ""
+        self.add(where, f"no such {what}", allowed=hint + here)
 
     def done(self, source: str) -> None:
         """Raise ``ConfigErrors`` if there are problems."""

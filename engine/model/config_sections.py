@@ -155,8 +155,18 @@ def read_settings(
             problems.add(join(where, each.name), "must be given", allowed=each.kind.allowed)
     for key in raw:
         if key not in names:
-            problems.unknown(join(where, key), key, names)
+            problems.unknown(join(where, key), key, [*names, *_inside(settings)])
     return values
+
+
+def _inside(settings: tuple[Setting, ...]) -> list[str]:
+    """The settings of the sections among ``settings``, for one that was written a level too high."""
+    return [
+        f"{each.name}.{inner.name}"
+        for each in settings
+        if isinstance(each.kind, Section)
+        for inner in each.kind.settings
+    ]
 
 
 def write_settings(settings: tuple[Setting, ...], value: Any) -> dict[str, Any]:

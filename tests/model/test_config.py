@@ -278,6 +278,7 @@ def test_a_wrong_setting_of_a_connection_is_refused(setting: str, where: str) ->
 
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     assert "did you mean past_days?" in one(SALES + "calendar.past_day = 3\n")[1]
+    assert "did you mean calendar.past_days?" in one(SALES + "past_days = 3\n")[1]
     assert "did you mean contact?" in one(SALES + "modules.contacts.enabled = true\n")[1]
     assert "did you mean policies?" in one("[policy.Sales]\n")[1]
 
