@@ -24,18 +24,29 @@ def millis(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def why_filtered(policy: Policy, module: Module, fields: Fields, modified: int | None, now: int) -> str | None:
-    """Why a new item does not cross over; ``None`` when it does. Items already linked are never asked."""
+def why_filtered(
+    policy: Policy,
+    module: Module,
+    fields: Fields,
+    modified: int | None,
+    now: int,
+    *,
+    occurrence: bool = False,
+) -> str | None:
+    """Why a new item does not cross over; ``None`` when it does. Items already linked are never asked.
+
+    A changed ``occurrence`` goes wherever its series goes: without it the other side would show it where it no longer is.
+    """
     if module in EVENT_MODULES:
         if fields.get("private") and policy.calendar.private is PrivateItems.SKIP:
             return "private, and the policy leaves private items out"
-        if fields.get("start") and not fields.get("cancelled"):
+        if fields.get("start") and not fields.get("cancelled") and not occurrence:
             reason = _outside(policy, fields, now)
             if reason:
                 return reason
     if module in RECORD_MODULES and policy.labels.open_only and fields.get("closed"):
         return "closed, and only open records are shown below the labels"
-    if policy.start_date is not None and modified is not None:
+    if policy.start_date is not None and modified is not None and not occurrence:
         start = datetime.combine(policy.start_date, datetime.min.time(), UTC)
         if modified < millis(start):
             return f"last changed before the policy's start date {policy.start_date.isoformat()}"

@@ -159,7 +159,14 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
                 "⚑",
                 f"{_noun(module)} {name!r} is held: {held}",
             )
-        out = why_filtered(planning.policy, module, live[0].fields, live[0].modified, planning.now)
+        out = why_filtered(
+            planning.policy,
+            module,
+            live[0].fields,
+            live[0].modified,
+            planning.now,
+            occurrence=row.parent_link is not None,
+        )
         if out is not None:
             return Planned(
                 LinkPlan(row.id, module, state="filtered", reason=out, start_at=_comes_in(planning, live[0])),

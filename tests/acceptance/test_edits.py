@@ -129,16 +129,13 @@ async def test_an_appointment_in_our_colour_appears_in_the_crm_once(place: Town,
     """An event that the owner paints in the colour of CRM appointments becomes one; any other stays private."""
     user = place.users[0]
     ours = next(event for event in place.events(user) if "'syncline_kind': 'appointment'" in str(event))
-    mark = {name: ours[name] for name in ("colorId", "eventLabelId") if name in ours}
-    assert mark
+    mark = {"colorId": ours["colorId"]}
     times = {
         "start": {"dateTime": "2026-12-01T10:00:00", "timeZone": "Europe/Berlin"},
         "end": {"dateTime": "2026-12-01T11:00:00", "timeZone": "Europe/Berlin"},
     }
     path = "calendar/v3/calendars/primary/events"
-    place.google(
-        user, "POST", path, params={"eventLabelVersion": 1}, json={"summary": "Painted", **times, **mark}
-    )
+    place.google(user, "POST", path, json={"summary": "Painted", **times, **mark})
     place.google(user, "POST", path, json={"summary": "Plain", **times})
     await cycle(service)
     rows = place.soql("SELECT Subject, StartDateTime FROM Event WHERE Subject IN ('Painted', 'Plain')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import datetime
 from pathlib import Path
 
 from tests.acceptance.town import (
@@ -94,6 +95,44 @@ async def test_five_mailboxes_from_one_key_press_to_idle(tmp_path: Path) -> None
         ledger = tmp_path / "data" / "ledger.sqlite"
         assert stat.S_IMODE(ledger.stat().st_mode) == 0o600
         assert stat.S_IMODE(ledger.parent.stat().st_mode) == 0o700
+
+
+async def test_moved_and_cancelled_occurrences_come_along_with_their_series(tmp_path: Path) -> None:
+    """An occurrence that somebody moved or cancelled in the CRM is moved or cancelled in the mailbox, however old."""
+    sizes = dict.fromkeys(SIZES, 0) | {"appointments": 120, "contacts": 5}
+    with town(tmp_path, users=1, sizes=sizes) as place:
+        user = place.users[0]
+        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+            assert_idle(await service.sync("Demo", "admin"))
+        series = {
+            event["extendedProperties"]["private"]["syncline_key"].split(".")[1]: event["id"]
+            for event in place.events(user)
+            if event.get("recurrence") and "syncline_key" in str(event)
+        }
+        shown = {
+            (event["recurringEventId"], moment(event["originalStartTime"])): event
+            for event in place.events(user, showDeleted="true")
+            if "recurringEventId" in event
+        }
+        columns = "Id, RecurrenceActivityId, Syncline_Occurrence__c, StartDateTime, Location, IsAllDayEvent"
+        rows = place.soql(f"SELECT {columns} FROM Event WHERE IsRecurrence2Exception = true")
+        changed = [row for row in rows if row["RecurrenceActivityId"] in series and not row["IsAllDayEvent"]]
+        assert len(changed) >= 5
+        for row in changed:
+            event = shown[series[row["RecurrenceActivityId"]], at(row["Syncline_Occurrence__c"])]
+            assert moment(event["start"]) == at(row["StartDateTime"]), row
+            assert event.get("location") == row["Location"]
+        assert sum(event["status"] == "cancelled" for event in shown.values()) >= 3
+
+
+def moment(value: dict[str, str]) -> datetime:
+    """The instant of one of Google's times; midnight UTC of a date."""
+    return at(value.get("dateTime") or value["date"] + "T00:00:00Z")
+
+
+def at(stamp: str) -> datetime:
+    """The instant of a time stamp."""
+    return datetime.fromisoformat(stamp)
 
 
 async def test_a_restarted_engine_goes_on_without_writing(tmp_path: Path) -> None:
