@@ -221,6 +221,35 @@ def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candi
     ]
 
 
+def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int]]:
+    """Creates whose answer was lost and whose item a feed has shown since: (link of the create, link of the item).
+
+    The intent's own key decides, not the match keys: those of an item that was linked before are gone, and a create
+    that replaces a deleted item would otherwise be repeated beside the one that was made.
+    """
+    rows = connection.execute(
+        sa.select(intent.c.link_id, item.c.link_id.label("found"))
+        .join(
+            item,
+            sa.and_(
+                item.c.mailbox_id == intent.c.mailbox_id,
+                item.c.side == intent.c.side,
+                item.c.marker == intent.c.key,
+                item.c.deleted == 0,
+            ),
+        )
+        .where(
+            intent.c.mailbox_id == mailbox_id,
+            intent.c.module.in_(modules),
+            intent.c.state.in_(("planned", "in_flight", "unknown")),
+            intent.c.kind == "create",
+            intent.c.sent_at.is_not(None),
+            item.c.link_id != intent.c.link_id,
+        )
+    )
+    return list({row.link_id: (row.link_id, row.found) for row in rows}.values())
+
+
 def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[int, int]]) -> None:
     """Make one link of two one-sided ones: ``(keep, drop)``; open intents of both end, occurrences move along."""
     check(connection, fence)

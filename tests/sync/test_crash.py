@@ -164,6 +164,19 @@ async def test_an_edit_made_while_the_answer_was_lost_is_kept(mail_key: CreateKe
     await world.check()
 
 
+async def test_a_recreated_item_whose_answer_was_lost_is_found_again() -> None:
+    world = await scene(CreateKey.MARKER, CreateKey.NATURAL).start()
+    world.crm.add(A, Module.CONTACT, **FIRST)
+    await world.settle(2)
+    world.crm.delete("Contact", world.crm.of(A, Module.CONTACT)[0].id)
+    world.mail.edit(f"{A}/contacts", world.mail.of(A, Module.CONTACT)[0].id, title="Boss")
+    with faulty(world.crm, lambda point, *_: "crash-after" if point == "apply" else None):
+        await world.cycle()
+    await world.settle(3)
+    assert [one.fields["title"] for one in world.crm.of(A, Module.CONTACT)] == ["Boss"]
+    await world.check()
+
+
 @pytest.mark.parametrize("kind", ["throttled", "unavailable"])
 async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) -> None:
     world, dice = scene(CreateKey.PROBE, CreateKey.PROBE), random.Random(7)
