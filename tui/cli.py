@@ -141,11 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(given)
         sys.stdout.flush()
         if code == exits.INTERRUPTED:
-            print("syncline: interrupted; the next run goes on from there", file=sys.stderr)
+            _tell("syncline: interrupted; the next run goes on from there")
         return code
     except Trouble as trouble:
         for line in (f"syncline: {trouble}", *trouble.details):
-            print(line, file=sys.stderr)
+            _tell(line)
         return trouble.code
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -155,6 +155,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.OK
     except Exception as error:
         return _internal(given.data_dir, error)
+
+
+def _tell(line: str) -> None:
+    """A line for people, if there still is a terminal."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -182,7 +188,7 @@ def _internal(data_dir: Path, error: Exception) -> int:
     with suppress(OSError), where.open("a", encoding="utf-8") as file:
         file.write("".join(traceback.format_exception(error)))
         told = f"; details in {where}"
-    print(f"syncline: internal error ({type(error).__name__}), nothing was lost{told}", file=sys.stderr)
+    _tell(f"syncline: internal error ({type(error).__name__}), nothing was lost{told}")
     return exits.UNUSABLE
 
 
