@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -9,9 +10,12 @@ from itertools import islice
 
 from dateutil.rrule import rrulestr
 
-#: Two rules are the same when their first occurrences are; a rule that differs only later than this is rare
-#: (an UNTIL years ahead) and is told apart by its last occurrence below.
+#: Two rules are the same when their first occurrences are, and what they say of the time after these: whether and
+#: when they end, and which days they leave out or add.
 COMPARED_OCCURRENCES = 400
+
+#: A series is followed so far to find its last occurrence; nobody's series is longer.
+LONGEST = 20_000
 
 _ANCHOR = datetime(2026, 1, 5, 9, 0)  # a Monday; used when the caller has no start of the series
 
@@ -40,9 +44,30 @@ def _first(lines: tuple[str, ...], start: datetime) -> tuple[datetime, ...] | No
         return None
 
 
+@lru_cache(maxsize=1024)
+def _later(lines: tuple[str, ...], start: datetime, after: datetime) -> tuple[datetime | None, tuple[str, ...]]:
+    """The last occurrence (None: no end) and the days left out or added later than ``after``."""
+    digits = f"{after:%Y%m%dT%H%M%S}"
+    days = {
+        day
+        for line in lines
+        if not line.startswith("RRULE")
+        for day in re.findall(r"\d{8}(?:T\d{6})?", line.partition(":")[2])
+        if day > digits
+    }
+    last = None
+    if any(part in line for line in lines for part in ("COUNT=", "UNTIL=")):
+        last = max(islice(occurrences(lines, start), LONGEST), default=None)
+    return last, tuple(sorted(days))
+
+
 def same_rule(one: Sequence[str], other: Sequence[str], start: datetime = _ANCHOR) -> bool:
     """Whether two rules list the same occurrences; rules that cannot be read are compared as text."""
     if sorted(one) == sorted(other):
         return True
     first, second = _first(tuple(one), start), _first(tuple(other), start)
-    return first is not None and first == second
+    if first is None or first != second:
+        return False
+    if len(first) < COMPARED_OCCURRENCES:
+        return True
+    return _later(tuple(one), start, first[-1]) == _later(tuple(other), start, first[-1])
