@@ -146,10 +146,14 @@ class Runner:
         self, policy: Policy, only: Collection[str] | None, priority: Priority, stop: asyncio.Event
     ) -> PolicyRun:
         result = PolicyRun()
+        # What the CRM tells goes to paused mailboxes as well, since its feeds tell it once; they only run no cycle.
+        # Who is paused before the first sync is read completely when resumed.
         records = [
-            record for record in await self._ledger.read(mailboxes.mailboxes, policy.name) if not record.paused
+            record
+            for record in await self._ledger.read(mailboxes.mailboxes, policy.name)
+            if not record.paused or record.phase != "new"
         ]
-        everybody = [record.email for record in records]
+        everybody = [record.email for record in records if not record.paused]
         try:
             context = await self._context(policy, stop)
             records = await self._resolve_users(context, records, result)
@@ -169,7 +173,7 @@ class Runner:
                 )
                 self._state(policy, email, UserState.FAILED, str(error))
             return result
-        chosen = [record for record in records if only is None or record.email in only]
+        chosen = [record for record in records if not record.paused and (only is None or record.email in only)]
         if priority is not Priority.ADMIN:
             # What waits for a person is not tried again by the clock; an admin's request tries it.
             chosen = [record for record in chosen if record.fault_kind not in WAITING_KINDS]

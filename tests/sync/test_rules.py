@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from engine.jobs.queue import Priority
+from engine.ledger import mailboxes
 from engine.ledger.schema import guard, intent
 from engine.model.modules import Direction, Module, Side
 from engine.model.policy import DeleteMode, ModuleSettings, Policy
@@ -463,3 +464,21 @@ async def test_a_series_and_its_changed_occurrence_reach_the_mailbox_and_end_tog
 
 def test_a_crash_is_no_ordinary_exception() -> None:
     assert not issubclass(Crash, Exception)
+
+
+async def test_a_paused_mailbox_catches_up_when_it_is_resumed() -> None:
+    world = await World(people=(A, B)).start()
+    item, gone = crowd(world, 2)
+    await world.settle(2)
+    box = (await world.mailbox(A)).id
+    await world.ledger.write(mailboxes.set_mailbox, box, paused=1)
+    world.crm.edit("Contact", item, title="Boss")
+    world.crm.delete("Contact", gone)
+    world.crm.add(A, Module.CONTACT, given="N", family="new")
+    await world.settle(2)
+    assert world.names(Side.MAILBOX) == ["F000", "F001"]
+    await world.ledger.write(mailboxes.set_mailbox, box, paused=0)
+    await world.settle(2)
+    assert world.names(Side.MAILBOX) == ["F000", "new"]
+    assert "Boss" in [one.fields.get("title") for one in world.mail.of(A, Module.CONTACT)]
+    await world.check()
