@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections import Counter
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
@@ -13,14 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.conftest import Portraits
 from tests.acceptance.engine_process import AheadClock, start
 from tests.acceptance.town import (
     Town,
     assert_all_green,
     assert_idle,
+    assert_like,
     assert_no_doubles,
     engine,
-    portrait,
     town,
 )
 
@@ -30,7 +29,7 @@ KILLS = 10
 CALLS = {"google.http", "salesforce.GET query", "salesforce.GET queryAll", "salesforce.logins"}
 
 #: A little way to the provider, so that there are moments in which a write is under way.
-OPTIONS = ("--latency-ms", "15", "--today", "2026-11-21")
+OPTIONS = ("--latency-ms", "15")
 
 
 def kill_after(place: Town, process: ForkServerProcess, calls: int) -> bool:
@@ -51,25 +50,9 @@ def kill_after(place: Town, process: ForkServerProcess, calls: int) -> bool:
     return False
 
 
-NOTHING: dict[str, Counter[str]] = {"missing": Counter(), "too many": Counter()}
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[str]]:
-    """The mailboxes after a first sync that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    with town(folder, options=("--today", "2026-11-21")) as place:
-        (folder / "demo.toml").write_text(place.config(policy="enabled = true"), encoding="utf-8")
-        process = start(folder)
-        process.join(timeout=60)
-        assert process.exitcode == 0
-        assert_idle(json.loads((folder / "report.json").read_text(encoding="utf-8")))
-        return {user: portrait(place, user) for user in place.users}
-
-
 @pytest.mark.parametrize(("lag", "seed"), [(0, 1), (60, 2)])
 async def test_ten_kills_leave_no_double_and_no_gap(
-    tmp_path: Path, calm: dict[str, Counter[str]], lag: int, seed: int
+    tmp_path: Path, calm: Portraits, lag: int, seed: int
 ) -> None:
     """Killed at ten random moments of the first sync and started again each time."""
     dice = Random(seed)
@@ -94,9 +77,7 @@ async def test_ten_kills_leave_no_double_and_no_gap(
             assert_idle(report)
             await assert_all_green(service)
             assert_no_doubles(place)
-            for user in place.users:
-                wild = portrait(place, user)
-                assert {"missing": calm[user] - wild, "too many": wild - calm[user]} == NOTHING
+            assert_like(place, calm)
             place.reset()
             assert (await service.sync("Demo", "test"))["totals"]["writes"] == 0
             assert place.writes() == {}

@@ -10,10 +10,12 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,9 @@ SMALL: Mapping[str, int] = {
     "opportunities": 6,
     "cases": 4,
 }
+
+#: All sandboxes live around the same day, so that a mailbox can be compared with that of another sandbox.
+TODAY = date.today().isoformat()
 
 #: What a mail system counts as a write.
 WRITES = re.compile(
@@ -182,7 +187,7 @@ class Town:
     def _token(self, user: str) -> str:
         if user not in self._tokens:
             key = json.loads(Path(self.ready["google"]["credentials_file"]).read_text(encoding="utf-8"))
-            now = int(self.control("GET", "stats")["now_ms"] / 1000)
+            now = int(time.time())  # the sandbox judges an assertion by the machine's clock
             claims = {"iss": key["client_email"], "sub": user, "scope": SCOPES, "iat": now, "exp": now + 3000}
             claims["aud"] = self.ready["google"]["token_uri"]
             kid = {"kid": key["private_key_id"]}
@@ -314,7 +319,16 @@ def town(
     folder.mkdir(parents=True, exist_ok=True)
     ready_file = folder / "ready.json"
     words = [sys.executable, "-m", "engine.sandbox", "--ready-file", str(ready_file)]
-    words += ["--data-dir", str(folder / "sandbox"), "--exit-with-parent", "--users", str(users), *options]
+    words += [
+        "--data-dir",
+        str(folder / "sandbox"),
+        "--exit-with-parent",
+        "--today",
+        TODAY,
+        "--users",
+        str(users),
+        *options,
+    ]
     words += ["--quota", "real" if quota else "off"]
     for name, count in sizes.items():
         words += [f"--{name.replace('_', '-')}", str(count)]
@@ -433,6 +447,16 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
+def assert_like(place: Town, portraits: Mapping[str, Counter[str]]) -> None:
+    """The mailboxes look exactly as they do in ``portraits``."""
+    for user, wanted in portraits.items():
+        found = portrait(place, user)
+        assert {"missing": wanted - found, "too many": found - wanted} == {
+            "missing": Counter(),
+            "too many": Counter(),
+        }, user
+
+
 def assert_no_doubles(place: Town) -> None:
     """Each mark once in each mailbox, and each key once in the CRM."""
     for user in place.users:
@@ -453,9 +477,11 @@ async def assert_all_green(service: Service) -> None:
 
 def assert_idle(report: Mapping[str, Any]) -> None:
     """All mailboxes ended their cycle well."""
-    assert {user["email"]: (user["state"], user["text"]) for user in report["users"]} == {
-        user["email"]: ("idle", "") for user in report["users"]
-    }
+    assert {
+        user["email"]: f"{user['state']}: {user['text']}"
+        for user in report["users"]
+        if user["state"] != "idle" or user["text"]
+    } == {}
 
 
 def committed(service: Service) -> list[str]:

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, unescape
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -146,7 +146,11 @@ class _Server:
 
     async def data(self, request: Request) -> Response:
         """Everything below ``/services/data/vXX.0``."""
-        content = await request.body()
+        try:
+            content = await request.body()
+        except ClientDisconnect:
+            # The client died in the middle of its request: nobody waits for an answer.
+            return Response(status_code=400)
         try:
             reply = rest.dispatch(self._call(request, content))
         except SfError as error:
