@@ -18,7 +18,7 @@ from tests.sync.world import A, World, faulty
 KEYS = list(CreateKey)
 
 #: Every point is killed when asked for (SYNCLINE_LONG=1); otherwise every so many, other ones for each kind of key.
-STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 6
+STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 14
 
 
 def scene(crm_key: CreateKey, mail_key: CreateKey) -> World:

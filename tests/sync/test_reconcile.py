@@ -18,7 +18,7 @@ from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, after_wr
 
 NAMES = ("title", "company", "email", "phone_work")
 TABLE = FIELDS[Module.CONTACT]
-MANY = settings(max_examples=700, deadline=None)
+MANY = settings(max_examples=400, deadline=None)
 
 TEXTS = (None, "a", "b", "c")
 

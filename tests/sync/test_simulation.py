@@ -22,7 +22,7 @@ FIELDS = {Module.CONTACT: ("title", "company", "notes", "department"), Module.TA
 CALL_FAULTS = ("throttled", "unavailable", "lost", "expired", "crash", "crash-after")
 WRITE_FAULTS = ("lost-before", "lost-after", "refused", "conflict", "rejected")
 
-first, _, last = os.environ.get("SYNCLINE_SEEDS", "0-40").partition("-")
+first, _, last = os.environ.get("SYNCLINE_SEEDS", "0-16").partition("-")
 SEEDS = range(int(first), int(last))
 
 
