@@ -121,6 +121,16 @@ def planned(
     ]
 
 
+def planned_kinds(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> set[tuple[str, str]]:
+    """The (kind, side) of which anything is planned, so that an idle cycle asks once instead of six times."""
+    rows = connection.execute(
+        sa.select(intent.c.kind, intent.c.side)
+        .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "planned", intent.c.module.in_(modules))
+        .distinct()
+    )
+    return {(row.kind, row.side) for row in rows}
+
+
 def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int) -> None:
     """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first."""
     check(connection, fence)

@@ -45,8 +45,11 @@ async def apply_writes(run: Run, modules: Sequence[Module]) -> set[str]:
     """
     conflicts: set[str] = set()
     names = [module.value for module in modules]
+    present = await run.ledger.read(units.planned_kinds, run.record.id, names)
     for kind in (WriteKind.CREATE, WriteKind.UPDATE, WriteKind.DELETE):
         for side in (Side.MAILBOX, Side.CRM):
+            if (kind, side) not in present:
+                continue
             refusals = 0
             while True:
                 run.check_stop()
