@@ -22,6 +22,13 @@ class AheadClock(SystemClock):
         return super().now_ms() + self.ahead_ms
 
 
+class HastyClock(SystemClock):
+    """The machine's clock, which waits a fiftieth of what it is asked to: for tests of what comes after a wait."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 50)
+
+
 def start(folder: Path) -> ForkServerProcess:
     """A process that opens ``folder/data``, applies ``folder/demo.toml`` and runs one cycle of each policy.
 

@@ -9,6 +9,7 @@ import pytest
 
 from engine.service import Service
 from tests.acceptance.conftest import Portraits
+from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import (
     assert_all_green,
     assert_idle,
@@ -45,7 +46,7 @@ async def test_creates_whose_reply_is_lost_are_made_once(tmp_path: Path, calm: P
     """The provider does what it is asked, and its answer never arrives, once for every kind of create."""
     with town(tmp_path) as place:
         place.fault(*({"service": "google", "kind": kind, "times": 2, **one} for one in CREATES.values()))
-        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        async with engine(tmp_path, place.config(policy="enabled = true"), clock=HastyClock()) as service:
             await until_quiet(service)
             assert all(place.struck().values()), place.struck()
             assert_no_doubles(place)
@@ -73,7 +74,7 @@ async def test_a_day_of_refusals_and_errors(tmp_path: Path, calm: Portraits) -> 
     ]
     with town(tmp_path) as place:
         place.fault(*weather)
-        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        async with engine(tmp_path, place.config(policy="enabled = true"), clock=HastyClock()) as service:
             await until_quiet(service, 12)
             assert sum(place.struck().values()) > 20
             place.mend()
@@ -87,7 +88,7 @@ async def test_a_record_made_in_the_crm_once_although_the_reply_is_lost(tmp_path
     """Contacts made in the mailbox go to the CRM by their key: a repeat finds them."""
     with town(tmp_path, users=1) as place:
         user = place.users[0]
-        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        async with engine(tmp_path, place.config(policy="enabled = true"), clock=HastyClock()) as service:
             await until_quiet(service)
             group = place.groups(user)["CRM Contacts"]
             for number in range(5):
@@ -141,7 +142,7 @@ async def test_a_mailbox_without_access_fails_alone(tmp_path: Path) -> None:
 async def test_expired_tokens_and_sessions_are_renewed(tmp_path: Path) -> None:
     """Two hours later every token is stale; and one is refused before its time."""
     with town(tmp_path) as place:
-        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        async with engine(tmp_path, place.config(policy="enabled = true"), clock=HastyClock()) as service:
             await until_quiet(service)
             place.advance(7200)
             assert_idle(await service.sync("Demo", "admin"))
@@ -161,7 +162,7 @@ async def test_expired_tokens_and_sessions_are_renewed(tmp_path: Path) -> None:
 async def test_expired_cursors_cost_a_full_reading_and_nothing_else(tmp_path: Path) -> None:
     """People's token after eight days, Calendar's 410, Gmail's lost history: all is read again, nothing is written."""
     with town(tmp_path) as place:
-        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        async with engine(tmp_path, place.config(policy="enabled = true"), clock=HastyClock()) as service:
             await until_quiet(service)
             place.reset()
             gone = {
