@@ -176,6 +176,28 @@ def new_links(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits for a step: links on the work list, and whether writes are open."""
+
+    dirty: int
+    open: bool
+
+
+def pending(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> Pending:
+    """Whether a step has anything to do at all; an idle step asks nothing more."""
+    waits = connection.execute(
+        sa.select(intent.c.id)
+        .where(
+            intent.c.mailbox_id == mailbox_id,
+            intent.c.state.in_(("planned", "in_flight", "unknown")),
+            intent.c.module.in_(modules),
+        )
+        .limit(1)
+    ).first()
+    return Pending(dirty_count(connection, mailbox_id, modules), waits is not None)
+
+
 def dirty_count(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> int:
     """How many links of these modules are on the work list."""
     return connection.execute(

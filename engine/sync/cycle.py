@@ -245,12 +245,14 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
         await read_mailbox(run, feed)
     if step is Step.CALENDAR:
         await _roll_window(run)
-    for module in modules:
-        await repeat_lost(run, module)
     names = [module.value for module in modules]
-    run.total = await run.ledger.read(links.dirty_count, run.record.id, names)
-    if run.total:
-        run.progress()
+    pending = await run.ledger.read(links.pending, run.record.id, names)
+    if not pending.dirty and not pending.open:
+        return
+    if pending.open:
+        await repeat_lost(run, modules)
+    run.total = pending.dirty
+    run.progress()
     planning = _planning(run, modules)
     for _ in range(ROUNDS):
         planned = await _plan_all(run, planning, names)

@@ -245,7 +245,12 @@ async def _pages(
             # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
             and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
         )
-        if snapshot or refresh or await ledger.read(units.page_changes, feed.row.id, seen, gone, served):
+        listed_here = bool(seen or gone)
+        if (
+            snapshot
+            or refresh
+            or (listed_here and await ledger.read(units.page_changes, feed.row.id, seen, gone, served))
+        ):
             result = await ledger.write(
                 units.record_page,
                 fence,

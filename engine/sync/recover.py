@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from engine.ledger import intents as units
 from engine.model.modules import Module, Side
 from engine.model.port import CreateKey, WriteKind
@@ -41,7 +43,7 @@ async def recover(run: Run) -> None:
         run.note(f"resuming: {len(void) + len(repeat) + len(unknown)} writes were open when the engine ended")
 
 
-async def repeat_lost(run: Run, module: Module) -> int:
+async def repeat_lost(run: Run, modules: Collection[Module]) -> int:
     """Creates whose outcome was unknown, whose item the feed does not show although its lag is over: plan them again.
 
     Call after the mailbox's feed was read: what the feed did show has been adopted, and its intent closed. Returns how
@@ -51,7 +53,7 @@ async def repeat_lost(run: Run, module: Module) -> int:
     waiting = 0
     again = []
     for one in await run.ledger.read(units.left_open, run.record.id):
-        if one.state == "unknown" and one.module == module:
+        if one.state == "unknown" and one.module in modules:
             if one.not_before <= now:
                 again.append(one)
             else:
