@@ -13,6 +13,9 @@ from engine.monitor.rows import PolicyRow, UserRow
 from engine.monitor.store import Table
 from engine.runtime.office import Office
 
+#: A user in these states has a cycle that ends by itself, whatever becomes of his policy.
+UNDER_WAY = frozenset({UserState.SYNCING, UserState.INITIALIZING})
+
 
 async def build(office: Office) -> None:
     """Build the rows of policies and users afresh: at the start, and after the configuration changed."""
@@ -41,7 +44,8 @@ async def build(office: Office) -> None:
 
 def _user_row(office: Office, policy: PolicyRecord, record: MailboxRecord, old: UserRow | None) -> UserRow:
     if old is not None and old.policy == record.policy:
-        if old.state is UserState.DISABLED or old.state is UserState.IDLE:
+        off = policy.state == PolicyState.DISABLED and old.state not in UNDER_WAY
+        if off or old.state in {UserState.DISABLED, UserState.IDLE}:
             old.state = user_state(policy, record)
         return old
     row = UserRow(record.email, record.policy, user_state(policy, record), record.crm_user, record.zone)

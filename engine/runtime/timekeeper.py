@@ -329,6 +329,8 @@ class Timekeeper:
         row.initialised = bool(records) and all(record.phase == "ready" for record in records)
         changed = bool(result.written or result.faults)
         await self._store_result(name, row.last_full_ms, row.fault, row.initialised, changed)
+        if row.state is PolicyState.DISABLED:
+            await rows.build(office)  # switched off meanwhile: its users are off now, too
         await rows.refresh_policy(office, name)
 
     async def _store_result(
