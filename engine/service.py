@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -178,6 +178,13 @@ class Service:
         try:
             await ledger.write(_begin, clock.now_ms())
             await service._load()
+        except ConfigErrors as errors:
+            await service.close()
+            raise ServiceError(
+                "the stored configuration is not valid for this version: "
+                f"{'; '.join(str(problem) for problem in errors.problems)}. Apply a corrected file to another "
+                "--data-dir, or install the version that wrote it"
+            ) from errors
         except BaseException:
             await service.close()
             raise
@@ -348,8 +355,8 @@ class Service:
         )
         await self._load()
         text = (
-            f"{source}: {len(wanted.connections)} connections, {len(wanted.policies)} policies, "
-            f"{len(wanted.users)} users applied"
+            f"{source}: {_count(wanted.connections, 'connection')}, {_count(wanted.policies, 'policy', 'policies')}, "
+            f"{_count(wanted.users, 'user')} applied"
         )
         await self._audit(by, "apply", source, text)
         return Answer(True, text)
@@ -484,6 +491,10 @@ class Service:
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
+
+
+def _count(things: Sized, one: str, several: str = "") -> str:
+    return f"{len(things)} {one if len(things) == 1 else several or one + 's'}"
 
 
 def _due(scheduling: Scheduling, ended_ms: int) -> int | None:

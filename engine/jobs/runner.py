@@ -12,7 +12,7 @@ from engine.crm.connector import CrmConnector
 from engine.jobs.queue import JobQueue, Priority, Request, Running
 from engine.jobs.schedule import next_due
 from engine.ledger import fence as fences
-from engine.ledger import history, mailboxes
+from engine.ledger import mailboxes
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.store import Ledger, StaleLease
@@ -359,17 +359,7 @@ class Runner:
         )
         batch.run.written += written
         now = self._clock.now_ms()
-        if run.cycle_id:
-            counts = {f"{module}.{outcome}": count for (module, outcome), count in run.counts.items()}
-            await self._ledger.write(
-                history.end_cycle,
-                run.cycle_id,
-                "failed" if run.faults else "ok",
-                counts,
-                0,
-                "; ".join(run.faults),
-                now,
-            )
+        await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
         if run.faults:
             await self._failed(batch, policy, record, run.faults[0])
             return

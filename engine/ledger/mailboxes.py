@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import connection as connection_table
-from engine.ledger.schema import job, mailbox, policy, work
+from engine.ledger.schema import dirty, intent, item, job, link, mailbox, match_key, policy, scope, work
 from engine.ledger.sql import insert
 
 
@@ -133,6 +133,7 @@ def replace_configuration(
         {"email": email, "policy": policy_name, "crm_user": crm_user, "zone": zone}
         for email, policy_name, crm_user, zone in users
     ]
+    _forget_moved(conn, {row["email"]: row["policy"] for row in rows})
     if rows:
         upsert = insert(conn, mailbox)
         new = upsert.excluded
@@ -155,6 +156,21 @@ def replace_configuration(
             rows,
         )
     conn.execute(sa.update(mailbox).where(mailbox.c.removed == leaving).values(removed=1))
+
+
+def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
+    """Who moves to another policy begins anew there: what both sides agreed on under other rules says nothing.
+
+    Nothing is created twice by it: our marks on the items find their twins again. The journal stays.
+    """
+    known = conn.execute(sa.select(mailbox.c.id, mailbox.c.email, mailbox.c.policy))
+    for row in known.all():
+        if policy_of.get(row.email, row.policy) == row.policy:
+            continue
+        mine = sa.select(link.c.id).where(link.c.mailbox_id == row.id)
+        conn.execute(sa.delete(dirty).where(dirty.c.link_id.in_(mine)))
+        for table in (match_key, intent, item, link, scope):
+            conn.execute(sa.delete(table).where(table.c.mailbox_id == row.id))
 
 
 def set_policy(conn: sa.Connection, /, name: str, **values: Any) -> None:

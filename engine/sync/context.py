@@ -142,6 +142,14 @@ class Run:
                 history.start_cycle, self.record.id, self.policy.name, self.kind.value, self.clock.now_ms()
             )
 
+    async def close_cycle(self, state: str, error: str = "") -> None:
+        """Close the cycle's record, if it has one: ``ok``, ``failed`` or ``stopped``."""
+        if self.cycle_id:
+            counts = {f"{module}.{outcome}": count for (module, outcome), count in self.counts.items()}
+            await self.ledger.write(
+                history.end_cycle, self.cycle_id, state, counts, 0, error, self.clock.now_ms()
+            )
+
     # -- telling the monitors --------------------------------------------------------------------------
 
     def tell(self, kind: ActivityKind, **values: object) -> None:

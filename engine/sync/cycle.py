@@ -19,7 +19,7 @@ from engine.model.port import Account, Page, Scope
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
-from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource, Waits
+from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.filters import window
 from engine.sync.guard import hold_excess
 from engine.sync.observe import read_crm, read_mailbox
@@ -111,8 +111,8 @@ async def run_cycle(
     run.containers = dict(record.containers)
     run.feeds = await _stored_feeds(run)
     run.tell(ActivityKind.CYCLE, text=f"{kind.value} started", sign="▸")
-    await recover(run)
     try:
+        await recover(run)
         if record.structure != fingerprint(whole_structure(context.policy)) or not run.feeds:
             await _ensure(run)
         for step in STEPS:
@@ -122,6 +122,9 @@ async def run_cycle(
             run.step_state(run.step, StepState.FAILED, str(error))
         run.fault(str(error))
         await _remember_fault(run, error)
+    except (Stopped, Waits) as end:
+        await run.close_cycle("stopped", str(end))
+        raise
     return run
 
 

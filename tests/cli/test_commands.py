@@ -63,7 +63,7 @@ def line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Line:
 
 def test_a_file_is_applied_exported_and_applied_again(line: Line, tmp_path: Path) -> None:
     assert line("apply", str(line.file)) == exits.OK
-    assert "1 policies" in line.out
+    assert "1 policy" in line.out
     assert line("export") == exits.OK
     first = line.out
     assert f'client_secret_file = "{tmp_path}/secret.txt"' in first

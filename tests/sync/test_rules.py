@@ -476,3 +476,19 @@ async def test_a_paused_mailbox_catches_up_when_it_is_resumed() -> None:
     assert world.names(Side.MAILBOX) == ["F000", "new"]
     assert "Boss" in [one.fields.get("title") for one in world.mail.of(A, Module.CONTACT)]
     await world.check()
+
+
+async def test_who_moves_to_another_policy_begins_anew_and_nothing_is_made_twice() -> None:
+    world = await World().start()
+    crowd(world, 3)
+    await world.cycle()
+    before = world.names(Side.MAILBOX)
+    world.policy = replace(world.policy, name="other")
+    await world.configure([A, B])
+    records = await world.ledger.read(mailboxes.mailboxes)
+    assert {(record.policy, record.phase) for record in records} == {("other", "new")}
+    assert await world.links() == []
+    await world.settle(2)
+    assert world.names(Side.MAILBOX) == before
+    assert len(before) == 3
+    await world.check()
