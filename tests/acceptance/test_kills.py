@@ -89,3 +89,56 @@ async def test_ten_kills_leave_no_double_and_no_gap(
         ).fetchone() == (0,)
         assert ledger.execute("SELECT count(*) FROM dirty").fetchone() == (0,)
     ledger.close()
+
+
+async def test_kills_while_edits_of_both_sides_cross_over(tmp_path: Path) -> None:
+    """People work on both sides, and the engine dies again and again while it carries their edits over."""
+    dice = Random(3)
+    with town(tmp_path, users=1, options=OPTIONS) as place:
+        user = place.users[0]
+        (tmp_path / "demo.toml").write_text(place.config(policy="enabled = true"), encoding="utf-8")
+        async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+            assert_idle(await service.sync("Demo", "test"))
+            assert_idle(await service.sync("Demo", "test"))
+        group = place.groups(user)["CRM Contacts"]
+        killed = 0
+        made: list[str] = []
+        wanted: dict[str, str] = {}
+        for turn in range(KILLS):
+            for change in place.edit("mailbox", user, 3, seed=turn):
+                wanted[f"mailbox {change['id']} {change['field']}"] = change["after"]
+            made.append(f"Neu{turn}")
+            place.google(user, "POST", "v1/people:createContact", json=_person(made[-1], group))
+            place.crm(
+                "POST", "sobjects/Contact", json={"LastName": f"Alt{turn}", "OwnerId": place.crm_user(user)}
+            )
+            row = place.soql("SELECT Id FROM Opportunity WHERE IsClosed = false ORDER BY Id")[0]
+            place.change("Opportunity", row["Id"], Description=f"turn {turn}")
+            killed += kill_after(place, start(tmp_path), dice.randint(8, 18))
+        assert killed >= KILLS // 2, "the cycles ended too early to be killed"
+        async with engine(tmp_path, None) as service:
+            for _ in range(3):
+                report = await service.sync("Demo", "test")
+            assert_idle(report)
+            assert report["totals"]["writes"] == 0
+            await assert_all_green(service)
+        assert_no_doubles(place)
+        rows = place.soql("SELECT LastName, Phone, Title FROM Contact")
+        names = [row["LastName"] for row in rows]
+        assert sorted(name for name in names if name.startswith("Neu")) == sorted(made)
+        families = [one["names"][0].get("familyName") for one in place.contacts(user)]
+        for turn in range(KILLS):
+            assert families.count(f"Neu{turn}") == families.count(f"Alt{turn}") == 1
+        shown = {str(value) for row in rows for value in (row["Phone"], row["Title"])}
+        people = {one["resourceName"]: str(one) for one in place.contacts(user)}
+        for what, value in wanted.items():
+            assert value in people[what.split()[1]], what
+        contacts = {what: value for what, value in wanted.items() if "'c.003" in people[what.split()[1]]}
+        assert set(contacts.values()) <= shown
+
+
+def _person(family: str, group: str) -> dict[str, Any]:
+    return {
+        "names": [{"familyName": family}],
+        "memberships": [{"contactGroupMembership": {"contactGroupResourceName": group}}],
+    }
