@@ -248,3 +248,45 @@ async def test_an_opportunity_comes_is_renamed_and_goes(place: Town, tmp_path: P
         await cycle(service)
         assert "CRM/Opportunities/Fresher deal" not in place.labels(user).values()
         await settled(place, service)
+
+
+async def test_an_edit_beats_a_delete_again_and_again(place: Town, tmp_path: Path) -> None:
+    """What the owner deleted comes back when the CRM changes it afterwards: once, for every kind of item, twice in a row."""
+    user = place.users[0]
+    async with engine(tmp_path, place.config(policy="enabled = true")) as service:
+        await cycle(service)
+        await cycle(service)
+        contact = record_of(ours(place.contacts(user), "003")[0])
+        event = record_of(next(one for one in ours(place.events(user), "00U") if "recurrence" not in one))
+        task = next(one for one in place.tasks(user) if one["status"] == "needsAction")
+        task_id = task["notes"].split("[CRM:c.")[1].split(".")[0]
+        deal = place.soql(
+            f"SELECT Id, Name FROM Opportunity WHERE IsClosed = false AND OwnerId = '{place.crm_user(user)}' ORDER BY Id"
+        )[0]
+        for turn in ("first", "second"):
+            person = next(one for one in ours(place.contacts(user), "003") if record_of(one) == contact)
+            place.google(user, "DELETE", f"v1/{person['resourceName']}:deleteContact")
+            [shown] = [one for one in ours(place.events(user), "00U") if record_of(one) == event]
+            place.google(user, "DELETE", f"calendar/v3/calendars/primary/events/{shown['id']}")
+            [listed] = [one for one in place.tasks(user) if f"c.{task_id}." in str(one.get("notes"))]
+            place.google(user, "DELETE", f"tasks/v1/lists/{listed['list']}/tasks/{listed['id']}")
+            [label] = [one for one, name in place.labels(user).items() if deal["Name"] in name]
+            place.google(user, "DELETE", f"gmail/v1/users/me/labels/{label}")
+            await cycle(service)
+            await cycle(service)
+            assert label not in place.labels(user)
+            assert [one for one in ours(place.events(user), "00U") if record_of(one) == event] == []
+            place.change("Contact", contact, Title=f"Back {turn}")
+            place.change("Event", event, Location=f"Back {turn}")
+            place.change("Task", task_id, Subject=f"Back {turn}")
+            place.change("Opportunity", deal["Id"], NextStep=f"Back {turn}")
+            await cycle(service)
+            [person] = [one for one in ours(place.contacts(user), "003") if record_of(one) == contact]
+            assert f"Back {turn}" in str(person)
+            [shown] = [one for one in ours(place.events(user), "00U") if record_of(one) == event]
+            assert shown["location"] == f"Back {turn}"
+            [listed] = [one for one in place.tasks(user) if f"c.{task_id}." in str(one.get("notes"))]
+            assert listed["title"] == f"Back {turn}"
+            [label] = [one for one, name in place.labels(user).items() if deal["Name"] in name]
+            assert len([mail for mail in place.mails(user) if label in mail["labels"]]) == 1
+            await settled(place, service)
