@@ -308,3 +308,71 @@ async def test_both_sides_edit_different_fields_of_one_contact(place: Town, serv
     assert shown["nicknames"][0]["value"] == "Chief"  # what we do not synchronise survives our write
     assert memberships(shown)
     await quiet(place, service)
+
+
+async def test_a_series_made_in_the_mailbox_arrives_with_its_changed_occurrences(
+    place: Town, service: Service
+) -> None:
+    """A weekly meeting in our colour, one date moved and one cancelled before anybody looked."""
+    user = place.users[0]
+    ours = next(event for event in place.events(user) if "'syncline_kind': 'appointment'" in str(event))
+    path = "calendar/v3/calendars/primary/events"
+    body = {
+        "summary": "Weekly round",
+        "colorId": ours["colorId"],
+        "start": {"dateTime": "2026-12-07T09:00:00", "timeZone": "Europe/Berlin"},
+        "end": {"dateTime": "2026-12-07T09:30:00", "timeZone": "Europe/Berlin"},
+        "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=6"],
+    }
+    made = place.google(user, "POST", path, json=body)
+    dates = place.google(user, "GET", f"{path}/{made['id']}/instances")["items"]
+    place.google(user, "PATCH", f"{path}/{dates[1]['id']}", json={"location": "Garden"})
+    place.google(user, "DELETE", f"{path}/{dates[2]['id']}")
+    await cycle(service)
+    await cycle(service)
+    [series] = place.soql(
+        "SELECT Id, Recurrence2PatternText FROM Event WHERE Subject = 'Weekly round' AND GroupEventType = '3'"
+    )
+    rows = place.soql(
+        "SELECT Location, Syncline_Occurrence__c FROM Event "
+        f"WHERE RecurrenceActivityId = '{series['Id']}' AND GroupEventType != '3' ORDER BY Syncline_Occurrence__c"
+    )
+    assert [(row["Syncline_Occurrence__c"][:10], row["Location"]) for row in rows] == [
+        ("2026-12-07", None),
+        ("2026-12-14", "Garden"),
+        ("2026-12-28", None),
+        ("2027-01-04", None),
+        ("2027-01-11", None),
+    ]
+    await quiet(place, service)
+
+
+async def test_an_own_contact_is_put_into_the_crms_group(place: Town, service: Service) -> None:
+    """What was private becomes a CRM contact when its owner says so; taken out again, it stays linked."""
+    user = place.users[0]
+    group = place.groups(user)["CRM Contacts"]
+    body = {"names": [{"givenName": "Otto", "familyName": "Eigen"}], "biographies": [{"value": "plays chess"}]}
+    made = place.google(user, "POST", "v1/people:createContact", json=body)["resourceName"]
+    await cycle(service)
+    assert place.soql("SELECT Id FROM Contact WHERE LastName = 'Eigen'") == []
+    members = f"v1/{group}/members:modify"
+    place.google(user, "POST", members, json={"resourceNamesToAdd": [made]})
+    await cycle(service)
+    [row] = place.soql("SELECT Id, Description FROM Contact WHERE LastName = 'Eigen'")
+    assert row["Description"] == "plays chess"
+    place.google(user, "POST", members, json={"resourceNamesToRemove": [made]})
+    await cycle(service)
+    assert len(place.soql("SELECT Id FROM Contact WHERE LastName = 'Eigen'")) == 1
+    assert place.contact(user, made)["names"][0]["familyName"] == "Eigen"
+    await quiet(place, service)
+
+
+async def test_a_task_written_in_the_mailbox_appears_in_the_crm_once(place: Town, service: Service) -> None:
+    user = place.users[0]
+    listed = next(task["list"] for task in place.tasks(user) if "[CRM:" in str(task.get("notes")))
+    body = {"title": "Call the printer", "notes": "before noon", "due": "2026-12-03T00:00:00Z"}
+    place.google(user, "POST", f"tasks/v1/lists/{listed}/tasks", json=body)
+    await cycle(service)
+    rows = place.soql("SELECT Subject, Description, ActivityDate FROM Task WHERE Subject = 'Call the printer'")
+    assert [(row["Description"], row["ActivityDate"]) for row in rows] == [("before noon", "2026-12-03")]
+    await quiet(place, service)
