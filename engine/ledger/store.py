@@ -1,7 +1,7 @@
 """Where units of work run. A unit is a synchronous function of a SQLAlchemy ``Connection``: pure SQL, one transaction.
 
 On SQLite they run in threads of the store's own: one writer (``BEGIN IMMEDIATE``, WAL, ``synchronous=FULL``), several
-readers (``query_only``). A unit is one hop to a thread, where a driver that is asynchronous by itself (aiosqlite) hops once
+readers (``query_only``). A unit is one hop to a thread, where a driver that is asynchronous by itself hops once
 per statement and once per fetch, and cost 3 to 8 times the processor time for the same unit. No unit awaits anything, so a
 cancelled task can never tear a transaction, and the write lock is never held across network input or output.
 """
