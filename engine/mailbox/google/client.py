@@ -5,6 +5,7 @@ The library builds URLs, checks parameters and reads answers; the wire is ours (
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -53,6 +54,7 @@ class GoogleClient:
             self._no_batch.add(Api.TASKS)
         #: Answers that are the same for every mailbox (the palette of event colours).
         self.memo: dict[str, Any] = {}
+        self.memo_lock = asyncio.Lock()
         # One token for all scopes, unless the admin has authorised only some: then one per API.
         self._apart = False
 

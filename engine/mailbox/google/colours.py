@@ -29,21 +29,23 @@ Colours = Mapping[Module, tuple[str, str]]
 
 async def palette(client: GoogleClient, account: Account) -> dict[str, str]:
     """Google's event colours: id to ``#rrggbb``. The same for everybody, hence read once per connection."""
-    known = client.memo.get("event colours")
-    if known is None:
-        answer = await client.execute(client.calendar.colors.get(), account, idempotent=True)
-        known = {
-            number: str(colour.get("background", "#000000"))
-            for number, colour in (answer.get("event") or {}).items()
-        }
-        if not known:
-            raise ProviderError(
-                ErrorKind.MALFORMED,
-                Api.CALENDAR.label,
-                "the palette of event colours is empty",
-                advice="Check the calendar endpoint in the connection's settings",
-            )
-        client.memo["event colours"] = known
+    # Mailboxes that begin together wait for the first one's answer.
+    async with client.memo_lock:
+        known = client.memo.get("event colours")
+        if known is None:
+            answer = await client.execute(client.calendar.colors.get(), account, idempotent=True)
+            known = {
+                number: str(colour.get("background", "#000000"))
+                for number, colour in (answer.get("event") or {}).items()
+            }
+            if not known:
+                raise ProviderError(
+                    ErrorKind.MALFORMED,
+                    Api.CALENDAR.label,
+                    "the palette of event colours is empty",
+                    advice="Check the calendar endpoint in the connection's settings",
+                )
+            client.memo["event colours"] = known
     return dict(known)
 
 

@@ -136,15 +136,19 @@ async def _find_calendar(client: GoogleClient, account: Account, name: str, know
 
 
 async def _task_list(client: GoogleClient, account: Account, known: str) -> str:
-    """The id of the known list if it is still there, else of the person's own first list."""
-    for name in dict.fromkeys((known or DEFAULT_LIST, DEFAULT_LIST)):
-        request = client.tasks.tasklists.get(tasklist=name)
-        try:
-            return str((await client.execute(request, account, idempotent=True))["id"])
-        except ProviderError as error:
-            if error.status != 404 or name == DEFAULT_LIST:
-                raise
-    raise AssertionError("unreachable: the default list returns or raises")
+    """The list that tasks go to: the known one if it is still there, else the person's own first list.
+
+    That one has an alias, is always there and cannot be deleted (tasklists.delete), so it costs no call.
+    """
+    if known in {"", DEFAULT_LIST}:
+        return DEFAULT_LIST
+    try:
+        await client.execute(client.tasks.tasklists.get(tasklist=known), account, idempotent=True)
+    except ProviderError as error:
+        if error.status != 404:
+            raise
+        return DEFAULT_LIST
+    return known
 
 
 async def verify(

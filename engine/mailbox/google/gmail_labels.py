@@ -9,7 +9,11 @@ from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.errors import HttpFailure
 from engine.mailbox.google.gmail_mails import count_mails
 from engine.mailbox.google.gmail_names import fold
+from engine.mailbox.google.settings import Api
 from engine.model.port import Account, Finding
+
+#: Statuses of a create that concern its name: not allowed, or taken.
+_ABOUT_THE_NAME = frozenset({400, 409})
 
 
 def logical_name(path: str) -> str:
@@ -35,10 +39,12 @@ async def list_labels(client: GoogleClient, account: Account) -> list[dict[str, 
 async def ensure_labels(
     client: GoogleClient, account: Account, labels: Sequence[str], known: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Make the labels that are missing.
+    """Make the labels that are missing, all in one batch.
 
     A label is recognised by its full name (without case), then by the id of an earlier call: a person who renamed it
-    keeps the new name. Parents must stand before their children; Gmail does not make them by itself.
+    keeps the new name. The labels of a mailbox of which nothing is known are made without looking: Gmail refuses a name
+    that is taken (409), and only then is the list read. Parents need not stand before their children, they are labels
+    like any other; Gmail does not make them by itself.
 
     Args:
         client: Google.
@@ -54,39 +60,51 @@ async def ensure_labels(
     """
     if not labels:
         return {}, []
-    present = await list_labels(client, account)
-    ids: dict[str, str] = {}
-    created: list[str] = []
-    for path in labels:
-        logical = logical_name(path)
-        found = _find(present, path, known.get(logical))
-        if found is None:
+    present = await list_labels(client, account) if any(logical_name(path) in known for path in labels) else []
+    found = {path: _find(present, path, known.get(logical_name(path))) for path in labels}
+    made, refused = await _create(client, account, [path for path in found if found[path] is None])
+    if refused:
+        present = await list_labels(client, account)
+    for path, error in refused.items():
+        found[path] = _find(present, path, None)
+        if found[path] is None:
+            raise HttpFailure(
+                error.api,
+                error.kind,
+                f"the label {path!r} cannot be made: {error.detail}",
+                status=error.status or 0,
+                reason=error.reason,
+                advice="Choose another name in the policy; Gmail keeps some names for itself",
+            ) from None
+    ids = {logical_name(path): made.get(path) or str(label) for path, label in found.items()}
+    return ids, [logical_name(path) for path in made]
+
+
+async def _create(
+    client: GoogleClient, account: Account, paths: Sequence[str]
+) -> tuple[dict[str, str], dict[str, HttpFailure]]:
+    """Make labels: ids by path, and the refusals of names that are taken (409) or not allowed (400)."""
+    labels = client.gmail.users.labels
+    requests = [labels.create(userId="me", body=new_label(path)) for path in paths]
+    parts = await client.execute_batch(Api.GMAIL, requests, account)
+    made: dict[str, str] = {}
+    refused: dict[str, HttpFailure] = {}
+    for path, part in zip(paths, parts, strict=True):
+        error = part.error
+        if part.ok:
+            made[path] = str(part.body["id"])
+        elif isinstance(error, HttpFailure) and error.status in _ABOUT_THE_NAME:
+            refused[path] = error
+        else:
+            # Throttled, lost or unclear: once more by itself. The unique name makes a repeat harmless.
+            again = labels.create(userId="me", body=new_label(path))
             try:
-                # The unique name makes a repeat harmless.
-                made = await client.execute(
-                    client.gmail.users.labels.create(userId="me", body=new_label(path)),
-                    account,
-                    idempotent=True,
-                )
-                present.append({"name": path, **made})
-                found = str(made["id"])
-                created.append(logical)
-            except HttpFailure as error:
-                if error.status != 409:
+                made[path] = str((await client.execute(again, account, idempotent=True))["id"])
+            except HttpFailure as failure:
+                if failure.status not in _ABOUT_THE_NAME:
                     raise
-                present = await list_labels(client, account)
-                found = _find(present, path, None)
-                if found is None:
-                    raise HttpFailure(
-                        error.api,
-                        error.kind,
-                        f"the label {path!r} cannot be made: {error.detail}",
-                        status=409,
-                        reason=error.reason,
-                        advice="Choose another name in the policy; Gmail keeps some names for itself",
-                    ) from None
-        ids[logical] = found
-    return ids, created
+                refused[path] = failure
+    return made, refused
 
 
 def _find(present: Sequence[Mapping[str, Any]], path: str, earlier: str | None) -> str | None:

@@ -49,7 +49,8 @@ async def ensure_groups(
     """Make the groups that are missing.
 
     A group is recognised by its wanted name, then by the id of an earlier call (somebody has renamed it: it stays the
-    group of this module). Two modules may share one name and then share the group.
+    group of this module). Two modules may share one name and then share the group. The groups of a mailbox of which
+    nothing is known are made without looking: Google refuses a name that is taken (409), and only then is the list read.
 
     Args:
         client: Google.
@@ -65,7 +66,8 @@ async def ensure_groups(
     """
     if not groups:
         return {}, []
-    present = await _own_groups(client, account)
+    earlier_ones = any(logical_name(module) in known for module in groups)
+    present = await _own_groups(client, account) if earlier_ones else {}
     ids: dict[str, str] = {}
     created: list[str] = []
     for module, name in groups.items():
@@ -82,7 +84,7 @@ async def ensure_groups(
 async def _make(
     client: GoogleClient, account: Account, name: str, present: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, dict[str, Any]], bool]:
-    """Create a group, or adopt one of that name that appeared since our list: names are unique (409).
+    """Create a group, or adopt one of that name: names are unique (409, contactGroups.create).
 
     Returns:
         Its resource name, all groups now present, and whether it was made.

@@ -72,7 +72,8 @@ def message_id(root: str, generation: int) -> str:
 
 def title_of(module: Module, fields: Fields) -> str:
     """What the record is called in a subject line."""
-    return str(fields.get("name") or fields.get("number") or f"({_TITLES[module].lower()} without a name)")
+    said = (str(fields[key]) for key in ("name", "number") if fields.get(key))
+    return next((text for text in said if text.strip()), f"({_TITLES[module].lower()} without a name)")
 
 
 def render(

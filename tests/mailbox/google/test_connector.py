@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +15,7 @@ from engine.mailbox.google.ensure import calendar_marker
 from engine.mailbox.google.settings import Api
 from engine.mailbox.google.wire import quota_user
 from engine.model.modules import Module
-from engine.model.port import Account, CalendarMode, CreateKey, Guard, Structure, Write, WriteKind
+from engine.model.port import Account, CalendarMode, CreateKey, Guard, Result, Structure, Write, WriteKind
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sandbox.google.accounts import delegate
 from engine.sandbox.google.discovery import all_scopes
@@ -98,7 +99,8 @@ async def test_a_missing_delegation_says_what_to_authorise(google: Google) -> No
 async def test_apis_that_are_delegated_work_without_those_that_are_not(google: Google) -> None:
     delegate(google.world, ["https://www.googleapis.com/auth/tasks"])
     connector = google.connector()
-    assert (await connector.ensure(ANNA, Structure(tasks=True), {})).ids["tasks"]
+    [scope] = (await connector.ensure(ANNA, Structure(tasks=True), {})).scopes
+    assert [page.observations async for page in connector.changes(scope, None)] == [()]
     with pytest.raises(ProviderError) as caught:
         await connector.ensure(ANNA, COLOUR, {})
     assert caught.value.kind is ErrorKind.DELEGATION
@@ -176,7 +178,38 @@ async def test_only_what_the_policy_needs_is_touched(google: Google) -> None:
     connector = google.connector()
     containers = await connector.ensure(ANNA, Structure(tasks=True), {})
     assert [scope.key for scope in containers.scopes] == ["tasks"]
+    # Google's alias names the list, so that it need not be looked up.
+    assert google.calls() == []
+    [made] = await connector.apply(
+        containers.scopes[0], [Write(WriteKind.CREATE, Module.TASK, "k1", fields={"subject": "Call Ada"})]
+    )
+    assert made.result is Result.DONE
     assert {asked.path.split("/")[1] for asked in google.calls()} == {"tasks"}
+
+
+async def test_a_task_list_of_an_earlier_time_is_kept_while_it_is_there(google: Google) -> None:
+    connector = google.connector()
+    inserted = connector.client.tasks.tasklists.insert(body={"title": "CRM"})
+    known = str((await connector.client.execute(inserted, ANNA, idempotent=False))["id"])
+    assert (await connector.ensure(ANNA, Structure(tasks=True), {"tasks": known})).ids == {"tasks": known}
+    deleted = connector.client.tasks.tasklists.delete(tasklist=known)
+    await connector.client.execute(deleted, ANNA, idempotent=True)
+    assert (await connector.ensure(ANNA, Structure(tasks=True), {"tasks": known})).ids == {"tasks": "@default"}
+
+
+async def test_the_structure_of_a_new_mailbox_is_made_without_looking_for_it(google: Google) -> None:
+    google.forget()
+    await google.connector().ensure(ANNA, WHOLE, {})
+    asked = Counter(f"{one.verb} {one.path.partition('?')[0]}" for one in google.calls())
+    # Two groups (People has no batch for them), one palette, one batch of labels.
+    assert asked == {"POST /v1/contactGroups": 2, "GET /calendar/v3/colors": 1, "POST /batch": 1}
+
+
+async def test_mailboxes_that_begin_together_share_one_reading_of_the_palette(google: Google) -> None:
+    connector = google.connector()
+    found = await asyncio.gather(*(connector.ensure(one, COLOUR, {}) for one in (ANNA, BEN)))
+    assert found[0].ids == found[1].ids
+    assert [asked.path for asked in google.calls()] == ["/calendar/v3/colors"]
 
 
 async def test_the_palette_is_read_once_for_all_mailboxes(google: Google) -> None:

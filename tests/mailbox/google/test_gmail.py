@@ -101,8 +101,10 @@ async def mails(client: GoogleClient, account: Account, label: str, *, trash: bo
 async def test_the_tree_is_made_once_adopted_and_verified(
     lab: Lab, client: GoogleClient, account: Account, scope: Scope
 ) -> None:
+    before = lab.calls()
     ids, created = await gmail.ensure_labels(client, account, TREE, {})
     assert created == [f"label:{path}" for path in TREE]
+    assert lab.calls() - before == 1
     before = lab.calls()
     assert await gmail.ensure_labels(client, account, TREE, ids) == (ids, [])
     assert lab.calls() - before == 1
@@ -126,6 +128,36 @@ async def test_the_tree_is_made_once_adopted_and_verified(
     findings = await gmail.verify_labels(client, account, TREE, ids)
     assert [row.ok for row in findings] == [True, True, False, True]
     assert findings[2].detail == "missing"
+
+
+async def test_the_tree_grows_by_what_is_missing(lab: Lab, client: GoogleClient, account: Account) -> None:
+    first, _ = await gmail.ensure_labels(client, account, TREE[:2], {})
+    before = lab.calls()
+    # Half of the tree is there, and nobody remembers it: one batch that is refused in part, one list.
+    ids, created = await gmail.ensure_labels(client, account, TREE, {})
+    assert created == ["label:CRM/Cases"]
+    assert {name: ids[name] for name in first} == first
+    assert lab.calls() - before == 2
+
+
+async def test_a_tree_whose_batch_was_lost_or_refused_is_completed(
+    lab: Lab, client: GoogleClient, account: Account
+) -> None:
+    # All labels were made, the answer never came.
+    lab.fault(route="/batch", kind="lost_reply")
+    ids, created = await gmail.ensure_labels(client, account, TREE, {})
+    assert (set(ids), created) == ({f"label:{path}" for path in TREE}, [])
+    # One label of the batch is asked to wait: it is made by itself.
+    other = lab.account()
+    lab.fault(route="gmail/v1/users/me/labels", status=429, headers={"Retry-After": "0"})
+    ids, created = await gmail.ensure_labels(client, other, TREE, {})
+    assert (len(ids), created) == (3, [f"label:{path}" for path in TREE])
+
+
+async def test_a_name_that_gmail_keeps_for_itself_is_told(client: GoogleClient, account: Account) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await gmail.ensure_labels(client, account, ("Inbox",), {})
+    assert "Inbox" in str(caught.value)
 
 
 async def test_a_record_becomes_a_label_with_one_read_mail(
@@ -165,6 +197,8 @@ async def test_without_a_batch_endpoint_calls_go_singly(
         outcomes = await gmail.apply(single, scope, [create(branch, f"k{n}", f"Deal {n}") for n in range(3)])
         assert {row.result for row in outcomes} == {Result.DONE}
         assert len(await labels(single, account)) == 3
+        ids, created = await gmail.ensure_labels(single, lab.account(), TREE, {})
+        assert created == list(ids) == [f"label:{path}" for path in TREE]
 
 
 async def test_records_of_one_name_get_labels_of_their_own(

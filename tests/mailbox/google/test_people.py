@@ -504,8 +504,10 @@ async def test_the_feed_lags_and_fetch_does_not(lab: Lab, client: GoogleClient, 
 
 async def test_groups_are_made_once_adopted_and_verified(lab: Lab, client: GoogleClient, scope: Scope) -> None:
     wanted = {Module.CONTACT: "CRM Contacts", Module.LEAD: "CRM Leads"}
+    before = lab.calls()
     ids, created = await people.ensure_groups(client, account(scope), wanted, {})
     assert sorted(created) == ["group:contact", "group:lead"]
+    assert lab.calls() - before == 2
     before = lab.calls()
     assert await people.ensure_groups(client, account(scope), wanted, ids) == (ids, [])
     assert lab.calls() - before == 1

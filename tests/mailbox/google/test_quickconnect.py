@@ -8,7 +8,7 @@ from email.policy import default
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.mailbox.google import quickconnect
@@ -135,6 +135,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
         },
     )
 )
+@example({"name": "\r"})
 def test_the_fields_can_be_read_back_to_the_letter(fields: dict[str, Any]) -> None:
     assert quickconnect.unpack(quickconnect.pack(fields)) == fields
     message = mail(**fields)
