@@ -16,6 +16,7 @@ from tests.acceptance.town import (
     assert_all_green,
     assert_idle,
     assert_no_doubles,
+    day,
     engine,
     memberships,
     town,
@@ -131,15 +132,15 @@ async def test_an_appointment_in_our_colour_appears_in_the_crm_once(place: Town,
     ours = next(event for event in place.events(user) if "'syncline_kind': 'appointment'" in str(event))
     mark = {"colorId": ours["colorId"]}
     times = {
-        "start": {"dateTime": "2026-12-01T10:00:00", "timeZone": "Europe/Berlin"},
-        "end": {"dateTime": "2026-12-01T11:00:00", "timeZone": "Europe/Berlin"},
+        "start": {"dateTime": f"{day(10)}T10:00:00Z"},
+        "end": {"dateTime": f"{day(10)}T11:00:00Z"},
     }
     path = "calendar/v3/calendars/primary/events"
     place.google(user, "POST", path, json={"summary": "Painted", **times, **mark})
     place.google(user, "POST", path, json={"summary": "Plain", **times})
     await cycle(service)
     rows = place.soql("SELECT Subject, StartDateTime FROM Event WHERE Subject IN ('Painted', 'Plain')")
-    assert [(row["Subject"], row["StartDateTime"][:16]) for row in rows] == [("Painted", "2026-12-01T09:00")]
+    assert [(row["Subject"], row["StartDateTime"][:16]) for row in rows] == [("Painted", f"{day(10)}T10:00")]
     await quiet(place, service)
 
 
@@ -220,19 +221,19 @@ async def test_an_all_day_event_moves_by_a_day(place: Town, service: Service) ->
     )
     record = event["extendedProperties"]["private"]["syncline_key"].split(".")[1]
     path = f"calendar/v3/calendars/primary/events/{event['id']}"
-    place.google(user, "PATCH", path, json={"start": {"date": "2026-12-24"}, "end": {"date": "2026-12-26"}})
+    place.google(user, "PATCH", path, json={"start": {"date": day(33)}, "end": {"date": day(35)}})
     await cycle(service)
     row = place.soql(f"SELECT IsAllDayEvent, StartDateTime, EndDateTime FROM Event WHERE Id = '{record}'")[0]
     assert row["IsAllDayEvent"] is True
-    assert (row["StartDateTime"][:10], row["EndDateTime"][:10]) == ("2026-12-24", "2026-12-25")
+    assert (row["StartDateTime"][:10], row["EndDateTime"][:10]) == (day(33), day(34))
     place.change(
         "Event",
         record,
-        **{"StartDateTime": "2026-12-28T00:00:00.000Z", "EndDateTime": "2026-12-28T00:00:00.000Z"},
+        **{"StartDateTime": f"{day(37)}T00:00:00.000Z", "EndDateTime": f"{day(37)}T00:00:00.000Z"},
     )
     await cycle(service)
     shown = place.google(user, "GET", path)
-    assert (shown["start"]["date"], shown["end"]["date"]) == ("2026-12-28", "2026-12-29")
+    assert (shown["start"]["date"], shown["end"]["date"]) == (day(37), day(38))
     await quiet(place, service)
 
 
@@ -320,8 +321,8 @@ async def test_a_series_made_in_the_mailbox_arrives_with_its_changed_occurrences
     body = {
         "summary": "Weekly round",
         "colorId": ours["colorId"],
-        "start": {"dateTime": "2026-12-07T09:00:00", "timeZone": "Europe/Berlin"},
-        "end": {"dateTime": "2026-12-07T09:30:00", "timeZone": "Europe/Berlin"},
+        "start": {"dateTime": f"{day(16)}T09:00:00", "timeZone": "UTC"},
+        "end": {"dateTime": f"{day(16)}T09:30:00", "timeZone": "UTC"},
         "recurrence": ["RRULE:FREQ=WEEKLY;COUNT=6"],
     }
     made = place.google(user, "POST", path, json=body)
@@ -338,11 +339,11 @@ async def test_a_series_made_in_the_mailbox_arrives_with_its_changed_occurrences
         f"WHERE RecurrenceActivityId = '{series['Id']}' AND GroupEventType != '3' ORDER BY Syncline_Occurrence__c"
     )
     assert [(row["Syncline_Occurrence__c"][:10], row["Location"]) for row in rows] == [
-        ("2026-12-07", None),
-        ("2026-12-14", "Garden"),
-        ("2026-12-28", None),
-        ("2027-01-04", None),
-        ("2027-01-11", None),
+        (day(16), None),
+        (day(23), "Garden"),
+        (day(37), None),
+        (day(44), None),
+        (day(51), None),
     ]
     await quiet(place, service)
 
@@ -370,9 +371,9 @@ async def test_an_own_contact_is_put_into_the_crms_group(place: Town, service: S
 async def test_a_task_written_in_the_mailbox_appears_in_the_crm_once(place: Town, service: Service) -> None:
     user = place.users[0]
     listed = next(task["list"] for task in place.tasks(user) if "[CRM:" in str(task.get("notes")))
-    body = {"title": "Call the printer", "notes": "before noon", "due": "2026-12-03T00:00:00Z"}
+    body = {"title": "Call the printer", "notes": "before noon", "due": f"{day(12)}T00:00:00Z"}
     place.google(user, "POST", f"tasks/v1/lists/{listed}/tasks", json=body)
     await cycle(service)
     rows = place.soql("SELECT Subject, Description, ActivityDate FROM Task WHERE Subject = 'Call the printer'")
-    assert [(row["Description"], row["ActivityDate"]) for row in rows] == [("before noon", "2026-12-03")]
+    assert [(row["Description"], row["ActivityDate"]) for row in rows] == [("before noon", day(12))]
     await quiet(place, service)

@@ -163,6 +163,7 @@ async def test_a_lost_ledger_adopts_what_is_there(tmp_path: Path) -> None:
             report = await service.sync("Demo", "admin")
             assert_idle(report)
             await assert_all_green(service)
-        # A label is tried by its unique name: refused with 409, and adopted.
-        assert set(place.writes()) <= {"google.gmail.users.labels.create"}
+        # Groups and labels are tried by their unique names: refused with 409, and adopted.
+        tried = {"google.gmail.users.labels.create", "google.people.contactGroups.create"}
+        assert set(place.writes()) <= tried
         assert {user: portrait(place, user) for user in place.users} == before

@@ -24,6 +24,7 @@ from tests.acceptance.town import (
 )
 
 KILLS = 10
+EDIT_KILLS = 6
 
 #: What counts the calls that reached the sandbox.
 CALLS = {"google.http", "salesforce.GET query", "salesforce.GET queryAll", "salesforce.logins"}
@@ -104,7 +105,7 @@ async def test_kills_while_edits_of_both_sides_cross_over(tmp_path: Path) -> Non
         killed = 0
         made: list[str] = []
         wanted: dict[str, str] = {}
-        for turn in range(KILLS):
+        for turn in range(EDIT_KILLS):
             for change in place.edit("mailbox", user, 3, seed=turn):
                 wanted[f"mailbox {change['id']} {change['field']}"] = change["after"]
             made.append(f"Neu{turn}")
@@ -115,7 +116,7 @@ async def test_kills_while_edits_of_both_sides_cross_over(tmp_path: Path) -> Non
             row = place.soql("SELECT Id FROM Opportunity WHERE IsClosed = false ORDER BY Id")[0]
             place.change("Opportunity", row["Id"], Description=f"turn {turn}")
             killed += kill_after(place, start(tmp_path), dice.randint(8, 18))
-        assert killed >= KILLS // 2, "the cycles ended too early to be killed"
+        assert killed >= EDIT_KILLS // 2, "the cycles ended too early to be killed"
         async with engine(tmp_path, None) as service:
             for _ in range(3):
                 report = await service.sync("Demo", "test")
@@ -127,7 +128,7 @@ async def test_kills_while_edits_of_both_sides_cross_over(tmp_path: Path) -> Non
         names = [row["LastName"] for row in rows]
         assert sorted(name for name in names if name.startswith("Neu")) == sorted(made)
         families = [one["names"][0].get("familyName") for one in place.contacts(user)]
-        for turn in range(KILLS):
+        for turn in range(EDIT_KILLS):
             assert families.count(f"Neu{turn}") == families.count(f"Alt{turn}") == 1
         shown = {str(value) for row in rows for value in (row["Phone"], row["Title"])}
         people = {one["resourceName"]: str(one) for one in place.contacts(user)}

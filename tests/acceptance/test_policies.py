@@ -16,6 +16,7 @@ from tests.acceptance.town import (
     assert_all_green,
     assert_idle,
     assert_no_doubles,
+    day,
     engine,
     memberships,
     town,
@@ -85,8 +86,8 @@ async def test_a_calendar_of_its_own(place: Town, tmp_path: Path) -> None:
         ]
         body = {
             "summary": "Lunch with a customer",
-            "start": {"dateTime": "2026-12-02T12:00:00Z"},
-            "end": {"dateTime": "2026-12-02T13:00:00Z"},
+            "start": {"dateTime": f"{day(11)}T12:00:00Z"},
+            "end": {"dateTime": f"{day(11)}T13:00:00Z"},
         }
         place.google(user, "POST", path, json=body)
         await cycle(service)
@@ -232,7 +233,7 @@ async def test_an_opportunity_comes_is_renamed_and_goes(place: Town, tmp_path: P
         body = {
             "Name": "Fresh deal",
             "StageName": "Prospecting",
-            "CloseDate": "2027-01-31",
+            "CloseDate": day(70),
             "OwnerId": place.crm_user(user),
         }
         made = place.crm("POST", "sobjects/Opportunity", json=body)["id"]

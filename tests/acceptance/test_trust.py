@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.town import Town, assert_all_green, assert_idle, engine, town
+from tests.acceptance.town import Town, assert_all_green, assert_idle, day, engine, town
 
 TINY = {
     "contacts": 10,
@@ -66,7 +66,7 @@ async def test_no_secret_and_no_private_text_reaches_the_data_directory(place: T
     body = {
         "Subject": "Doctor",
         "Description": "private words 4711",
-        "StartDateTime": "2026-12-01T10:00:00Z",
+        "StartDateTime": f"{day(10)}T10:00:00Z",
         "DurationInMinutes": 30,
         "IsPrivate": True,
         "OwnerId": place.crm_user(user),

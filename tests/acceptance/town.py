@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,12 @@ SMALL: Mapping[str, int] = {
 
 #: All sandboxes live around the same day, so that a mailbox can be compared with that of another sandbox.
 TODAY = date.today().isoformat()
+
+
+def day(offset: int) -> str:
+    """The date so many days from today."""
+    return (date.fromisoformat(TODAY) + timedelta(days=offset)).isoformat()
+
 
 #: What a mail system counts as a write.
 WRITES = re.compile(
