@@ -433,10 +433,19 @@ def recover(
 # -- delete safety -------------------------------------------------------------------------------------
 
 
+# Deletes that an admin has let through do not count, and are never held again.
+_APPROVED = intent.alias("approved")
+_NOT_APPROVED = ~sa.exists().where(
+    _APPROVED.c.link_id == intent.c.link_id,
+    _APPROVED.c.side == intent.c.side,
+    _APPROVED.c.state == "approved",
+)
+
+
 def planned_deletes(
     connection: sa.Connection, mailbox_id: int, modules: Sequence[str]
 ) -> dict[tuple[str, str], int]:
-    """Planned deletes by (module, side)."""
+    """Planned deletes by (module, side), without those that an admin has let through."""
     rows = connection.execute(
         sa.select(intent.c.module, intent.c.side, sa.func.count())
         .where(
@@ -444,6 +453,7 @@ def planned_deletes(
             intent.c.state == "planned",
             intent.c.kind == "delete",
             intent.c.module.in_(modules),
+            _NOT_APPROVED,
         )
         .group_by(intent.c.module, intent.c.side)
     )
@@ -485,6 +495,7 @@ def hold_deletes(
             intent.c.kind == "delete",
             intent.c.module == module,
             intent.c.side == side,
+            _NOT_APPROVED,
         )
         .values(state="held", error=why)
     )

@@ -13,6 +13,12 @@ from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.sql import chunks, select_in
 
+#: What an admin has decided about a waiting link, as its reason; people read it.
+USE_OWN = "an admin lets it use the person's own item; the next cycle does it"
+BESIDE = "an admin lets it stand beside its twin"
+KEPT_DELETE = "an admin keeps it, although it was deleted in the other place"
+KEPT_TWIN = "an admin leaves it where it is, since the other place has an item of its own"
+
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
@@ -49,6 +55,7 @@ class LinkRow:
     attempts: int
     crm: ItemRow | None
     mailbox: ItemRow | None
+    reason: str = ""
 
 
 def _item_row(row: sa.Row[Any]) -> ItemRow:
@@ -150,6 +157,7 @@ def work_list(
             row.attempts,
             sides.get(row.id, {}).get("crm"),
             sides.get(row.id, {}).get("mailbox"),
+            row.reason,
         )
         for row in rows
     ]
@@ -169,6 +177,7 @@ def new_links(
                 dirty.c.not_before <= now,
                 dirty.c.link_id > after,
                 link.c.base.is_(None),
+                link.c.reason != BESIDE,
             )
             .order_by(dirty.c.link_id)
             .limit(limit)

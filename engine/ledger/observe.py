@@ -294,7 +294,7 @@ def record_page(
 def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int) -> None:
     for piece in chunks(item_ids):
         connection.execute(sa.update(item).where(item.c.id.in_(piece)).values(deleted=1, read_at=now))
-        mark_dirty(connection, _waiting_for(connection, piece))
+        mark_dirty(connection, waiting_for(connection, piece))
         connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(piece)))
         mark_dirty(
             connection,
@@ -307,7 +307,7 @@ def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int) -> None:
         )
 
 
-def _waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]:
+def waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]:
     """Held links that wait because of these items of the user's own: they may go on when the item is gone."""
     gone, held = match_key.alias("gone"), match_key.alias("held")
     return list(
@@ -581,7 +581,7 @@ def _renew_keys(connection: sa.Connection, side: str, pairs: Sequence[tuple[sa.R
     """Items without twin may be found under other keys from now on; who waited because of the old ones is woken."""
     for piece in chunks(pairs):
         ids = [row.id for row, _ in piece]
-        mark_dirty(connection, _waiting_for(connection, ids))
+        mark_dirty(connection, waiting_for(connection, ids))
         connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(ids)))
         keys = [
             {"mailbox_id": one.mailbox_id, "side": side, "item_id": row.id, "key": key}

@@ -210,7 +210,8 @@ intent = sa.Table(
     sa.Column("patch", Doc),
     sa.Column("before", Doc),
     _text("etag"),
-    # planned, in_flight, unknown, held: open. done, void, failed: closed
+    # planned, in_flight, unknown, held: open. done, void, failed: closed. approved, reviewed: closed, and what was
+    # decided about a held delete is still to be carried to a plan (engine.ledger.waiting)
     _text("state", nullable=False),
     _int("attempt", 0),
     _int("not_before", 0),

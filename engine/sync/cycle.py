@@ -27,6 +27,7 @@ from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
 from engine.sync.recover import recover, repeat_lost
 from engine.sync.resolve import crm_seen, mailbox_seen
 from engine.sync.structure import containers_structure, fingerprint, label_structure, whole_structure
+from engine.sync.waiting import carry_out
 
 #: Links planned in one transaction.
 PLAN_BATCH = 500
@@ -254,6 +255,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
         return
     if pending.open:
         await repeat_lost(run, modules)
+    await carry_out(run, feeds, names)
     run.total = pending.dirty
     run.progress()
     planning = _planning(run, modules)
@@ -312,6 +314,9 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
         if one_sided:
             candidates = await _candidates(run, one_sided)
             _, held = find_twins(candidates, set(one_sided), run.policy.match_existing)
+            for row in rows:
+                if row.reason == links.BESIDE:
+                    held.pop(row.id, None)
         planned = [_limited(plan_link(row, planning, held.get(row.id)), room) for row in rows]
         total += await run.ledger.write(
             links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()

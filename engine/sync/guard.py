@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.ledger import intents as units
+from engine.ledger import waiting
 from engine.model.modules import ItemOutcome, Module
 from engine.model.policy import DeleteThreshold
 from engine.sync.context import Run
@@ -28,6 +29,8 @@ def why_held(deletes: int, total: int, threshold: DeleteThreshold) -> str | None
 
 async def hold_excess(run: Run, modules: list[Module]) -> None:
     """Hold the deletes of every module and side that trips its threshold."""
+    if await run.ledger.read(waiting.reviews, run.record.id):
+        await run.ledger.write(waiting.close_reviews, run.fence)
     planned = await run.ledger.read(units.planned_deletes, run.record.id, [module.value for module in modules])
     for (name, side), deletes in planned.items():
         module = Module(name)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.ledger.links import Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import KEPT_DELETE, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
 from engine.model.canonical import FIELDS, display_name, instant
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
@@ -151,13 +151,12 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
         base = None
     if len(live) == 1 and base is None:
         if held is not None:
-            name = display_name(module, live[0].fields)
             return Planned(
                 LinkPlan(row.id, module, state="held", reason=held),
                 module,
                 ItemOutcome.HELD,
                 "⚑",
-                f"{_noun(module)} {name!r} is held: {held}",
+                f"{_noun(module)} {_named(module, live[0].fields)} is held: {held}",
             )
         out = why_filtered(
             planning.policy,
@@ -177,7 +176,16 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if base is None and row.base is not None:
         mailbox = None
     tree = Tree(row.id, module, base, crm, mailbox)
-    return _to_plan(row, module, reconcile(tree, rules), planning)
+    decision = reconcile(tree, rules)
+    if row.state == "absent" and row.reason == KEPT_DELETE and _only_deletes(decision):
+        return Planned(
+            LinkPlan(row.id, module, state="absent", reason=KEPT_DELETE), module, ItemOutcome.FILTERED
+        )
+    return _to_plan(row, module, decision, planning)
+
+
+def _only_deletes(decision: Decision) -> bool:
+    return bool(decision.writes) and all(write.kind is WriteKind.DELETE for write in decision.writes)
 
 
 def _comes_in(planning: Planning, item: ItemRow) -> int | None:
@@ -259,7 +267,7 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
             )
         )
     outcome = ItemOutcome.CONFLICT if decision.conflict else None
-    name = display_name(module, intents[0].fields) if intents else ""
+    name = _named(module, intents[0].fields) if intents else ""
     return Planned(
         LinkPlan(
             row.id,
@@ -272,9 +280,7 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
         module,
         outcome,
         "!" if outcome else "",
-        f"{_noun(module)} {name!r}: {decision.lost[0].why}, the other value is in the journal"
-        if outcome
-        else "",
+        f"{_noun(module)} {name}: {decision.lost[0].why}, the other value is in the journal" if outcome else "",
     )
 
 
@@ -294,12 +300,16 @@ def _noun(module: Module) -> str:
     return _NOUNS[module]
 
 
+def _named(module: Module, fields: Mapping[str, Any]) -> str:
+    return "(private)" if fields.get("private") else repr(display_name(module, fields))
+
+
 def line_for(
     module: Module, side: Side, kind: str, fields: Mapping[str, Any], patch: Iterable[str] = ()
 ) -> tuple[str, str]:
     """Sign and text of a monitor line for a write. Private items are named by their kind only."""
     sign = {"create": "+", "update": "~", "delete": "-"}[kind]
     origin = "from CRM" if side is Side.MAILBOX else "to CRM"
-    name = "(private)" if fields.get("private") else repr(display_name(module, fields))
+    name = _named(module, fields)
     changed = ", ".join(FIELDS[module][field].label for field in patch)
     return sign, f"{_noun(module)} {name} {origin}" + (f": {changed}" if changed else "")

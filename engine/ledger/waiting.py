@@ -1,0 +1,510 @@
+"""Units of work on what waits for an admin: held twins, deletes that Delete Safety holds, and quarantine.
+
+A row is named by the id of its link. A decision is stored in the ledger and carried out by the mailbox's next cycle,
+so that it outlives the engine, and an item that changed meanwhile is planned afresh rather than treated as it was.
+
+Two closed states of an intent carry a decision to that plan: ``approved`` (the delete may pass Delete Safety) and
+``reviewed`` (it was held, its item changed since; if it is a delete again, it is held again without counting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.ledger.fence import Fence, check
+from engine.ledger.links import BESIDE, KEPT_DELETE, KEPT_TWIN, USE_OWN, merge_links
+from engine.ledger.observe import Seen, mark_dirty, waiting_for
+from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
+from engine.ledger.sql import chunks, select_in
+
+#: States of a link that wait for an admin.
+WAITING = ("held", "quarantined")
+
+#: States of an intent that is still to be carried out, or waits.
+OPEN = ("planned", "in_flight", "unknown", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One item that waits for an admin.
+
+    Attributes:
+        id: of the link.
+        kind: ``twin``, ``delete`` or ``quarantine``.
+        side: where the item is; for a delete, where it would be deleted.
+        fields: canonical fields of the item.
+        since: when it began to wait, or was last looked at, epoch milliseconds.
+    """
+
+    id: int
+    mailbox_id: int
+    kind: str
+    module: str
+    side: str
+    fields: dict[str, Any]
+    reason: str
+    since: int | None
+
+
+def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
+    """All that waits in some mailboxes: deletes, then twins, then quarantine, each in the order of its links."""
+    found = _deletes(connection, mailbox_ids) + _links(connection, mailbox_ids)
+    order = {"delete": 0, "twin": 1, "quarantine": 2}
+    return sorted(found, key=lambda one: (one.mailbox_id, order[one.kind], one.id))
+
+
+def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
+    rows = list(
+        select_in(
+            connection,
+            sa.select(intent).where(intent.c.state == "held", intent.c.kind == "delete"),
+            intent.c.mailbox_id,
+            mailbox_ids,
+        )
+    )
+    began = {
+        (row.cycle_id, row.module): row.at
+        for row in select_in(
+            connection,
+            sa.select(guard.c.cycle_id, guard.c.module, guard.c.at),
+            guard.c.mailbox_id,
+            list({row.mailbox_id for row in rows}),
+        )
+    }
+    return [
+        Waiting(
+            row.link_id,
+            row.mailbox_id,
+            "delete",
+            row.module,
+            row.side,
+            row.before or {},
+            row.error,
+            began.get((row.cycle_id, row.module)),
+        )
+        for row in rows
+    ]
+
+
+def _links(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
+    rows = list(
+        select_in(connection, sa.select(link).where(link.c.state.in_(WAITING)), link.c.mailbox_id, mailbox_ids)
+    )
+    ids = [row.id for row in rows]
+    items: dict[int, sa.Row[Any]] = {}
+    for one in select_in(connection, sa.select(item).where(item.c.deleted == 0), item.c.link_id, ids):
+        # The CRM's item names a pair; "crm" sorts before "mailbox".
+        if one.link_id not in items or one.side < items[one.link_id].side:
+            items[one.link_id] = one
+    failed: dict[int, sa.Row[Any]] = {}
+    for one in select_in(
+        connection,
+        sa.select(intent.c.link_id, intent.c.side, intent.c.sent_at, intent.c.fields)
+        .where(intent.c.state == "failed")
+        .order_by(intent.c.id),
+        intent.c.link_id,
+        [row.id for row in rows if row.state == "quarantined"],
+    ):
+        failed[one.link_id] = one
+    found = []
+    for row in rows:
+        shown, refused = items.get(row.id), failed.get(row.id)
+        kind = "twin" if row.state == "held" else "quarantine"
+        found.append(
+            Waiting(
+                row.id,
+                row.mailbox_id,
+                kind,
+                row.module,
+                refused.side if refused is not None else shown.side if shown is not None else "",
+                (shown.fields if shown is not None else None)
+                or (refused.fields if refused is not None else None)
+                or {},
+                row.reason,
+                refused.sent_at if refused is not None else shown.read_at if shown is not None else None,
+            )
+        )
+    return found
+
+
+# -- deletes that are held -----------------------------------------------------------------------------
+
+
+def _held_deletes(
+    connection: sa.Connection, mailbox_id: int, link_ids: Sequence[int] | None
+) -> list[sa.Row[Any]]:
+    query = sa.select(intent).where(
+        intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.kind == "delete"
+    )
+    if link_ids is None:
+        return list(connection.execute(query).all())
+    return list(select_in(connection, query, intent.c.link_id, link_ids))
+
+
+def approve_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None) -> list[int]:
+    """Let held deletes (all of the mailbox, for None) pass Delete Safety in the next cycle.
+
+    They are planned afresh then: what was edited or restored meanwhile is not deleted.
+
+    Returns:
+        the links settled.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    rows = _held_deletes(connection, fence.mailbox_id, link_ids)
+    for piece in chunks([row.id for row in rows]):
+        connection.execute(sa.update(intent).where(intent.c.id.in_(piece)).values(state="approved"))
+    mark_dirty(connection, [row.link_id for row in rows])
+    _close_guards(connection, fence)
+    return [row.link_id for row in rows]
+
+
+def discard_deletes(
+    connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None, now: int
+) -> list[int]:
+    """Give up held deletes (all of the mailbox, for None): the items stay until something changes about them.
+
+    Returns:
+        the links settled.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    rows = _held_deletes(connection, fence.mailbox_id, link_ids)
+    for piece in chunks([row.id for row in rows]):
+        connection.execute(
+            sa.update(intent).where(intent.c.id.in_(piece)).values(state="void", error=KEPT_DELETE)
+        )
+    for piece in chunks([row.link_id for row in rows]):
+        # A link that changed since it was held stays on the work list, and is planned as it is now.
+        connection.execute(
+            sa.update(link).where(link.c.id.in_(piece)).values(state="absent", reason=KEPT_DELETE)
+        )
+    if rows:
+        connection.execute(
+            sa.insert(journal),
+            [
+                {
+                    "mailbox_id": row.mailbox_id,
+                    "cycle_id": row.cycle_id,
+                    "link_id": row.link_id,
+                    "side": row.side,
+                    "kind": "kept",
+                    "before": row.before,
+                    "after": None,
+                    "why": KEPT_DELETE,
+                    "at": now,
+                }
+                for row in rows
+            ],
+        )
+    _close_guards(connection, fence)
+    return [row.link_id for row in rows]
+
+
+def _close_guards(connection: sa.Connection, fence: Fence) -> None:
+    waits = sa.exists().where(
+        intent.c.mailbox_id == guard.c.mailbox_id, intent.c.module == guard.c.module, intent.c.state == "held"
+    )
+    connection.execute(
+        sa.update(guard)
+        .where(guard.c.mailbox_id == fence.mailbox_id, guard.c.state == "open", ~waits)
+        .values(state="settled")
+    )
+
+
+def changed_since_held(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[int]:
+    """Links of held deletes about which something has changed: restored, edited, or put back by hand."""
+    return list(
+        connection.execute(
+            sa.select(intent.c.link_id)
+            .join(dirty, dirty.c.link_id == intent.c.link_id)
+            .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.module.in_(modules))
+        ).scalars()
+    )
+
+
+def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
+    """Plan held deletes afresh; those that are deletes again are held again by ``close_reviews``."""
+    check(connection, fence)
+    for piece in chunks(link_ids):
+        connection.execute(
+            sa.update(intent)
+            .where(intent.c.link_id.in_(piece), intent.c.state == "held")
+            .values(state="reviewed")
+        )
+
+
+def reviews(connection: sa.Connection, mailbox_id: int) -> bool:
+    """Whether decisions about deletes are still to be carried to a plan."""
+    query = sa.select(intent.c.id).where(
+        intent.c.mailbox_id == mailbox_id, intent.c.state.in_(("approved", "reviewed"))
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def close_reviews(connection: sa.Connection, fence: Fence) -> None:
+    """After planning: hold reviewed deletes again, and forget decisions that have been carried out or outlived."""
+    check(connection, fence)
+    again = intent.alias("again")
+    rows = connection.execute(
+        sa.select(intent.c.id, intent.c.state, intent.c.error, again.c.id.label("again"), dirty.c.link_id)
+        .outerjoin(
+            again,
+            sa.and_(
+                again.c.link_id == intent.c.link_id,
+                again.c.side == intent.c.side,
+                again.c.kind == "delete",
+                again.c.state.in_(OPEN),
+            ),
+        )
+        .outerjoin(dirty, dirty.c.link_id == intent.c.link_id)
+        .where(intent.c.mailbox_id == fence.mailbox_id, intent.c.state.in_(("approved", "reviewed")))
+    ).all()
+    over = []
+    for row in rows:
+        if row.state == "reviewed" and row.again is not None:
+            connection.execute(
+                sa.update(intent)
+                .where(intent.c.id == row.again, intent.c.state == "planned")
+                .values(state="held", error=row.error)
+            )
+            over.append(row.id)
+        elif row.again is None and row.link_id is None:
+            over.append(row.id)
+    for piece in chunks(over):
+        connection.execute(sa.update(intent).where(intent.c.id.in_(piece)).values(state="void"))
+
+
+# -- twins and quarantine ------------------------------------------------------------------------------
+
+
+def _waiting_links(
+    connection: sa.Connection, fence: Fence, link_ids: Sequence[int], states: Sequence[str]
+) -> list[int]:
+    rows = select_in(
+        connection,
+        sa.select(link.c.id).where(link.c.mailbox_id == fence.mailbox_id, link.c.state.in_(states)),
+        link.c.id,
+        link_ids,
+    )
+    return [row.id for row in rows]
+
+
+def _wake(connection: sa.Connection, link_ids: Sequence[int], reason: str = "") -> None:
+    for piece in chunks(link_ids):
+        for known, state in ((link.c.base.is_(None), "new"), (link.c.base.is_not(None), "live")):
+            connection.execute(
+                sa.update(link).where(link.c.id.in_(piece), known).values(state=state, reason=reason)
+            )
+    mark_dirty(connection, link_ids)
+    for piece in chunks(link_ids):
+        connection.execute(sa.update(dirty).where(dirty.c.link_id.in_(piece)).values(attempts=0, not_before=0))
+
+
+def retry(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> list[int]:
+    """Put held and quarantined links back on the work list as if nothing had failed. Returns them.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    found = _waiting_links(connection, fence, link_ids, WAITING)
+    _wake(connection, found)
+    return found
+
+
+def _forget_names(connection: sa.Connection, item_ids: Iterable[int]) -> None:
+    """Drop natural keys; references by our own markers stay."""
+    for piece in chunks(item_ids):
+        connection.execute(
+            sa.delete(match_key).where(match_key.c.item_id.in_(piece), match_key.c.key.not_like("ref:%"))
+        )
+
+
+def make_both(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> list[int]:
+    """Let held items be created beside their twins; they are never held for them again. Returns the links.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    found = _waiting_links(connection, fence, link_ids, ("held",))
+    mine = [row.id for row in select_in(connection, sa.select(item.c.id), item.c.link_id, found)]
+    _forget_names(connection, mine)
+    _wake(connection, found, BESIDE)
+    return found
+
+
+def keep_apart(connection: sa.Connection, fence: Fence, link_ids: Sequence[int], now: int) -> list[int]:
+    """Leave held items where they are; they are looked at again when they change. Returns the links.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    found = _waiting_links(connection, fence, link_ids, ("held",))
+    for piece in chunks(found):
+        connection.execute(
+            sa.update(link)
+            .where(link.c.id.in_(piece))
+            .values(state="filtered", reason=KEPT_TWIN, start_at=None)
+        )
+        connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(piece)))
+    if found:
+        connection.execute(
+            sa.insert(journal),
+            [
+                {
+                    "mailbox_id": fence.mailbox_id,
+                    "link_id": one,
+                    "side": "",
+                    "kind": "kept",
+                    "why": KEPT_TWIN,
+                    "at": now,
+                }
+                for one in found
+            ],
+        )
+    return found
+
+
+def _twins(connection: sa.Connection, link_id: int) -> list[sa.Row[Any]]:
+    """Items of the other side under the link's strongest natural key that finds anybody."""
+    mine, theirs, twin = match_key.alias("mine"), match_key.alias("theirs"), item.alias("twin")
+    rows = connection.execute(
+        sa.select(twin.c.id, twin.c.link_id, twin.c.scope_id, twin.c.remote_id, twin.c.own, mine.c.key)
+        .select_from(item)
+        .join(mine, mine.c.item_id == item.c.id)
+        .join(
+            theirs,
+            sa.and_(
+                theirs.c.mailbox_id == mine.c.mailbox_id,
+                theirs.c.key == mine.c.key,
+                theirs.c.side != mine.c.side,
+            ),
+        )
+        .join(twin, sa.and_(twin.c.id == theirs.c.item_id, twin.c.deleted == 0))
+        .where(item.c.link_id == link_id, item.c.deleted == 0, mine.c.key.not_like("ref:%"))
+    ).all()
+    kinds = sorted({row.key.split(":", 1)[0] for row in rows})
+    strongest: dict[int, sa.Row[Any]] = {row.id: row for row in rows if row.key.startswith(f"{kinds[0]}:")}
+    return list(strongest.values())
+
+
+def use_own(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Let held items take the one item on the other side as their twin; the next cycle reads it and merges both.
+
+    Returns:
+        the links settled, and those whose twin is not exactly one.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    taken, unclear, named = [], [], set()
+    for link_id in _waiting_links(connection, fence, link_ids, ("held",)):
+        twins = _twins(connection, link_id)
+        if len(twins) != 1 or twins[0].id in named:
+            unclear.append(link_id)
+            continue
+        named.add(twins[0].id)
+        taken.append(link_id)
+        if twins[0].own:
+            connection.execute(sa.update(link).where(link.c.id == link_id).values(reason=USE_OWN))
+            mark_dirty(connection, [link_id])
+        else:
+            mine = connection.execute(
+                sa.select(item.c.side).where(item.c.link_id == link_id, item.c.deleted == 0)
+            ).scalar()
+            pair = (link_id, twins[0].link_id)
+            keep, drop = pair if mine == "crm" else pair[::-1]
+            merge_links(connection, fence, [(keep, drop)])
+            _paired(connection, keep)
+    return taken, unclear
+
+
+def _paired(connection: sa.Connection, link_id: int) -> None:
+    """A link has found its twin for good: its natural keys are gone, and who was held because of them goes on."""
+    ids = connection.execute(sa.select(item.c.id).where(item.c.link_id == link_id)).scalars().all()
+    others = [one for one in waiting_for(connection, ids) if one != link_id]
+    _forget_names(connection, ids)
+    mark_dirty(connection, others)
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A link that is to take the person's own item; ``item_id`` is None when there no longer is exactly one."""
+
+    link_id: int
+    item_id: int | None = None
+    scope_id: int = 0
+    remote_id: str = ""
+
+
+def adoptions(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[Adoption]:
+    """What an admin has decided with ``use_own`` and no cycle has done yet."""
+    links = connection.execute(
+        sa.select(link.c.id).where(
+            link.c.mailbox_id == mailbox_id,
+            link.c.state == "held",
+            link.c.module.in_(modules),
+            link.c.reason == USE_OWN,
+        )
+    ).scalars()
+    found = []
+    for link_id in links.all():
+        twins = _twins(connection, link_id)
+        if len(twins) == 1 and twins[0].own:
+            found.append(Adoption(link_id, twins[0].id, twins[0].scope_id, twins[0].remote_id))
+        else:
+            found.append(Adoption(link_id))
+    return found
+
+
+def attach(
+    connection: sa.Connection,
+    fence: Fence,
+    read: Sequence[tuple[Adoption, Seen]],
+    again: Sequence[int],
+    now: int,
+) -> None:
+    """Link the person's own items as they were read just now; both sides then merge by the policy's rule.
+
+    Args:
+        connection: the write transaction.
+        fence: of the mailbox.
+        read: adoptions, each with its item.
+        again: links whose item is gone or no longer the only one: they are looked at afresh.
+        now: engine clock.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    for adoption, seen in read:
+        assert adoption.item_id is not None
+        connection.execute(
+            sa.update(item)
+            .where(item.c.id == adoption.item_id)
+            .values(
+                link_id=adoption.link_id,
+                module=sa.select(link.c.module).where(link.c.id == adoption.link_id).scalar_subquery(),
+                etag=seen.etag,
+                fields=seen.fields,
+                native=seen.native,
+                containers=list(seen.containers),
+                modified=seen.modified,
+                own=0,
+                read_at=now,
+            )
+        )
+        _paired(connection, adoption.link_id)
+    _wake(connection, [*(adoption.link_id for adoption, _ in read), *again])
