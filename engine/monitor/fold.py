@@ -13,6 +13,10 @@ from engine.monitor.store import Store, Table
 
 WRITTEN = (ItemOutcome.CREATED, ItemOutcome.UPDATED, ItemOutcome.DELETED, ItemOutcome.MERGED)
 
+#: States that a person must be told the reason of.
+TROUBLE = frozenset({UserState.FAILED, UserState.QUARANTINED, UserState.BACKOFF})
+WITH_REASON = TROUBLE | {UserState.QUEUED, UserState.STALE}
+
 #: Rates are over so many seconds.
 RATE_WINDOW = 5
 
@@ -43,6 +47,8 @@ class Fold:
         self.store = store
         #: Lines not yet on disk: (mailbox address, at, sign, text, level).
         self.unsaved: list[tuple[str, int, str, str, int]] = []
+        #: Mailboxes that settled items since they were last counted.
+        self.wrote: set[str] = set()
         self._pace: dict[str, _Pace] = {}
         self._settled = 0
 
@@ -57,6 +63,9 @@ class Fold:
         self.store.touch(Table.USERS, row)
 
     def _line(self, activity: Activity) -> None:
+        ring = self.store.lines.get(activity.mailbox)
+        if activity.kind is ActivityKind.STATE and ring and ring[-1].text.endswith(activity.text):
+            return  # the fault itself was told a line above
         level = 3 if not activity.ok else LEVELS[activity.kind]
         self.store.append(activity.mailbox, activity.at_ms, activity.sign, activity.text, level)
         self.unsaved.append((activity.mailbox, activity.at_ms, activity.sign, activity.text, level))
@@ -65,17 +74,37 @@ class Fold:
 
     def _state(self, row: UserRow, activity: Activity) -> None:
         assert activity.state is not None
+        if row.state is UserState.PAUSED and activity.state is UserState.QUEUED:
+            return  # its cycle was stopped because it was paused: it waits for a person, not for a turn
         row.state = activity.state
         row.phase = activity.phase
         row.cycle = activity.cycle
         row.until_ms = activity.until_ms
         row.text = activity.text
+        row.why = activity.text if activity.state in WITH_REASON else ""
         if activity.state in {UserState.INITIALIZING, UserState.SYNCING}:
             row.place = None
         if activity.state is UserState.INITIALIZING:
             row.started_ms = activity.at_ms
             _clear(row)
         self._count_states()
+        if activity.state in TROUBLE:
+            self._tell(f"{row.id}: {activity.text}", activity.at_ms, ok=False)
+        elif not self.store.engine.message_ok and not TROUBLE & self.store.engine.states.keys():
+            self._tell("All mailboxes that had failed are well again.", activity.at_ms)
+
+    def _tell(self, text: str, at_ms: int, *, ok: bool = True) -> None:
+        engine = self.store.engine
+        engine.message, engine.message_ms, engine.message_ok = text, at_ms, ok
+        self.store.touch(Table.ENGINE, engine)
+
+    def _tell_first(self, row: UserRow, at_ms: int) -> None:
+        """Say that the first sync of a policy is over, when the last of its mailboxes ends well."""
+        others = [
+            other for other in self.store.users.values() if other.policy == row.policy and other is not row
+        ]
+        if all(other.last_success_ms is not None for other in others):
+            self._tell(f"{row.policy}: the first sync has ended; V in Policies reads it back.", at_ms)
 
     def _cycle(self, row: UserRow, activity: Activity) -> None:
         if activity.ended:
@@ -87,6 +116,8 @@ class Fold:
             row.rate = 0.0
             if activity.ok:
                 row.last_success_ms = activity.at_ms
+                if activity.cycle is CycleKind.FIRST:
+                    self._tell_first(row, activity.at_ms)
         else:
             row.cycle = activity.cycle
             row.phase = activity.phase
@@ -115,12 +146,17 @@ class Fold:
         self._settled += delta
 
     def _items(self, row: UserRow, activity: Activity) -> None:
+        self.wrote.add(row.id)
         for (module, outcome), count in activity.counts.items():
             row.counts[outcome] = row.counts.get(outcome, 0) + count
             by_module = row.module_counts.setdefault(module, {})
             by_module[outcome] = by_module.get(outcome, 0) + count
             if outcome is ItemOutcome.FAILED:
                 row.failed += count
+            elif outcome is ItemOutcome.CREATED:
+                row.items += count
+            elif outcome is ItemOutcome.DELETED:
+                row.items = max(row.items - count, 0)
 
     def _note(self, row: UserRow, activity: Activity) -> None:
         row.text = activity.text

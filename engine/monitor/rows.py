@@ -73,6 +73,7 @@ class UserRow:
     done: int = 0
     total: int | None = None
     calls: int = 0
+    items: int = 0  # live items that are linked, as of the last count
     rate: float = 0.0
     eta_seconds: tuple[float, float] | None = None
     place: int | None = None
@@ -160,7 +161,9 @@ class EngineRow:
     lag_max_ms: float = 0.0
     busy: int = 0
     slots: int = 0
-    message: str = ""
+    message: str = ""  # the newest incident, or its end
+    message_ms: int = 0
+    message_ok: bool = True
     fault: str = ""
     states: dict[UserState, int] = field(default_factory=dict)
     held: int = 0

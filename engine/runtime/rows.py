@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
 from engine.jobs.schedule import describe, next_due
-from engine.ledger import intents, mailboxes
+from engine.ledger import intents, links, mailboxes
 from engine.ledger.mailboxes import MailboxRecord, PolicyRecord
 from engine.model.modules import Module
 from engine.model.policy import DeleteThreshold, Policy
@@ -29,8 +33,10 @@ async def build(office: Office) -> None:
     }
     store.policies = {name: policy_row(office, record, records) for name, record in stored.items()}
     held = await office.ledger.read(intents.held_counts)
+    live = await office.ledger.read(_live, [record.id for record in records])
     for record in records:
         store.users[record.email].held = held.get(record.id, 0)
+        store.users[record.email].items = live[record.id]
     for line_mailbox in list(store.lines):
         if line_mailbox not in store.users:
             del store.lines[line_mailbox]
@@ -51,9 +57,20 @@ def _user_row(office: Office, policy: PolicyRecord, record: MailboxRecord, old: 
     row = UserRow(record.email, record.policy, user_state(policy, record), record.crm_user, record.zone)
     row.last_success_ms = record.last_success_at
     row.text = record.fault
-    if record.paused:
-        row.why = f"paused by {record.paused_by}"
+    row.why = f"paused by {record.paused_by}" if record.paused else record.fault
     return row
+
+
+def _live(connection: Connection, mailbox_ids: Iterable[int]) -> dict[int, int]:
+    """Live links by mailbox. It reads them all, so it is for the start and for mailboxes that wrote something."""
+    return {
+        mailbox_id: sum(
+            count
+            for (_, state), count in links.module_totals(connection, mailbox_id).items()
+            if state == "live"
+        )
+        for mailbox_id in mailbox_ids
+    }
 
 
 def user_state(policy: PolicyRecord, record: MailboxRecord) -> UserState:
@@ -127,9 +144,32 @@ async def refresh_policy(office: Office, name: str) -> None:
         if user.held != count:
             user.held = count
             office.store.touch(Table.USERS, user)
+    wrote = [
+        user for user in office.store.users.values() if user.policy == name and user.id in office.fold.wrote
+    ]
+    live = await office.ledger.read(_live, [office.mailbox_ids[user.id] for user in wrote]) if wrote else {}
+    for user in wrote:
+        user.items = live[office.mailbox_ids[user.id]]
+        office.fold.wrote.discard(user.id)
+    await _name_crm_users(office, name)
     sum_up(office, row)
     office.store.engine.held = sum(user.held for user in office.store.users.values())
     office.store.touch(Table.POLICIES, row)
+
+
+async def _name_crm_users(office: Office, name: str) -> None:
+    """Take over who was found by address, and in which zone."""
+    unnamed = [
+        one for one in office.store.users.values() if one.policy == name and not (one.crm_user and one.zone)
+    ]
+    if not unnamed:
+        return
+    found = {record.email: record for record in await office.ledger.read(mailboxes.mailboxes, name)}
+    for user in unnamed:
+        record = found.get(user.id)
+        if record is not None and (record.crm_user, record.zone) != (user.crm_user, user.zone):
+            user.crm_user, user.zone = record.crm_user, record.zone
+            office.store.touch(Table.USERS, user)
 
 
 def sum_up(office: Office, row: PolicyRow) -> None:
@@ -140,6 +180,6 @@ def sum_up(office: Office, row: PolicyRow) -> None:
         if user.policy != row.id:
             continue
         row.users_by_state[user.state] = row.users_by_state.get(user.state, 0) + 1
-        row.items += sum(user.counts.values())
+        row.items += user.items
         row.held += user.held
         row.failed += user.failed

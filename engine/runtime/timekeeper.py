@@ -318,7 +318,8 @@ class Timekeeper:
             run.result, run.note = "failed", fault
         else:
             run.result = "ok"
-            run.note = f"{result.mailboxes} mailboxes" + (
+            number = result.mailboxes
+            run.note = f"{number} {'mailbox' if number == 1 else 'mailboxes'}" + (
                 f", {len(result.faults)} failed" if result.faults else ""
             )
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
