@@ -60,7 +60,8 @@ async def cycle(service: Service) -> dict[str, Any]:
 
 
 async def quiet(place: Town, service: Service) -> None:
-    """The next cycle writes nothing, neither here nor there."""
+    """No guest has heard of anything, and the next cycle writes nothing, neither here nor there."""
+    assert place.stats()["google.mails"] == 0
     place.reset()
     assert (await cycle(service))["totals"]["writes"] == 0
     assert place.writes() == {}
