@@ -30,6 +30,7 @@ from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Mo
 from engine.model.policy import Scheduling, TargetUser
 from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
 from engine.monitor.commands import (
+    SETTLES,
     Answer,
     CancelUser,
     Command,
@@ -40,6 +41,8 @@ from engine.monitor.commands import (
     PauseUser,
     ResumeUser,
     RunJob,
+    Settle,
+    SettleHeld,
     StopJob,
     SyncNow,
     TestPolicy,
@@ -47,7 +50,7 @@ from engine.monitor.commands import (
 )
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
-from engine.monitor.report import VerifyRow
+from engine.monitor.report import HeldRow, VerifyRow, Waits
 from engine.monitor.rows import (
     EngineRow,
     JobRow,
@@ -60,14 +63,15 @@ from engine.monitor.rows import (
 )
 from engine.monitor.store import Store, Subscription, Table
 from engine.net.errors import ErrorKind, ProviderError
+from engine.runtime import held, rows
 from engine.runtime import report as reports
-from engine.runtime import rows
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper, run_row
 
 __all__ = [
+    "SETTLES",
     "STEPS",
     "STEP_MODULES",
     "Answer",
@@ -82,6 +86,7 @@ __all__ = [
     "EnablePolicy",
     "EngineRow",
     "ErrorKind",
+    "HeldRow",
     "ItemOutcome",
     "JobRow",
     "JobState",
@@ -97,6 +102,8 @@ __all__ = [
     "RunRow",
     "Service",
     "ServiceError",
+    "Settle",
+    "SettleHeld",
     "Side",
     "Step",
     "StepRow",
@@ -111,6 +118,7 @@ __all__ = [
     "UserState",
     "VerifyPolicy",
     "VerifyRow",
+    "Waits",
 ]
 
 #: Cycles that run at once. Providers' quotas are the limit, not this.
@@ -396,6 +404,18 @@ class Service:
             VerifyRow(row.mailbox, row.check, bool(row.ok), row.have, row.want, row.detail) for row in found
         ]
 
+    async def waiting(self, mailbox: str | None = None, policy: str | None = None) -> list[HeldRow]:
+        """What waits for an admin: held deletes and twins, and quarantine; of a mailbox, of a policy, or of all.
+
+        Raises:
+            ServiceError: there is no such mailbox or policy.
+        """
+        if mailbox is not None and mailbox not in self.store.users:
+            raise ServiceError(f"{mailbox!r} is no user of any policy")
+        if policy is not None and policy not in self.store.policies:
+            raise ServiceError(f"there is no policy {policy!r}")
+        return await held.waiting(self._office, mailbox, policy)
+
     def initialising(self) -> list[str]:
         """Mailboxes that are in their first sync's phase A."""
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
@@ -479,7 +499,7 @@ class Service:
 
     async def do(self, command: Command, by: str) -> Answer:
         """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
-        if not self._running:
+        if not self._running and not isinstance(command, SettleHeld):  # which needs the ledger alone
             return Answer(False, "the engine is not running")
         try:
             answer = await self._desk.do(command, by)

@@ -21,6 +21,16 @@ from tui.exits import Trouble
 #: Kinds of items of the demo company, as the sandbox names them.
 KINDS = ("contacts", "leads", "appointments", "calls", "service-calls", "tasks", "opportunities", "cases")
 
+#: What can be done about an item that waits (``engine.service.Settle``).
+WAYS = {
+    "approve": "let held deletes through",
+    "discard": "give up held deletes: the items stay until something changes about them",
+    "retry": "look at held twins or quarantined items again",
+    "both": "create held items beside their twins",
+    "adopt": "use the item that the mailbox has as the twin, and merge both",
+    "keep": "leave held items where they are, until they change",
+}
+
 MOST_USERS = 5_000
 MOST_ITEMS = 5_000_000
 
@@ -53,6 +63,10 @@ def _items(text: str) -> int:
 
 def _seed(text: str) -> int:
     return _whole(0, 2**63, text)
+
+
+def _id(text: str) -> int:
+    return _whole(1, 2**62, text)
 
 
 def _common() -> _Parser:
@@ -105,6 +119,14 @@ def parser() -> _Parser:
     verify = command("verify", "read back from the mailboxes what was synced, and tick it")
     verify.add_argument("--policy", metavar="NAME", help="this policy alone")
     verify.add_argument("--json", action="store_true", help="as one JSON object")
+    held = command("held", "what waits for you: held deletes and twins, quarantine; list it or settle it")
+    held.add_argument("--policy", metavar="NAME", help="this policy alone")
+    held.add_argument("--mailbox", metavar="ADDRESS", help="this mailbox alone")
+    held.add_argument("--json", action="store_true", help="as one JSON object")
+    held.add_argument("--all-deletes", action="store_true", help="instead of IDs: all deletes of --mailbox")
+    ways = held.add_mutually_exclusive_group()
+    for way, text in WAYS.items():
+        ways.add_argument(f"--{way}", nargs="*", type=_id, metavar="ID", help=text)
     doctor = command("doctor", "test every connection and tell what to do")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
@@ -122,6 +144,14 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         top.error("sandbox takes its own options only: syncline sandbox --help")
     if given.command == "demo" and given.json and not given.headless:
         top.error("demo --json needs --headless")
+    if given.command == "held":
+        way = next((each for each in WAYS if getattr(given, each) is not None), None)
+        if given.all_deletes and (way not in {"approve", "discard"} or not given.mailbox):
+            top.error("held --all-deletes needs --approve or --discard, and --mailbox")
+        if way is not None and bool(getattr(given, way)) is given.all_deletes:
+            top.error(
+                f"held --{way} needs the IDs that held lists" + (", or --all-deletes" * given.all_deletes)
+            )
     if given.data_dir is None:
         home = Path(user_data_dir("syncline"))
         given.data_dir = home / "demo" if given.command == "demo" else home
@@ -176,6 +206,7 @@ def _run(given: argparse.Namespace) -> int:
         "sync": run.sync,
         "status": run.status,
         "verify": run.verify,
+        "held": run.held,
         "doctor": run.doctor,
     }
     return asyncio.run(commands[given.command](given))

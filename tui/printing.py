@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from unicodedata import east_asian_width
 
-from engine.service import DoctorRow, Module, VerifyRow
+from engine.service import SETTLES, DoctorRow, HeldRow, Module, Settle, VerifyRow, Waits
 from tui.format import MODULE_WORD
 
 #: Counters of a report, in the order of their columns.
@@ -92,6 +93,38 @@ def doctor_text(rows: Sequence[DoctorRow], ascii: bool) -> str:
         if not row.ok and row.advice:
             out.append(f"    {row.advice}")
     return "\n".join(out)
+
+
+def held_text(rows: Sequence[HeldRow]) -> str:
+    """What waits for an admin, with what can be done about it."""
+    if not rows:
+        return "nothing waits for you: no delete and no twin is held, nothing is in quarantine"
+    lines = [
+        [
+            str(row.id),
+            row.mailbox,
+            row.kind,
+            row.module.replace("_", " "),
+            row.name,
+            row.side,
+            when(row.since_ms),
+            row.reason,
+        ]
+        for row in rows
+    ]
+    ways = [
+        f"{kind}: " + ", ".join(f"--{how}" for how in Settle if how in SETTLES[kind])
+        for kind in Waits
+        if any(row.kind is kind for row in rows)
+    ]
+    head = ["id", "mailbox", "waits", "module", "name", "in", "since", "reason"]
+    return "\n\n".join([table(head, lines), "\n".join(ways)])
+
+
+def held_json(row: HeldRow) -> dict[str, Any]:
+    """One item that waits, with its fields by label and what can be done about it."""
+    ways = [how.value for how in Settle if how in SETTLES[row.kind]]
+    return {**asdict(row), "before": dict(row.before), "ways": ways}
 
 
 def when(epoch_ms: int | None) -> str:

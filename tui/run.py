@@ -13,14 +13,14 @@ import signal
 import sys
 import zoneinfo
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from engine.service import PolicyState, ProviderError, Service, ServiceError
+from engine.service import HeldRow, PolicyState, ProviderError, Service, ServiceError, Settle, SettleHeld
 from tui import exits, printing
 from tui.exits import Trouble
 
@@ -271,6 +271,53 @@ async def verify(given: Namespace) -> int:
     else:
         print(printing.verify_text(rows, given.ascii))
     return code
+
+
+async def held(given: Namespace) -> int:
+    """List what waits for an admin, or settle it."""
+    how = next((each for each in Settle if getattr(given, each.value) is not None), None)
+    async with opened(given.data_dir) as service:
+        rows = await service.waiting(given.mailbox, given.policy)
+        if how is not None:
+            return await _settled(service, given, how, rows)
+    if given.json:
+        show({"rows": [printing.held_json(row) for row in rows]})
+    else:
+        print(printing.held_text(rows))
+    return exits.OK
+
+
+async def _settled(service: Service, given: Namespace, how: Settle, rows: Sequence[HeldRow]) -> int:
+    """Settle items mailbox by mailbox, and tell what was done.
+
+    Raises:
+        Trouble: nothing could be settled.
+    """
+    commands: list[SettleHeld] = []
+    unknown: list[str] = []
+    if given.all_deletes:
+        commands.append(SettleHeld(given.mailbox, None, how))
+    else:
+        asked = list(dict.fromkeys(getattr(given, how.value)))
+        mailboxes = {row.id: row.mailbox for row in rows}
+        unknown = [
+            f"{one} does not wait (any more); held lists what does" for one in asked if one not in mailboxes
+        ]
+        for mailbox in dict.fromkeys(mailboxes[one] for one in asked if one in mailboxes):
+            ids = tuple(one for one in asked if mailboxes.get(one) == mailbox)
+            commands.append(SettleHeld(mailbox, ids, how))
+    answers = [(command.mailbox, await service.do(command, who())) for command in commands]
+    left = unknown + [
+        line for _, answer in answers for line in (*(() if answer.ok else (answer.text,)), *answer.details)
+    ]
+    done = [answer.text for _, answer in answers if answer.ok]
+    if not done:
+        raise Trouble(exits.USAGE, left[0], left[1:])
+    if given.json:
+        show({"done": done, "left": left})
+    else:
+        print("\n".join([*done, *left]))
+    return exits.FAULTS if left else exits.OK
 
 
 async def doctor(given: Namespace) -> int:

@@ -57,6 +57,16 @@ def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waitin
     return sorted(found, key=lambda one: (one.mailbox_id, order[one.kind], one.id))
 
 
+def held_deletes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
+    """How many deletes Delete Safety holds, by module."""
+    rows = connection.execute(
+        sa.select(intent.c.module, sa.func.count().label("held"))
+        .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held")
+        .group_by(intent.c.module)
+    )
+    return {row.module: row.held for row in rows}
+
+
 def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
     rows = list(
         select_in(
@@ -395,7 +405,7 @@ def _twins(connection: sa.Connection, link_id: int) -> list[sa.Row[Any]]:
         .where(item.c.link_id == link_id, item.c.deleted == 0, mine.c.key.not_like("ref:%"))
     ).all()
     kinds = sorted({row.key.split(":", 1)[0] for row in rows})
-    strongest: dict[int, sa.Row[Any]] = {row.id: row for row in rows if row.key.startswith(f"{kinds[0]}:")}
+    strongest: dict[int, Any] = {row.id: row for row in rows if row.key.startswith(f"{kinds[0]}:")}
     return list(strongest.values())
 
 

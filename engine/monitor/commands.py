@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.monitor.report import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,39 @@ class TestPolicy:
     policy: str
 
 
+class Settle(StrEnum):
+    """What becomes of an item that waits."""
+
+    APPROVE = "approve"  # let the delete through
+    DISCARD = "discard"  # give up the delete: the item stays until something changes about it
+    RETRY = "retry"  # look at it again as if nothing had failed
+    BOTH = "both"  # create it beside its twin
+    ADOPT = "adopt"  # use the item that the other side has as its twin, and merge both
+    KEEP = "keep"  # leave it where it is, until it changes
+
+
+#: What can be done about an item, by why it waits.
+SETTLES: Mapping[Waits, frozenset[Settle]] = {
+    Waits.DELETE: frozenset({Settle.APPROVE, Settle.DISCARD}),
+    Waits.TWIN: frozenset({Settle.ADOPT, Settle.BOTH, Settle.KEEP, Settle.RETRY}),
+    Waits.QUARANTINE: frozenset({Settle.RETRY}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SettleHeld:
+    """Settle items of a mailbox that wait for an admin. Refused while a cycle of the mailbox runs.
+
+    Attributes:
+        mailbox: whose.
+        ids: of ``HeldRow``; None with ``approve`` or ``discard`` stands for all deletes that wait.
+    """
+
+    mailbox: str
+    ids: tuple[int, ...] | None
+    how: Settle
+
+
 Command = (
     EnablePolicy
     | DisablePolicy
@@ -105,6 +142,7 @@ Command = (
     | RunJob
     | StopJob
     | TestPolicy
+    | SettleHeld
 )
 
 

@@ -1,8 +1,9 @@
-"""Reports that are read on demand rather than pulled: what a verification found."""
+"""Reports that are read on demand rather than pulled: what a verification found, and what waits for an admin."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,40 @@ class VerifyRow:
     have: int
     want: int
     detail: str = ""
+
+
+class Waits(StrEnum):
+    """Why an item waits for an admin."""
+
+    DELETE = "delete"  # Delete Safety holds its delete
+    TWIN = "twin"  # the other side has an item of its own that may be the same
+    QUARANTINE = "quarantine"  # it was refused too often
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """One item that waits for an admin.
+
+    Attributes:
+        id: by which it is settled; it stays the same as long as it waits.
+        mailbox: whose.
+        policy: of that mailbox.
+        kind: why it waits; see ``engine.monitor.commands.SETTLES`` for what can be done about it.
+        module: ``contact``, ``appointment`` ...
+        name: of the item; a private one is named ``(private)``.
+        side: where the item is (``crm`` or ``mailbox``); for a delete, where it would be deleted.
+        reason: for people.
+        since_ms: since when, or when it was last looked at; epoch milliseconds, None when nobody knows.
+        before: the item's fields as (label, value) for people, without texts; empty for a private one.
+    """
+
+    id: int
+    mailbox: str
+    policy: str
+    kind: Waits
+    module: str
+    name: str
+    side: str
+    reason: str
+    since_ms: int | None
+    before: tuple[tuple[str, str], ...] = ()

@@ -18,13 +18,15 @@ from engine.monitor.commands import (
     PauseUser,
     ResumeUser,
     RunJob,
+    Settle,
+    SettleHeld,
     StopJob,
     SyncNow,
     TestPolicy,
     VerifyPolicy,
 )
 from engine.monitor.store import Table
-from engine.runtime import rows
+from engine.runtime import held, rows
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
@@ -58,6 +60,8 @@ class Desk:
                     f"{self._office.store.jobs[job].title} stops at its next page.",
                     "It goes on where it was.",
                 )
+            case SettleHeld(_, ids, how):
+                return held.what_happens(how, None if ids is None else len(ids))
             case _:
                 return ()
 
@@ -135,6 +139,25 @@ class Desk:
                         for name, check, ok, detail, advice in found
                     ),
                 )
+
+            case SettleHeld(mailbox, ids, how):
+                return await self._settle(mailbox, ids, how)
+
+    async def _settle(self, mailbox: str, ids: tuple[int, ...] | None, how: Settle) -> Answer:
+        row = self._office.store.users[mailbox]
+        if mailbox in self._office.queue.running():
+            return Answer(False, f"a cycle of {mailbox} is running; try again when it has ended, or x stops it")
+        answer = await held.settle(self._office, mailbox, ids, how)
+        await rows.refresh_policy(self._office, row.policy)
+        if answer.ok and how in held.NEED_CYCLE:
+            follows = "the next cycle does it"
+            if self._timekeeper.serving:
+                synced = self._sync_now(mailbox, "")
+                follows = (
+                    f"full sync {synced.text.rpartition(': ')[2]}" if synced.ok else f"{follows}: {synced.text}"
+                )
+            return Answer(True, f"{answer.text}; {follows}", answer.details)
+        return answer
 
     async def _switch_policy(self, policy: str, on: bool) -> Answer:
         row = self._office.store.policies[policy]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from engine.ledger import links
+from engine.ledger import links, waiting
 from engine.model.modules import ItemOutcome, Module
 from engine.model.states import UserState
 from engine.monitor.fold import WRITTEN
@@ -64,19 +64,23 @@ async def report(office: Office, policy: str | None = None) -> dict[str, Any]:
         if policy is not None and row.policy != policy:
             continue
         totals = await office.ledger.read(links.module_totals, office.mailbox_ids[row.id])
+        deletes = await office.ledger.read(waiting.held_deletes, office.mailbox_ids[row.id])
         modules = {}
         for module in Module:
             counts = row.module_counts.get(module, {})
             live = totals.get((module.value, "live"), 0)
             created = counts.get(ItemOutcome.CREATED, 0)
             updated = counts.get(ItemOutcome.UPDATED, 0)
+            held = deletes.get(module.value, 0)
             modules[module.value] = {
                 "created": created,
                 "updated": updated,
                 "deleted": counts.get(ItemOutcome.DELETED, 0),
-                "unchanged": max(live - created - updated, 0),
+                "unchanged": max(live - created - updated - held, 0),
                 "filtered": totals.get((module.value, "filtered"), 0) + totals.get((module.value, "absent"), 0),
-                "held": totals.get((module.value, "held"), 0) + totals.get((module.value, "quarantined"), 0),
+                "held": held
+                + totals.get((module.value, "held"), 0)
+                + totals.get((module.value, "quarantined"), 0),
                 "failed": counts.get(ItemOutcome.FAILED, 0),
             }
             items += live

@@ -205,6 +205,11 @@ class Timekeeper:
         self._tasks[job] = self._group.create_task(self._run(job, only, priority))
         return "started"
 
+    @property
+    def serving(self) -> bool:
+        """Whether jobs can be started."""
+        return self._group is not None
+
     def running(self, job: str) -> bool:
         """Whether a job runs now."""
         return job in self._tasks
