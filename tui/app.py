@@ -24,6 +24,7 @@ from textual.command import Provider
 from textual.screen import Screen
 
 from engine.service import Answer, Command, EnablePolicy, Line, RunRow, VerifyPolicy, VerifyRow
+from tui import format as form
 from tui import keys
 from tui.palette import Everything
 from tui.port import Engine
@@ -45,6 +46,9 @@ T = TypeVar("T")
 #: Seconds between two pulls, and how long the answer to a key stays on the message line (milliseconds).
 PULL_SECONDS = 0.25
 SAID_MS = 10_000
+
+#: So long good news stays; an incident stays until it is over (milliseconds).
+TOLD_MS = 60_000
 
 
 class SynclineApp(App[None]):
@@ -129,10 +133,17 @@ class SynclineApp(App[None]):
     def message(self) -> tuple[str, str]:
         """What the message line shows now: the answer to the last key, else the newest incident."""
         text, role, at_ms = self._said
-        if text and self.view.now_ms - at_ms < SAID_MS:
-            return text, role
         row = self.engine.store.engine
-        return (row.fault, "fault") if row.fault else (row.message, "text")
+        now = self.view.now_ms
+        newer = bool(row.message) and not row.message_ok and row.message_ms > at_ms
+        if text and now - at_ms < SAID_MS and not newer:
+            return text, role
+        if row.fault:
+            return row.fault, "fault"
+        if not row.message or (row.message_ok and now - row.message_ms > TOLD_MS):
+            return "", "text"
+        told = f"{form.at(row.message_ms, self.view.zone)} {row.message}" if row.message_ms else row.message
+        return told, "text" if row.message_ok else "fault"
 
     # Tabs and screens
 

@@ -56,6 +56,14 @@ def share(done: float, total: float | None) -> float | None:
     return max(0.0, min(1.0, done / total))
 
 
+def schedule(text: str) -> str:
+    """A crontab line that means a time of the day in words; anything else as it is."""
+    fields = text.split()
+    if len(fields) == 5 and fields[2:] == ["*"] * 3 and all(each.isdecimal() for each in fields[:2]):
+        return f"daily {int(fields[1]):02d}:{int(fields[0]):02d}"
+    return text
+
+
 def bar(part: float | None, width: int) -> str:
     """A bar of ``width`` cells with its brackets; an unknown part is an empty bar."""
     inside = max(1, width - 2)
@@ -149,6 +157,23 @@ def ahead(ms: int | None, now_ms: int, none: str = "-") -> str:
         return none
     seconds = (ms - now_ms) // 1000
     return "now" if seconds < 1 else f"in {_span(seconds)}"
+
+
+def pulse(seconds: Sequence[float], width: int, now_ms: int, span: int = 300) -> str:
+    """A sparkline of the last ``span`` seconds, oldest first.
+
+    Cells begin at whole multiples of their length, so that the past stands still and only moves on.
+    """
+    per = max(1, span // max(1, width))
+    newest = now_ms // 1000 % per + 1
+    known = list(seconds)[-span:]
+    ends = range(len(known), 0, -per)
+    cells = [sum(known[-newest:]) / newest] if known else []
+    for end in (each - newest for each in ends):
+        if end > 0:
+            part = known[max(0, end - per) : end]
+            cells.append(sum(part) / len(part))
+    return spark(cells[:width][::-1], width)
 
 
 def spark(values: Sequence[float], width: int) -> str:

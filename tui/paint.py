@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -91,14 +91,19 @@ def strip(painted: TextLine, width: int, palette: Palette, ascii_only: bool, gro
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Words wrapped; a continuation is indented like its line."""
+    """Words wrapped to ``width`` cells; a continuation is indented like its line, a word that is too long is cut."""
+    text = clean(text)
     indent = text[: len(text) - len(text.lstrip())]
+    room = max(1, width - len(indent))
     out: list[str] = []
     current = ""
     for word in text.split():
-        if current and len(indent) + len(current) + 1 + len(word) > width:
+        if current and cell_len(current) + 1 + cell_len(word) > room:
             out.append(indent + current)
-            current = word
-        else:
-            current = f"{current} {word}" if current else word
+            current = ""
+        *full, rest = chop_cells(word, room) or [""]
+        if full:
+            out += [indent + part for part in (current, *full) if part]
+            current = ""
+        current = f"{current} {rest}" if current else rest
     return [*out, indent + current]

@@ -70,7 +70,10 @@ URGENCY: dict[UserState, int] = {
 }
 
 FAULTY = frozenset({UserState.FAILED, UserState.QUARANTINED, UserState.STALE})
+TROUBLED = FAULTY | {UserState.BACKOFF}
 ACTIVE = frozenset({UserState.INITIALIZING, UserState.SYNCING})
+MOVING = ACTIVE | {UserState.BACKOFF}
+RESTING = frozenset({UserState.PAUSED, UserState.DISABLED})
 
 STEP: dict[StepState, Sign] = {
     StepState.PENDING: Sign("◌", "waits", "quiet"),
@@ -95,6 +98,8 @@ RESULT: dict[str, Sign] = {
     "stopped": Sign("=", "stopped", "quiet"),
     "skipped": Sign("⊘", "skipped", "off"),
 }
+
+PARTLY = Sign("!", "partly", "alert")
 
 OUTCOME: tuple[tuple[str, ItemOutcome], ...] = (
     ("+", ItemOutcome.CREATED),

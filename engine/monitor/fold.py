@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from engine.model.activity import Activity, ActivityKind
-from engine.model.modules import STEPS, ItemOutcome
-from engine.model.states import CycleKind, UserState
+from engine.model.modules import STEPS, ItemOutcome, Step
+from engine.model.states import CycleKind, StepState, UserState
 from engine.monitor.rows import StepRow, UserRow
 from engine.monitor.store import Store, Table
 
@@ -19,6 +19,9 @@ WITH_REASON = TROUBLE | {UserState.QUEUED, UserState.STALE}
 
 #: Rates are over so many seconds.
 RATE_WINDOW = 5
+
+#: The time that a first sync will take is judged by so many seconds.
+PACE_WINDOW = 30
 
 LEVELS = {
     ActivityKind.NOTE: 0,
@@ -49,6 +52,8 @@ class Fold:
         self.unsaved: list[tuple[str, int, str, str, int]] = []
         #: Mailboxes that settled items since they were last counted.
         self.wrote: set[str] = set()
+        #: What phase A read for a mailbox, by step: a first sync's total until its steps know better.
+        self._read: dict[str, Counter[Step]] = {}
         self._pace: dict[str, _Pace] = {}
         self._settled = 0
 
@@ -114,6 +119,7 @@ class Fold:
             row.phase = ""
             row.eta_seconds = None
             row.rate = 0.0
+            self._read.pop(row.id, None)
             if activity.ok:
                 row.last_success_ms = activity.at_ms
                 if activity.cycle is CycleKind.FIRST:
@@ -140,6 +146,8 @@ class Fold:
             step = row.steps[STEPS.index(activity.step)]
             step.done, step.total = activity.done, activity.total
         delta = max(activity.done - row.done, 0)
+        if row.state is UserState.INITIALIZING and activity.step is not None:
+            self._read.setdefault(row.id, Counter())[activity.step] += delta
         row.done, row.total = activity.done, activity.total
         row.until_ms = None
         self._pace.setdefault(row.id, _Pace()).now += delta
@@ -176,7 +184,9 @@ class Fold:
         engine.buckets.append(self._settled)
         self._settled = 0
         first = [
-            row for row in self.store.users.values() if row.cycle is CycleKind.FIRST and row.step is not None
+            row
+            for row in self.store.users.values()
+            if row.cycle is CycleKind.FIRST and row.step is not None and row.state is UserState.SYNCING
         ]
         for mailbox, pace in list(self._pace.items()):
             pace.seconds.append(pace.now)
@@ -191,12 +201,21 @@ class Fold:
                 self.store.touch(Table.USERS, row)
             if rate == 0.0:
                 del self._pace[mailbox]
-        engine.first_done = sum(row.done for row in first)
-        engine.first_total = sum(row.total or 0 for row in first)
-        total = sum(engine.buckets) / max(len(engine.buckets), 1) if first else 0
+        engine.first_done = sum(step.done for row in first for step in row.steps)
+        engine.first_total = sum(self._expected(row) for row in first)
+        recent = list(engine.buckets)[-PACE_WINDOW:]
+        settled = sum(recent) / len(recent) if first else 0
         left = engine.first_total - engine.first_done
-        engine.eta_seconds = (left / total * 0.8, left / total * 1.5) if total and left > 0 else None
+        engine.eta_seconds = (left / settled * 0.8, left / settled * 1.5) if settled and left > 0 else None
         self.store.touch(Table.ENGINE, engine)
+
+    def _expected(self, row: UserRow) -> int:
+        """Items of a first sync: what its steps know, and for those to come what phase A read."""
+        read = self._read.get(row.id, Counter())
+        return sum(
+            read[step.step] if step.state is StepState.PENDING else max(step.total or 0, step.done)
+            for step in row.steps
+        )
 
     def _count_states(self) -> None:
         states: dict[UserState, int] = {}

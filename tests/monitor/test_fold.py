@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from engine.model.activity import Activity, ActivityKind
-from engine.model.modules import ItemOutcome, Module
-from engine.model.states import CycleKind, UserState
+from engine.model.modules import STEPS, ItemOutcome, Module
+from engine.model.states import CycleKind, StepState, UserState
 from engine.monitor.fold import Fold
 from engine.monitor.rows import UserRow
 from engine.monitor.store import Store
@@ -85,3 +85,22 @@ def test_items_in_step_grow_and_shrink_with_what_is_written(store: Store, fold: 
     fold(told(ActivityKind.ITEMS, counts=counts))
     assert store.users[ANN].items == 12
     assert fold.wrote == {ANN}
+
+
+def test_a_first_sync_is_measured_by_what_was_read_until_its_steps_know_better(
+    store: Store, fold: Fold
+) -> None:
+    people, events = STEPS[0], STEPS[1]
+    del store.users[BOB]
+    fold(told(ActivityKind.STATE, state=UserState.INITIALIZING, phase="A", cycle=CycleKind.FIRST))
+    fold(told(ActivityKind.PROGRESS, step=people, done=100))
+    fold(told(ActivityKind.PROGRESS, step=events, done=160))
+    fold(told(ActivityKind.STATE, state=UserState.SYNCING, phase="B", cycle=CycleKind.FIRST))
+    fold(told(ActivityKind.CYCLE, cycle=CycleKind.FIRST, phase="B"))
+    fold(told(ActivityKind.STEP, step=people, step_state=StepState.RUNNING, done=30, total=90))
+    fold.second(2000)
+    assert (store.engine.first_done, store.engine.first_total) == (30, 90 + 60)
+    fold(told(ActivityKind.STEP, step=people, step_state=StepState.DONE, done=90, total=90))
+    fold(told(ActivityKind.STEP, step=events, step_state=StepState.RUNNING, done=0, total=40))
+    fold.second(3000)
+    assert (store.engine.first_done, store.engine.first_total) == (90, 90 + 40)

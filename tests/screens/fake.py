@@ -173,7 +173,7 @@ def _user(name: str, policy: str, state: UserState, **more: object) -> UserRow:
     return row
 
 
-def _at_step(row: UserRow, number: int, done: int, total: int) -> UserRow:
+def _at_step(row: UserRow, number: int, done: int, total: int | None) -> UserRow:
     for place, step in enumerate(row.steps):
         if place + 1 < number:
             step.state, step.done, step.total = StepState.DONE, 412 + place, 412 + place
@@ -246,14 +246,13 @@ def running() -> Store:
                 phase="A",
                 cycle=CycleKind.FIRST,
                 rate=29.0,
-                eta_seconds=(35, 49),
                 started_ms=NOW - 92_000,
                 barrier=(1, 2),
                 calls=31,
             ),
             1,
             1204,
-            5310,
+            None,
         ),
         _at_step(
             _user(
@@ -263,14 +262,13 @@ def running() -> Store:
                 phase="A",
                 cycle=CycleKind.FIRST,
                 rate=31.4,
-                eta_seconds=(44, 58),
                 started_ms=NOW - 91_000,
                 barrier=(1, 2),
                 calls=30,
             ),
             2,
             388,
-            1950,
+            None,
         ),
         _at_step(
             _user(
@@ -361,7 +359,8 @@ def running() -> Store:
     ]
     _fill(store, policies, users)
     _lines(store)
-    store.engine.message = "Support: first sync began, 2 mailboxes; phase A reads the CRM."
+    store.engine.message = "All mailboxes that had failed are well again."
+    store.engine.message_ms = NOW - 8000
     store.engine.first_done, store.engine.first_total = 1592, 7260
     store.engine.eta_seconds = (60.0, 84.0)
     return store
@@ -398,6 +397,7 @@ def _fill(store: Store, policies: list[PolicyRow], users: list[UserRow]) -> None
     rng = random.Random(7)
     store.policies.update((row.id, row) for row in policies)
     for row in users:
+        row.items = 0 if row.cycle is CycleKind.FIRST else 1351
         row.counts = {
             ItemOutcome.CREATED: row.done // 4,
             ItemOutcome.UPDATED: row.done // 9,

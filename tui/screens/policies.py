@@ -27,7 +27,7 @@ from engine.service import (
 )
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import TextLine, fit, line
+from tui.paint import TextLine, fit, line, wrapped
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -97,8 +97,8 @@ _FAILED = Column[PolicyRow](
     "f",
     "Failed",
     6,
-    lambda row, view: (form.number(row.failed), "fault" if row.failed else "quiet"),
-    lambda row: -row.failed,
+    lambda row, view: (form.number(rows.troubled(row)), "fault" if rows.troubled(row) else "quiet"),
+    lambda row: -rows.troubled(row),
     right=True,
 )
 
@@ -142,7 +142,7 @@ class PoliciesScreen(TableFrame):
             (_NARROW, _WIDE),
             _fields,
             lambda row: row.id.lower(),
-            lambda row: bool(row.fault or row.failed) or row.state is PolicyState.ERROR,
+            lambda row: bool(row.fault or row.failed or rows.troubled(row)) or row.state is PolicyState.ERROR,
             lambda: "No policy yet. syncline apply FILE.toml makes one.",
             "policy",
             "name",
@@ -174,7 +174,9 @@ class PoliciesScreen(TableFrame):
             needs.show([])
             return
         panel.title(row.id, "↵ open")
-        panel.show(settings(row, self.view) if panel.size.height >= 10 else summary(row, self.view))
+        width = panel.size.width
+        tall = panel.size.height >= 10
+        panel.show(settings(row, self.view, width) if tall else summary(row, self.view, width))
         if needs.display:
             self._paint_needs(needs, row)
 
@@ -269,8 +271,8 @@ def by_state(row: PolicyRow) -> list[TextLine]:
     return lines or [line((" No mailbox is in a state yet.", "quiet"))]
 
 
-def summary(row: PolicyRow, view: View, lines: int = 6) -> list[TextLine]:
-    """A policy in six lines, or the three that matter most."""
+def summary(row: PolicyRow, view: View, width: int, lines: int = 6) -> list[TextLine]:
+    """A policy in six lines, or the three that matter most; what is wrong is told whole, if need be for the rest."""
     told = [
         _fact("Link", f"{row.crm or row.crm_kind}  to  {row.mailbox or row.mailbox_kind}"),
         _fact(
@@ -278,14 +280,16 @@ def summary(row: PolicyRow, view: View, lines: int = 6) -> list[TextLine]:
             f"{row.users:,}   modules {form.letters(row.modules)}   items {row.items:,}   held {row.held:,}",
         ),
         _fact("Full", f"{row.schedule or '-'}   next {_exact(row, view)}   last {_ended(row, view)}"),
-        _fact("Windows", f"{row.windows or '-'}   calendar {row.calendar or '-'}"),
-        _fact("Guard", f"{row.guard or '-'}   conflict {row.conflict or '-'}"),
-        trouble(row),
+        _fact("Windows", f"{row.windows or '-'}   conflict: {row.conflict or '-'}"),
+        _fact("Guard", row.guard or "-"),
     ]
-    return told if lines >= len(told) else [told[1], told[2], told[-1]]
+    wrong = trouble(row, width)
+    if lines < len(told) + 1:
+        told = told[1:3]
+    return [*told[: max(1, lines - len(wrong))], *wrong]
 
 
-def settings(row: PolicyRow, view: View) -> list[TextLine]:
+def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
     """A policy in full."""
     on = [module for module in Module if module in row.modules]
     off = [module for module in Module if module not in row.modules]
@@ -303,7 +307,7 @@ def settings(row: PolicyRow, view: View) -> list[TextLine]:
         _fact("Notify", row.notify or "-", 14),
     ]
     lines += _modules("✓", on, "text") + _modules("⊘", off, "off")
-    return [*lines, line(), trouble(row)]
+    return [*lines, line(), *trouble(row, width)]
 
 
 def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
@@ -315,16 +319,26 @@ def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
     return lines
 
 
-def trouble(row: PolicyRow) -> TextLine:
-    """What is wrong, or that nothing is."""
+def trouble(row: PolicyRow, width: int) -> list[TextLine]:
+    """What is wrong and what to press, or that nothing is wrong."""
     if row.fault:
-        return line((f" {fit('Fault', 9)}", "fault"), (row.fault, "fault"))
+        parts = wrapped(row.fault, width - 11)
+        return [
+            line((f" {fit('' if number else 'Fault', 9)}", "fault"), (part, "fault"))
+            for number, part in enumerate(parts)
+        ]
+    wrong = []
+    if rows.troubled(row):
+        wrong.append(f"{form.count(rows.troubled(row), 'mailbox', 'mailboxes')} failed")
     if row.failed:
-        return line(
-            (f" {fit('Errors', 9)}", "fault"),
-            (f"{form.count(row.failed, 'item')} failed; 2 and ! show where", "fault"),
-        )
-    return line((f" {fit('Errors', 9)}", "quiet"), ("none", "quiet"))
+        wrong.append(f"{form.count(row.failed, 'item')} failed")
+    if wrong:
+        return [
+            line(
+                (f" {fit('Errors', 9)}", "fault"), (f"{', '.join(wrong)}; 2 and ! show where and why", "fault")
+            )
+        ]
+    return [line((f" {fit('Errors', 9)}", "quiet"), ("none", "quiet"))]
 
 
 def _fact(head: str, text: str, width: int = 9) -> TextLine:

@@ -153,9 +153,7 @@ class PolicyScreen(TableFrame):
 
     def paint(self, dirty: dict[Table, set[str] | None]) -> None:
         """Settings and checklist."""
-        changed = dirty[Table.POLICIES]
-        if changed is None or self.policy in changed:
-            self._paint_facts()
+        self._paint_facts()
         if f"verify:{self.policy}" in (dirty[Table.JOBS] or ()):
             self.refresh_report()  # a verification began or ended
         super().paint(dirty)
@@ -164,8 +162,10 @@ class PolicyScreen(TableFrame):
         row = self._policy
         panel = self.query_one("#settings", LineView)
         panel.title(row.id)
-        lines = settings(row, self.view) if panel.size.height >= 9 else summary(row, self.view, 3)
-        panel.show(lines)
+        width, height = panel.size.width, panel.size.height
+        panel.show(
+            settings(row, self.view, width) if height >= 9 else summary(row, self.view, width, max(3, height))
+        )
         states = self.query_one("#modules", LineView)
         if states.display:
             states.title(form.count(row.users, "mailbox", "mailboxes"))

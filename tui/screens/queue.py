@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from engine.service import LimitRow, StepState, Table, UserRow, UserState
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import Span, TextLine, fit, line
+from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens import users
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -24,6 +24,10 @@ from tui.widgets.store_table import Column, StoreTable
 def _state(row: UserRow, view: View) -> Span:
     sign = signs.USER[row.state]
     return (f"{sign.sign} {sign.word}", sign.role)
+
+
+def _next(row: UserRow, view: View) -> str:
+    return "-" if row.state in signs.ACTIVE | signs.RESTING else view.future(row.next_full_ms)
 
 
 def _urgency(row: UserRow) -> tuple[int, int, str]:
@@ -78,7 +82,7 @@ _NEXT = Column[UserRow](
     "n",
     "Next sync",
     10,
-    lambda row, view: ("-" if row.state in signs.ACTIVE else view.future(row.next_full_ms), "text"),
+    lambda row, view: (_next(row, view), "text"),
     lambda row: row.next_full_ms or 1 << 62,
 )
 
@@ -146,7 +150,10 @@ class QueueScreen(TableFrame):
             panel.show([])
         else:
             panel.title(row.id, "↵ open")
-            panel.show(details(row, self.view) if panel.size.height > 4 else brief(row, self.view))
+            width = panel.size.width
+            panel.show(
+                details(row, self.view, width) if panel.size.height > 4 else brief(row, self.view, width)
+            )
         limits = self.query_one("#limits", LineView)
         if limits.display:
             limits.title("Limits now")
@@ -154,14 +161,16 @@ class QueueScreen(TableFrame):
 
     def _limits(self, width: int) -> list[TextLine]:
         engine = self.store.engine
-        lines = [_limit(row, self.view, width) for row in self.store.limits.values()]
+        limits = self.store.limits.values()
+        name = min(max([16, *(len(row.id) for row in limits)]), width - 40)
+        lines = [_limit(row, self.view, name) for row in limits]
         lines = lines or [line((" No limit has been met yet.", "quiet"))]
         slots = f"{engine.busy} busy of {engine.slots}" if engine.slots else f"{engine.busy} busy"
         lines += [
             line(),
-            line((f" {fit('Slots', 16)} ", "quiet"), slots),
+            line((f" {fit('Slots', name)} ", "quiet"), slots),
             line(
-                (f" {fit('Loop lag', 16)} ", "quiet"),
+                (f" {fit('Loop lag', name)} ", "quiet"),
                 f"{engine.lag_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
             ),
         ]
@@ -192,7 +201,7 @@ class QueueScreen(TableFrame):
 
 
 def _limit(row: LimitRow, view: View, width: int) -> TextLine:
-    head = f" {fit(row.id, 16)} "
+    head = f" {fit(row.id, width)} "
     if row.wait_until_ms is not None and row.wait_until_ms > view.now_ms:
         wait = (row.wait_until_ms - view.now_ms) // 1000
         return line((head, "quiet"), (f"↻ waits {wait} s  {row.text}", "warn"))
@@ -200,28 +209,33 @@ def _limit(row: LimitRow, view: View, width: int) -> TextLine:
     if part is None:
         return line((head, "quiet"), f"{row.used:,.0f} {row.unit}  {row.text}")
     role = "alert" if part >= 0.9 else "text"
-    used = f" {form.percent(part):>4}  {row.used:,.0f} of {row.limit:,.0f} {row.unit}"
-    return line((head, "quiet"), (form.bar(part, 22 if width >= 60 else 12), "quiet"), (used, role))
+    used = f" {form.percent(part):>4} {f'{row.used:,.0f} of {row.limit:,.0f}':>18} {row.unit}"
+    return line((head, "quiet"), (form.bar(part, 12), "quiet"), (used, role))
 
 
-def brief(row: UserRow, view: View) -> list[TextLine]:
-    """A user in two lines."""
+def why(row: UserRow, width: int) -> list[TextLine]:
+    """The reason of a fault, whole."""
+    return [line((f"   {part}", "fault")) for part in wrapped(row.why or row.text, width - 4)]
+
+
+def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
+    """A user in few lines: how it is, when it comes next, and why it does not move."""
     sign = signs.USER[row.state]
-    part = form.share(row.done, row.total)
     first: list[Span] = [(f" {sign.sign} {sign.word}", sign.role)]
     if row.state in signs.ACTIVE:
         step = rows.user_step(row, True)[0]
-        first.append(
-            (
-                f"  {step}  {form.progress(row.done, row.total)}  {form.bar(part, 18)} {form.rate(row.rate)}",
-                "text",
-            )
-        )
-    elif row.why:
-        first.append((f"  {row.why}", sign.role))
+        first.append((f"  {step}  {rows.gauge(row.done, row.total, 18, percent=False)}", "text"))
+        if row.rate > 0:
+            first.append((f"  {form.rate(row.rate)}", "text"))
     second = (
-        f"   last {view.past(row.last_success_ms)}   next {view.future(row.next_full_ms)}   calls {row.calls:,}"
+        f"   last {view.past(row.last_success_ms)}   next {_next(row, view)}   calls {row.calls:,}"
+        f"   items {row.items:,}   held {row.held:,}"
     )
+    if row.state in signs.TROUBLED:
+        first.append((f"  {rows.retry(row, view)}   last {view.past(row.last_success_ms)}", sign.role))
+        return [TextLine(tuple(first)), *why(row, width)]
+    if row.why:
+        first.append((f"  {row.why}", sign.role))
     if row.state in signs.ACTIVE:
         second = f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
     if row.barrier is not None and row.state is UserState.INITIALIZING:
@@ -229,26 +243,35 @@ def brief(row: UserRow, view: View) -> list[TextLine]:
     return [TextLine(tuple(first)), line((second, "quiet"))]
 
 
-def details(row: UserRow, view: View) -> list[TextLine]:
+def details(row: UserRow, view: View, width: int) -> list[TextLine]:
     """A user in full."""
     sign = signs.USER[row.state]
-    part = form.share(row.done, row.total)
-    warned = "   do not interrupt" if row.state is UserState.INITIALIZING else ""
+    warned = ", do not interrupt" if row.state is UserState.INITIALIZING else ""
     lines = [
         line((" State     ", "quiet"), (f"{sign.sign} {rows.user_phase(row)}{warned}", sign.role)),
         line((" Policy    ", "quiet"), row.policy),
-        line(
-            (" Progress  ", "quiet"),
-            f"{form.progress(row.done, row.total)}  {form.bar(part, 22)} {form.percent(part)}",
-        ),
-        line((" Rate      ", "quiet"), f"{form.rate(row.rate)}   ETA {form.eta_range(row.eta_seconds)}"),
+    ]
+    if row.state in signs.ACTIVE:
+        lines += [
+            line((" Progress  ", "quiet"), rows.gauge(row.done, row.total, 22)),
+            line((" Rate      ", "quiet"), f"{form.rate(row.rate)}   ETA {form.eta_range(row.eta_seconds)}"),
+        ]
+    else:
+        lines.append(line((" Items     ", "quiet"), f"{row.items:,} in step   held {row.held:,}"))
+    lines.append(
         line(
             (" Sync      ", "quiet"),
-            f"last {view.past(row.last_success_ms)}   next {view.future(row.next_full_ms)}   calls {row.calls:,}",
-        ),
-    ]
-    if row.why:
-        lines.append(line((" Why       ", "quiet"), (row.why, sign.role)))
+            f"started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}"
+            if row.state in signs.ACTIVE
+            else f"last {view.past(row.last_success_ms)}   next {_next(row, view)}   calls {row.calls:,}",
+        )
+    )
+    if row.state in signs.TROUBLED:
+        lines.append(line((" Retry     ", "quiet"), (rows.retry(row, view), sign.role)))
+    reason = row.why or (row.text if row.state in signs.TROUBLED else "")
+    if reason:
+        for number, part in enumerate(wrapped(reason, width - 12)):
+            lines.append(line((f" {'' if number else 'Why':<10}", "quiet"), (part, sign.role)))
     lines.append(line())
     lines += steps(row)
     if row.barrier is not None:
@@ -257,8 +280,10 @@ def details(row: UserRow, view: View) -> list[TextLine]:
             line(),
             line((" Barrier   ", "quiet"), f"{ready:,} of {every:,} users ready; then the data phase begins"),
         ]
-    if row.text:
-        lines += [line(), line((" Now       ", "quiet"), row.text)]
+    if row.text and row.state in signs.ACTIVE:
+        lines.append(line())
+        for number, part in enumerate(wrapped(row.text, width - 12)):
+            lines.append(line((f" {'' if number else 'Now':<10}", "quiet"), part))
     return lines
 
 
@@ -268,7 +293,9 @@ def steps(row: UserRow) -> list[TextLine]:
     for number, step in enumerate(row.steps, 1):
         sign = signs.STEP[step.state]
         if step.state is StepState.RUNNING:
-            text = f"{form.progress(step.done, step.total)}  {form.percent(form.share(step.done, step.total))}"
+            text = rows.work(step.done, step.total)
+            if step.total is not None:
+                text += f"  {form.percent(form.share(step.done, step.total))}"
         elif step.state is StepState.DONE:
             text = form.number(step.done)
         else:

@@ -30,8 +30,13 @@ def _name(row: JobRow) -> str:
     return row.title or row.id
 
 
+def _schedule(row: JobRow) -> str:
+    return form.schedule(row.schedule)
+
+
 def _faulty(row: JobRow) -> bool:
-    return row.state is JobState.ERROR or (row.last is not None and row.last.result == "failed")
+    last = row.last
+    return row.state is JobState.ERROR or (last is not None and (last.result == "failed" or last.errors > 0))
 
 
 _STATE = Column[JobRow]("s", "State", 10, _state, lambda row: row.state.value)
@@ -39,13 +44,13 @@ _JOB = Column[JobRow](
     "j", "Job", 20, lambda row, view: (_name(row), "text"), lambda row: _name(row).lower(), flex=2
 )
 _SCHEDULE = Column[JobRow](
-    "c", "Schedule", 15, lambda row, view: (row.schedule, "text"), lambda row: row.schedule, flex=1
+    "c", "Schedule", 15, lambda row, view: (_schedule(row), "text"), lambda row: row.schedule, flex=1
 )
 _NEXT = Column[JobRow](
     "n",
     "Next run",
     15,
-    lambda row, view: (rows.job_next(row, view), "text"),
+    lambda row, view: (rows.job_next(row, view, 15), "text"),
     lambda row: row.next_run_ms or 1 << 62,
 )
 _LAST = Column[JobRow](
@@ -168,9 +173,10 @@ class SchedulerScreen(TableFrame):
 
     def _paint_history(self, row: JobRow) -> None:
         panel = self.query_one("#history", LineView)
-        panel.title(f"{_name(row)}: past runs", "↵ all runs")
-        panel.show(self._history(row, panel.size.height))
         job = self.query_one("#job", LineView)
+        when = "" if job.display else f", {_schedule(row)}"
+        panel.title(f"{_name(row)}{when}: past runs", "↵ all runs")
+        panel.show(self._history(row, panel.size.height))
         if job.display:
             job.title("Job")
             job.show(self._job(row))
@@ -189,7 +195,7 @@ class SchedulerScreen(TableFrame):
         return shown
 
     def _run(self, run: RunRow, noted: bool = True) -> TextLine:
-        sign = signs.RESULT.get(run.result, signs.RESULT["ok"])
+        sign = rows.run_sign(run)
         seconds = ((run.ended_ms or self.view.now_ms) - run.started_ms) / 1000
         started = form.moment(run.started_ms, self.view.now_ms, self.view.zone)
         return line(
@@ -204,7 +210,7 @@ class SchedulerScreen(TableFrame):
         sign = signs.JOB[row.state]
         facts = [
             ("State", f"{sign.sign} {sign.word}", sign.role),
-            ("Schedule", row.schedule or "-", "text"),
+            ("Schedule", _schedule(row) or "-", "text"),
             ("Time zone", row.zone, "text"),
             ("Next run", rows.job_next(row, self.view), "text"),
         ]

@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import ItemOutcome, Module, Table, UserRow, UserState
+from engine.service import ItemOutcome, Module, Table, UserRow
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import TextLine, fit, line
 from tui.screens import users
 from tui.screens.frame import Frame
-from tui.screens.queue import steps
+from tui.screens.queue import steps, why
 from tui.widgets.lines import LineView
 from tui.widgets.log_panel import LogPanel
 
@@ -64,7 +64,10 @@ class UserScreen(Frame):
         if changed is None or self.mailbox in changed:
             policy = self.store.policies.get(row.policy)
             counts = self.query_one("#counts", LineView)
-            counts.title("Modules")
+            counts.title(
+                "Last cycle by module" if row.state not in signs.ACTIVE else "This cycle by module",
+                f"{row.items:,} items in step",
+            )
             counts.show(_counts(row, policy.modules if policy else frozenset(Module)))
             panel = self.query_one("#steps", LineView)
             if panel.display:
@@ -78,17 +81,17 @@ class UserScreen(Frame):
         view = self.view
         first = line((f" {sign.sign} {rows.user_phase(row)}", sign.role), f"   {row.policy}")
         if row.state in signs.ACTIVE:
-            part = form.share(row.done, row.total)
             step = rows.user_step(row, True)[0]
-            second = f" {step}  {form.progress(row.done, row.total)}  {form.bar(part, 20)} {form.percent(part)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}"
+            second = f" {step}  {rows.gauge(row.done, row.total, 20)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}"
         else:
             second = f" Last full {_when(row.last_success_ms, view.now_ms, self)}   Next full {_when(row.next_full_ms, view.now_ms, self)}   calls {row.calls:,}   held {row.held:,}"
         third = line((f" CRM user {row.crm_user or '-'}   zone {row.zone or '-'}", "quiet"))
+        if row.state in signs.TROUBLED:  # the reason is what he came for: all of it
+            head = (f" {sign.sign} {sign.word}   {rows.retry(row, view)}", sign.role)
+            told = f"   {row.policy}   last full {_when(row.last_success_ms, view.now_ms, self)}"
+            return [line(head, told), *why(row, self.size.width)]
         if row.why:
-            text, role = (
-                rows.user_progress(row, view) if row.state is UserState.BACKOFF else (row.why, sign.role)
-            )
-            third = line((f" {text}", role))
+            third = line((f" {row.why}", sign.role))
         return [first, line(second), third]
 
     # Keys

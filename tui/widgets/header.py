@@ -69,7 +69,7 @@ class Header(LineView):
         recent = list(row.buckets)[-_RATE_SECONDS:]
         speed = sum(recent) / len(recent) if recent else 0.0
         left: list[Span] = [(f" {speed:,.0f} items/s " if wide else f" {speed:,.0f}/s ", "text")]
-        left.append((form.spark(list(row.buckets), 30 if wide else 20), "quiet"))
+        left.append((form.pulse(row.buckets, 30 if wide else 20, self.view.now_ms), "quiet"))
         if wide:
             left.append((" 5 min", "quiet"))
         if row.first_total:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
-from rich.cells import chop_cells
 from textual import events
 from textual.message import Message
 
 from engine.service import Line, Store, UserRow, UserState
 from tui import format as form
-from tui import signs
-from tui.paint import Span, TextLine, clean, line
+from tui import rows, signs
+from tui.paint import Span, TextLine, clean, line, wrapped
 from tui.view import View
 from tui.widgets.lines import LineView
 
@@ -228,9 +227,9 @@ class LogPanel(LineView, can_focus=False):
         head: list[Span] = [(form.at(each.at_ms, self.view.zone) + " ", "quiet")]
         head.append((f"{each.sign or ' '} ", role))
         room = self.size.width - 11
-        if not self.wrapped or room < 8:
+        if room < 8 or not (self.wrapped or each.level >= 3):  # a fault is told to its end
             return [TextLine((*head, (text, role)))]
-        parts = chop_cells(text, room) or [""]
+        parts = wrapped(text, room)
         return [TextLine((*head, (parts[0], role)))] + [line((" " * 11 + part, role)) for part in parts[1:]]
 
     # State
@@ -249,7 +248,7 @@ class LogPanel(LineView, can_focus=False):
         if row.state in signs.ACTIVE:
             spans.append(
                 (
-                    f"  {form.progress(row.done, row.total)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}",
+                    f"  {rows.work(row.done, row.total)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}",
                     "text",
                 )
             )
@@ -273,6 +272,8 @@ class LogPanel(LineView, can_focus=False):
         counts = " ".join(f"{sign}{row.counts.get(outcome, 0):,}" for sign, outcome in signs.OUTCOME)
         width = 26 if self.size.width >= 50 else 16
         role = "fault" if row.state in signs.FAULTY else "text"
+        if row.state in signs.ACTIVE and part is None:
+            return line((counts, role))  # nothing to measure by yet
         return line((f"{form.bar(part, width)} {form.percent(part):>4} ", "quiet"), (counts, role))
 
     def _footing(self) -> str:
