@@ -18,6 +18,7 @@ from engine.service import (
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    HeldRow,
     ItemOutcome,
     JobRow,
     JobState,
@@ -67,6 +68,7 @@ class FakeService:
         self.report: list[VerifyRow] = []
         self.older: list[Line] = []
         self.history: list[RunRow] = []
+        self.held: list[HeldRow] = []
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
 
@@ -130,6 +132,9 @@ class FakeService:
 
     async def verify_report(self, policy: str) -> list[VerifyRow]:
         return list(self.report)
+
+    async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
+        return [row for row in self.held if mailbox in (None, row.mailbox)]
 
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
@@ -359,7 +364,7 @@ def running() -> Store:
     ]
     _fill(store, policies, users)
     _lines(store)
-    store.engine.message = "All mailboxes that had failed are well again."
+    store.engine.message = "Sales EMEA: the first sync has ended; V in Policies reads it back."
     store.engine.message_ms = NOW - 8000
     store.engine.first_done, store.engine.first_total = 1592, 7260
     store.engine.eta_seconds = (60.0, 84.0)

@@ -290,7 +290,7 @@ def summary(row: PolicyRow, view: View, width: int, lines: int = 6) -> list[Text
 
 
 def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
-    """A policy in full."""
+    """A policy in full, with what is wrong on top."""
     on = [module for module in Module if module in row.modules]
     off = [module for module in Module if module not in row.modules]
     lines = [
@@ -298,8 +298,7 @@ def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
         _fact("Mail", f"{row.mailbox or '-'}  ({row.mailbox_kind or '-'})", 14),
         _fact("Users", f"{row.users:,}", 14),
         _fact("Full sync", row.schedule or "-", 14),
-        _fact("  next", _exact(row, view), 14),
-        _fact("  last", _ended(row, view), 14),
+        _fact("", f"next {_exact(row, view)}   last {_ended(row, view)}", 14),
         _fact("Windows", row.windows or "-", 14),
         _fact("Calendar", row.calendar or "-", 14),
         _fact("Conflict", row.conflict or "-", 14),
@@ -307,7 +306,8 @@ def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
         _fact("Notify", row.notify or "-", 14),
     ]
     lines += _modules("✓", on, "text") + _modules("⊘", off, "off")
-    return [*lines, line(), *trouble(row, width)]
+    wrong = trouble(row, width, 14)
+    return [*wrong, *lines] if row.fault or row.failed or rows.troubled(row) else [*lines, *wrong]
 
 
 def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
@@ -319,12 +319,12 @@ def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
     return lines
 
 
-def trouble(row: PolicyRow, width: int) -> list[TextLine]:
+def trouble(row: PolicyRow, width: int, head: int = 9) -> list[TextLine]:
     """What is wrong and what to press, or that nothing is wrong."""
     if row.fault:
-        parts = wrapped(row.fault, width - 11)
+        parts = wrapped(row.fault, width - head - 2)
         return [
-            line((f" {fit('' if number else 'Fault', 9)}", "fault"), (part, "fault"))
+            line((f" {fit('' if number else 'Fault', head)}", "fault"), (part, "fault"))
             for number, part in enumerate(parts)
         ]
     wrong = []
@@ -335,10 +335,11 @@ def trouble(row: PolicyRow, width: int) -> list[TextLine]:
     if wrong:
         return [
             line(
-                (f" {fit('Errors', 9)}", "fault"), (f"{', '.join(wrong)}; 2 and ! show where and why", "fault")
+                (f" {fit('Errors', head)}", "fault"),
+                (f"{', '.join(wrong)}; 2 and ! show where and why", "fault"),
             )
         ]
-    return [line((f" {fit('Errors', 9)}", "quiet"), ("none", "quiet"))]
+    return [line((f" {fit('Errors', head)}", "quiet"), ("none", "quiet"))]
 
 
 def _fact(head: str, text: str, width: int = 9) -> TextLine:

@@ -195,6 +195,11 @@ class QueueScreen(TableFrame):
         """Stop the running cycle."""
         users.cancel(self, self.table.chosen())
 
+    def action_held(self) -> None:
+        """List what waits."""
+        if self.table.current is not None:
+            self.console.open_held(self.table.current)
+
     def action_monitor(self) -> None:
         """Open monitors."""
         users.monitor(self, self.table.chosen())
@@ -240,7 +245,9 @@ def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
         second = f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
     if row.barrier is not None and row.state is UserState.INITIALIZING:
         second += f"   barrier {row.barrier[0]:,} of {row.barrier[1]:,} users ready"
-    return [TextLine(tuple(first)), line((second, "quiet"))]
+    counts = " ".join(f"{sign}{row.counts.get(outcome, 0):,}" for sign, outcome in signs.OUTCOME)
+    which = "this" if row.state in signs.ACTIVE else "last"
+    return [TextLine(tuple(first)), line((second, "quiet")), line((f"   {which} cycle  {counts}", "quiet"))]
 
 
 def details(row: UserRow, view: View, width: int) -> list[TextLine]:
