@@ -31,29 +31,38 @@ def take(connection: sa.Connection, policy_name: str, mailbox_id: int = 0) -> Fe
     return Fence(policy_name, mailbox_id, epoch)
 
 
+# Statements are costly to build, and these are asked for in every transaction.
+_MAILBOX_EPOCH = sa.select(mailbox.c.epoch).where(mailbox.c.id == sa.bindparam("which"))
+_POLICY_EPOCH = sa.select(policy.c.epoch).where(policy.c.name == sa.bindparam("which"))
+
+
+def _epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int | None:
+    if mailbox_id:
+        return connection.scalar(_MAILBOX_EPOCH, {"which": mailbox_id})
+    return connection.scalar(_POLICY_EPOCH, {"which": policy_name})
+
+
 def check(connection: sa.Connection, fence: Fence) -> None:
     """Refuse to go on when somebody else has taken over.
 
     Raises:
         StaleLease: the epoch is no longer this holder's.
     """
-    if fence.mailbox_id:
-        query = sa.select(mailbox.c.epoch).where(mailbox.c.id == fence.mailbox_id)
-    else:
-        query = sa.select(policy.c.epoch).where(policy.c.name == fence.policy)
-    if connection.execute(query).scalar() != fence.epoch:
+    if _epoch(connection, fence.policy, fence.mailbox_id) != fence.epoch:
         raise StaleLease(
             f"the lease on {'mailbox ' + str(fence.mailbox_id) if fence.mailbox_id else fence.policy} was taken over"
         )
 
 
 def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int:
-    """The present epoch; a cycle reads it when it starts. ``take`` makes older ones stale."""
-    if mailbox_id:
-        query = sa.select(mailbox.c.epoch).where(mailbox.c.id == mailbox_id)
-    else:
-        query = sa.select(policy.c.epoch).where(policy.c.name == policy_name)
-    value: int = connection.execute(query).scalar_one()
+    """The present epoch; a cycle reads it when it starts. ``take`` makes older ones stale.
+
+    Raises:
+        StaleLease: the policy or mailbox has been removed.
+    """
+    value = _epoch(connection, policy_name, mailbox_id)
+    if value is None:
+        raise StaleLease(f"{policy_name} or its mailbox {mailbox_id} has been removed")
     return value
 
 

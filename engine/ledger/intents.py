@@ -46,9 +46,55 @@ class IntentRow:
     occurrence: str | None
 
 
-# Aliases of wide tables are costly to make, and these are asked for many times in every cycle.
+# Statements over wide tables are costly to build, and these are asked for many times in every cycle.
 _CURRENT = item.alias("current")
 _MASTER = item.alias("master")
+
+
+_KINDS = (
+    sa.select(intent.c.kind, intent.c.side)
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state == "planned",
+        intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+    )
+    .distinct()
+)
+_PLANNED = (
+    sa.select(
+        intent,
+        _CURRENT.c.native,
+        _CURRENT.c.fields.label("shown"),
+        _CURRENT.c.accepted,
+        _CURRENT.c.containers,
+        link.c.parent_link,
+        link.c.occurrence.label("original"),
+        _MASTER.c.remote_id.label("parent"),
+    )
+    .join(link, link.c.id == intent.c.link_id)
+    .outerjoin(
+        _CURRENT,
+        sa.and_(
+            _CURRENT.c.link_id == intent.c.link_id, _CURRENT.c.side == intent.c.side, _CURRENT.c.deleted == 0
+        ),
+    )
+    .outerjoin(
+        _MASTER,
+        sa.and_(
+            _MASTER.c.link_id == link.c.parent_link, _MASTER.c.side == intent.c.side, _MASTER.c.deleted == 0
+        ),
+    )
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state == "planned",
+        intent.c.side == sa.bindparam("of_side"),
+        intent.c.kind == sa.bindparam("of_kind"),
+        intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+        sa.or_(link.c.parent_link.is_(None), _MASTER.c.remote_id.is_not(None)),
+    )
+    .order_by(link.c.parent_link.is_not(None), intent.c.id)
+    .limit(sa.bindparam("most"))
+)
 
 
 def planned(
@@ -58,41 +104,9 @@ def planned(
 
     An occurrence whose master has no item on this side yet is left out: it waits for the next round.
     """
-    current, master = _CURRENT, _MASTER
     rows = connection.execute(
-        sa.select(
-            intent,
-            current.c.native,
-            current.c.fields.label("shown"),
-            current.c.accepted,
-            current.c.containers,
-            link.c.parent_link,
-            link.c.occurrence.label("original"),
-            master.c.remote_id.label("parent"),
-        )
-        .join(link, link.c.id == intent.c.link_id)
-        .outerjoin(
-            current,
-            sa.and_(
-                current.c.link_id == intent.c.link_id, current.c.side == intent.c.side, current.c.deleted == 0
-            ),
-        )
-        .outerjoin(
-            master,
-            sa.and_(
-                master.c.link_id == link.c.parent_link, master.c.side == intent.c.side, master.c.deleted == 0
-            ),
-        )
-        .where(
-            intent.c.mailbox_id == mailbox_id,
-            intent.c.state == "planned",
-            intent.c.side == side,
-            intent.c.kind == kind,
-            intent.c.module.in_(modules),
-            sa.or_(link.c.parent_link.is_(None), master.c.remote_id.is_not(None)),
-        )
-        .order_by(link.c.parent_link.is_not(None), intent.c.id)
-        .limit(limit)
+        _PLANNED,
+        {"mailbox": mailbox_id, "modules": list(modules), "of_side": side, "of_kind": kind, "most": limit},
     )
     return [
         IntentRow(
@@ -123,11 +137,7 @@ def planned(
 
 def planned_kinds(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> set[tuple[str, str]]:
     """The (kind, side) of which anything is planned, so that an idle cycle asks once instead of six times."""
-    rows = connection.execute(
-        sa.select(intent.c.kind, intent.c.side)
-        .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "planned", intent.c.module.in_(modules))
-        .distinct()
-    )
+    rows = connection.execute(_KINDS, {"mailbox": mailbox_id, "modules": list(modules)})
     return {(row.kind, row.side) for row in rows}
 
 
@@ -293,23 +303,12 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
             sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before == WHILE_WRITING)
         )
     _close(connection, [one.intent.id for one in applied], "done")
-    connection.execute(
-        sa.insert(journal),
-        [
-            {
-                "mailbox_id": fence.mailbox_id,
-                "cycle_id": row.cycle_id,
-                "link_id": row.link_id,
-                "side": row.side,
-                "kind": row.kind,
-                "before": row.before,
-                "after": row.patch,
-                "why": row.why,
-                "at": now,
-            }
-            for row in select_in(connection, sa.select(intent), intent.c.id, [one.intent.id for one in applied])
-        ],
-    )
+    # Copied inside the database: the documents need not be read and written again.
+    names = ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at"]
+    source = (*(intent.c[name] for name in names[:6]), intent.c.patch, intent.c.why, sa.literal(now))
+    for piece in chunks([one.intent.id for one in applied]):
+        copied = sa.select(*source).where(intent.c.id.in_(piece)).order_by(intent.c.id)
+        connection.execute(sa.insert(journal).from_select(names, copied))
     mark_dirty(connection, [one.intent.link_id for one in applied if one.drifted])
 
 

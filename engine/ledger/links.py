@@ -193,25 +193,30 @@ class Pending:
     open: bool
 
 
+# Built once: every step of every cycle asks it.
+_PENDING = sa.select(
+    sa.select(sa.func.count())
+    .select_from(dirty)
+    .where(
+        dirty.c.mailbox_id == sa.bindparam("mailbox"),
+        dirty.c.module.in_(sa.bindparam("modules", expanding=True)),
+    )
+    .scalar_subquery()
+    .label("due"),
+    sa.exists()
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state.in_(("planned", "in_flight", "unknown")),
+        intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+    )
+    .label("waits"),
+)
+
+
 def pending(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> Pending:
     """Whether a step has anything to do at all; an idle step asks nothing more."""
-    waits = connection.execute(
-        sa.select(intent.c.id)
-        .where(
-            intent.c.mailbox_id == mailbox_id,
-            intent.c.state.in_(("planned", "in_flight", "unknown")),
-            intent.c.module.in_(modules),
-        )
-        .limit(1)
-    ).first()
-    return Pending(dirty_count(connection, mailbox_id, modules), waits is not None)
-
-
-def dirty_count(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> int:
-    """How many links of these modules are on the work list."""
-    return connection.execute(
-        sa.select(sa.func.count()).where(dirty.c.mailbox_id == mailbox_id, dirty.c.module.in_(modules))
-    ).scalar_one()
+    row = connection.execute(_PENDING, {"mailbox": mailbox_id, "modules": list(modules)}).one()
+    return Pending(row.due, bool(row.waits))
 
 
 # -- twins ---------------------------------------------------------------------------------------------
@@ -227,28 +232,30 @@ class Candidate:
     key: str
 
 
+_MINE, _THEIRS = match_key.alias("mine"), match_key.alias("theirs")
+_MY_ITEM, _THEIR_ITEM = item.alias("my_item"), item.alias("their_item")
+_CANDIDATES = (
+    sa.select(_MY_ITEM.c.link_id, _THEIR_ITEM.c.link_id.label("other"), _MY_ITEM.c.side, _MINE.c.key)
+    .select_from(_MY_ITEM)
+    .join(_MINE, _MINE.c.item_id == _MY_ITEM.c.id)
+    .join(
+        _THEIRS,
+        sa.and_(
+            _THEIRS.c.mailbox_id == _MINE.c.mailbox_id,
+            _THEIRS.c.key == _MINE.c.key,
+            _THEIRS.c.side != _MINE.c.side,
+        ),
+    )
+    .join(_THEIR_ITEM, sa.and_(_THEIR_ITEM.c.id == _THEIRS.c.item_id, _THEIR_ITEM.c.deleted == 0))
+    .where(_MY_ITEM.c.deleted == 0)
+)
+
+
 def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candidate]:
     """All items of the opposite side that share a match key with these one-sided links."""
-    mine, theirs = match_key.alias("mine"), match_key.alias("theirs")
-    my_item, their_item = item.alias("my_item"), item.alias("their_item")
-    query = (
-        sa.select(my_item.c.link_id, their_item.c.link_id.label("other"), my_item.c.side, mine.c.key)
-        .select_from(my_item)
-        .join(mine, mine.c.item_id == my_item.c.id)
-        .join(
-            theirs,
-            sa.and_(
-                theirs.c.mailbox_id == mine.c.mailbox_id,
-                theirs.c.key == mine.c.key,
-                theirs.c.side != mine.c.side,
-            ),
-        )
-        .join(their_item, sa.and_(their_item.c.id == theirs.c.item_id, their_item.c.deleted == 0))
-        .where(my_item.c.deleted == 0)
-    )
     return [
         Candidate(row.link_id, row.other, row.side, row.key)
-        for row in select_in(connection, query, my_item.c.link_id, link_ids)
+        for row in select_in(connection, _CANDIDATES, _MY_ITEM.c.link_id, link_ids)
     ]
 
 
@@ -397,6 +404,8 @@ def commit_plan(
     check(connection, fence)
     intents: list[dict[str, Any]] = []
     lost: list[dict[str, Any]] = []
+    # Plans that change the same columns are written by one statement.
+    changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for plan in plans:
         values: dict[str, Any] = {}
         if plan.base is not None:
@@ -404,11 +413,12 @@ def commit_plan(
         if plan.state is not None:
             values |= {"state": plan.state, "reason": plan.reason}
         if plan.bump:
-            values["generation"] = link.c.generation + 1
+            values["generation"] = 1
         if plan.start_at is not None:
             values["start_at"] = plan.start_at
         if values:
-            connection.execute(sa.update(link).where(link.c.id == plan.link_id).values(**values))
+            given = {f"b_{name}": value for name, value in values.items()}
+            changed.setdefault(tuple(values), []).append({"b_link": plan.link_id, **given})
         intents.extend(
             {
                 "mailbox_id": fence.mailbox_id,
@@ -444,6 +454,11 @@ def commit_plan(
             }
             for side, kind, before, after, why in plan.lost
         )
+    for names, rows in changed.items():
+        columns: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in names}
+        if "generation" in columns:
+            columns["generation"] += link.c.generation
+        connection.execute(sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(**columns), rows)
     settled = [plan.link_id for plan in plans if plan.settled]
     writing = [plan.link_id for plan in plans if plan.settled and plan.intents]
     for piece in chunks(writing):

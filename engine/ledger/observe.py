@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import dirty, item, link, match_key, scope
-from engine.ledger.sql import chunks, insert, select_in
+from engine.ledger.sql import chunks, insert, insert_ids, select_in
 
 #: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
 WHILE_WRITING = 2**62
@@ -85,9 +85,23 @@ def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[S
     ]
 
 
+# Statements are costly to build; those that every cycle asks for are built once.
+_SCOPE = sa.select(scope).where(scope.c.id == sa.bindparam("scope_id"))
+_LIVE = sa.select(sa.func.count()).where(item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0)
+_NOT_LISTED = (
+    sa.select(item.c.remote_id, item.c.own)
+    .where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.deleted == 0,
+        item.c.generation < sa.bindparam("listed"),
+    )
+    .distinct()
+)
+
+
 def scope_by_id(connection: sa.Connection, scope_id: int) -> ScopeRow:
     """One feed as it stands now."""
-    row = connection.execute(sa.select(scope).where(scope.c.id == scope_id)).one()
+    row = connection.execute(_SCOPE, {"scope_id": scope_id}).one()
     return ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
 
 
@@ -130,9 +144,7 @@ def begin_snapshot(connection: sa.Connection, fence: Fence, scope_id: int) -> in
 
 def live_count(connection: sa.Connection, scope_id: int) -> int:
     """How many live items the ledger knows in a feed."""
-    return connection.execute(
-        sa.select(sa.func.count()).where(item.c.scope_id == scope_id, item.c.deleted == 0)
-    ).scalar_one()
+    return connection.execute(_LIVE, {"scope_id": scope_id}).scalar_one()
 
 
 _KNOWN = sa.select(
@@ -371,11 +383,7 @@ def bury_missing(
 
 def not_listed(connection: sa.Connection, scope_id: int, generation: int) -> list[tuple[str, bool]]:
     """Live items that the complete snapshot ``generation`` did not list: (remote id, whether it is the user's own)."""
-    rows = connection.execute(
-        sa.select(item.c.remote_id, item.c.own)
-        .where(item.c.scope_id == scope_id, item.c.deleted == 0, item.c.generation < generation)
-        .distinct()
-    )
+    rows = connection.execute(_NOT_LISTED, {"scope_id": scope_id, "listed": generation})
     return [(row.remote_id, bool(row.own)) for row in rows]
 
 
@@ -386,11 +394,11 @@ def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
             sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(link.c.id.in_(piece))
         ).all()
         if rows:
-            statement = insert(connection, dirty).values(
-                [{"link_id": row.id, "mailbox_id": row.mailbox_id, "module": row.module} for row in rows]
-            )
             connection.execute(
-                statement.on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0})
+                insert(connection, dirty).on_conflict_do_update(
+                    index_elements=["link_id"], set_={"not_before": 0}
+                ),
+                [{"link_id": row.id, "mailbox_id": row.mailbox_id, "module": row.module} for row in rows],
             )
 
 
@@ -426,23 +434,24 @@ def _insert(
             links[index] = existing
         else:
             fresh.append(index)
-    if fresh:
-        ids = connection.execute(
-            sa.insert(link).returning(link.c.id, sort_by_parameter_order=True),
-            [
-                {
-                    "mailbox_id": seen[index].mailbox_id,
-                    "module": seen[index].module,
-                    "parent_link": parents.get((seen[index].mailbox_id, seen[index].parent or "")),
-                    "occurrence": seen[index].occurrence,
-                }
-                for index in fresh
-            ],
-        ).scalars()
-        for index, link_id in zip(fresh, ids, strict=True):
-            links[index] = link_id
-    item_ids = connection.execute(
-        sa.insert(item).returning(item.c.id, sort_by_parameter_order=True),
+    ids = insert_ids(
+        connection,
+        link,
+        [
+            {
+                "mailbox_id": seen[index].mailbox_id,
+                "module": seen[index].module,
+                "parent_link": parents.get((seen[index].mailbox_id, seen[index].parent or "")),
+                "occurrence": seen[index].occurrence,
+            }
+            for index in fresh
+        ],
+    )
+    for index, link_id in zip(fresh, ids, strict=True):
+        links[index] = link_id
+    item_ids = insert_ids(
+        connection,
+        item,
         [
             {
                 "mailbox_id": one.mailbox_id,
@@ -455,7 +464,7 @@ def _insert(
             }
             for one, link_id in zip(seen, links, strict=True)
         ],
-    ).scalars()
+    )
     keys = [
         {"mailbox_id": one.mailbox_id, "side": side, "item_id": item_id, "key": key}
         for one, item_id in zip(seen, item_ids, strict=True)

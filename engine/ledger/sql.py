@@ -30,6 +30,25 @@ def select_in(
         yield from connection.execute(query.where(column.in_(piece)))
 
 
+def insert_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Insert rows into a table with an integer ``id``; returns their ids, in order.
+
+    SQLite returns ids in no certain order, so that SQLAlchemy would insert row by row. There a write transaction is
+    alone, hence the ids can be given beforehand.
+    """
+    if not rows:
+        return []
+    if connection.dialect.name != "sqlite":
+        ids = connection.execute(
+            sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), rows
+        ).scalars()
+        return list(ids)
+    first = (connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0) + 1
+    given = [{"id": first + number, **row} for number, row in enumerate(rows)]
+    connection.execute(sa.insert(table), given)
+    return [row["id"] for row in given]
+
+
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """An insert that knows ``on_conflict_do_update``, in the dialect at hand."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
