@@ -23,13 +23,24 @@ from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
 
-from engine.service import Answer, Command, EnablePolicy, Line, RunRow, VerifyPolicy, VerifyRow
+from engine.service import (
+    Answer,
+    Command,
+    EnablePolicy,
+    HeldRow,
+    Line,
+    RunRow,
+    SettleHeld,
+    VerifyPolicy,
+    VerifyRow,
+)
 from tui import format as form
 from tui import keys
 from tui.palette import Everything
 from tui.port import Engine
 from tui.screens.confirm import Confirm, Report
 from tui.screens.frame import Frame
+from tui.screens.held import HeldScreen
 from tui.screens.help import Help
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
@@ -163,6 +174,10 @@ class SynclineApp(App[None]):
         """Open a user's page."""
         self.push_screen(UserScreen(mailbox))
 
+    def open_held(self, mailbox: str) -> None:
+        """Open what waits for an admin in a mailbox."""
+        self.push_screen(HeldScreen(mailbox))
+
     # Commands: sent in an empty context, so that nothing the engine starts belongs to this app
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
@@ -192,6 +207,8 @@ class SynclineApp(App[None]):
         self.say(telling.text + more, "fault" if refused else "text")
         details = [text for answer in answers for text in answer.details]
         command = commands[-1]
+        if isinstance(command, SettleHeld) and isinstance(self.screen, HeldScreen):
+            self.screen.refresh_rows()
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
         elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
@@ -240,6 +257,10 @@ class SynclineApp(App[None]):
     def fetch_report(self, policy: str, then: Callable[[list[VerifyRow]], None]) -> None:
         """The last verification of a policy."""
         self._outside(self.engine.verify_report(policy), then)
+
+    def fetch_waiting(self, mailbox: str, then: Callable[[list[HeldRow]], None]) -> None:
+        """What waits for an admin in a mailbox."""
+        self._outside(self.engine.waiting(mailbox), then)
 
     # Keys everywhere
 

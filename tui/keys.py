@@ -17,6 +17,7 @@ MONITORS = "monitors"
 SCHEDULER = "scheduler"
 POLICY = "policy"
 USER = "user"
+HELD = "held"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -26,6 +27,7 @@ PANES: dict[str, str] = {
     SCHEDULER: "Job Scheduler",
     POLICY: "Policy",
     USER: "User",
+    HELD: "Held items",
 }
 
 #: The four tabs, by their digit.
@@ -135,9 +137,17 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Run a full sync of the user, or of all that are marked, as soon as a slot is free.",
             USER: "Run a full sync of this user as soon as a slot is free.",
             SCHEDULER: "Run the job now.",
+            HELD: "Try the held twin or the item in quarantine again in the next cycle.",
         },
         3,
-        {QUEUE: "sync now", USER: "sync now", POLICIES: "sync now", POLICY: "sync now", SCHEDULER: "run now"},
+        {
+            QUEUE: "sync now",
+            USER: "sync now",
+            POLICIES: "sync now",
+            POLICY: "sync now",
+            SCHEDULER: "run now",
+            HELD: "try again",
+        },
     ),
     Key(
         "p",
@@ -191,6 +201,42 @@ KEYS: tuple[Key, ...] = (
         6,
     ),
     Key(
+        "h",
+        {"h": "held"},
+        "held items",
+        {
+            QUEUE: "List what waits for you in the mailbox: held deletes and twins, and quarantine.",
+            USER: "List what waits for you in this mailbox: held deletes and twins, and quarantine.",
+            POLICY: "List what waits for you in the mailbox in the row.",
+        },
+        6,
+        {QUEUE: "held"},
+    ),
+    Key(
+        "d",
+        {"d": "delete"},
+        "delete",
+        {HELD: "Let the held delete through; you type how many. What was edited or restored since is kept."},
+        1,
+    ),
+    Key(
+        "K",
+        {"K": "keep"},
+        "keep",
+        {HELD: "Keep it as it is: give up the delete, or leave the twin where it is, until it changes."},
+        2,
+    ),
+    Key(
+        "u",
+        {"u": "use"},
+        "use theirs",
+        {HELD: "Use the item that the mailbox has already as the twin; both are merged."},
+        2,
+    ),
+    Key(
+        "b", {"b": "both"}, "both", {HELD: "Create it beside the one that is there; it is never held again."}, 3
+    ),
+    Key(
         "space",
         {"space": "mark"},
         "mark",
@@ -199,6 +245,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
+            HELD: "Mark the item; d, K, u, b and r then act on all that are marked.",
         },
         11,
         {MONITORS: "tick"},
@@ -211,6 +258,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Mark all shown, or none.",
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
+            HELD: "Mark all shown, or none.",
             MONITORS: "Tick all that run now, or none.",
         },
     ),
@@ -243,6 +291,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Filter: state:disabled text. A second / searches instead.",
             MONITORS: "Find a text in the panel.",
             POLICY: "Filter the rows: is:difference text.",
+            HELD: "Filter the rows: is:delete module:contacts in:crm text.",
         },
         7,
         {MONITORS: "find"},
@@ -257,6 +306,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Next or previous match.",
             MONITORS: "Next older or newer match.",
             POLICY: "Next or previous match.",
+            HELD: "Next or previous match.",
         },
     ),
     Key(
@@ -268,6 +318,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Sort: s and the column's letter; S turns the order round.",
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
             POLICY: "Sort: s and the column's letter; S turns the order round.",
+            HELD: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
     ),
@@ -281,6 +332,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Go to the next job whose last run failed.",
             MONITORS: "Go to the newest fault in the panel.",
             POLICY: "Go to the next mailbox with a difference.",
+            HELD: "Go to the next item in quarantine.",
         },
         9,
         {QUEUE: "fault"},

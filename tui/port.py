@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.service import Answer, Command, Line, RunRow, Store, VerifyRow
+from engine.service import Answer, Command, HeldRow, Line, RunRow, Store, VerifyRow
 
 
 class Clock(Protocol):
@@ -46,6 +46,10 @@ class Engine(Protocol):
 
     async def verify_report(self, policy: str) -> list[VerifyRow]:
         """The last verification of a policy; empty when it was never verified."""
+        ...
+
+    async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
+        """What waits for an admin, in a mailbox or in all."""
         ...
 
     def initialising(self) -> list[str]:

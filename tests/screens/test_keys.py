@@ -11,6 +11,7 @@ from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
 from tui.screens.frame import Frame
+from tui.screens.held import HeldScreen
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
@@ -25,6 +26,7 @@ SCREENS: tuple[type[Frame], ...] = (
     SchedulerScreen,
     PolicyScreen,
     UserScreen,
+    HeldScreen,
 )
 
 

@@ -19,6 +19,7 @@ _ABOUT: dict[str, str] = {
     keys.MONITORS: "One panel per ticked mailbox, streaming what is done with its items.",
     keys.SCHEDULER: "One row per scheduled job, with its past runs.",
     keys.POLICY: "The settings of a policy, and what Verify read back from the provider.",
+    keys.HELD: "One row per item that waits for you: why, and what can be done about it.",
     keys.USER: "One mailbox: counts by module, the five steps, and its events.",
 }
 

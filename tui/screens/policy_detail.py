@@ -208,6 +208,11 @@ class PolicyScreen(TableFrame):
         """Pause or resume all users."""
         pause_all(self, self.policy)
 
+    def action_held(self) -> None:
+        """List what waits."""
+        if self.table.current is not None:
+            self.console.open_held(self.table.current)
+
     def action_monitor(self) -> None:
         """Open the monitor."""
         if self.table.current is not None:

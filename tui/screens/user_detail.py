@@ -125,6 +125,10 @@ class UserScreen(Frame):
         """Stop the running cycle."""
         users.cancel(self, [self.mailbox])
 
+    def action_held(self) -> None:
+        """List what waits."""
+        self.console.open_held(self.mailbox)
+
     def action_monitor(self) -> None:
         """Open the monitor."""
         users.monitor(self, [self.mailbox])

@@ -1,0 +1,221 @@
+"""What waits for an admin in one mailbox: held deletes, held twins and quarantine, each with its reason and its ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from engine.service import SETTLES, HeldRow, Module, Settle, SettleHeld, Table, Waits
+from tui import format as form
+from tui import keys
+from tui.paint import Span, TextLine, line, wrapped
+from tui.screens.table_frame import TableFrame
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.lines import LineView
+from tui.widgets.store_table import Column, StoreTable
+
+_KIND: Mapping[Waits, Span] = {
+    Waits.DELETE: ("- delete", "alert"),
+    Waits.TWIN: ("⚑ twin", "alert"),
+    Waits.QUARANTINE: ("⊗ quarantine", "fault"),
+}
+
+#: Keys of the ways out, as the key table has them, and what each does with an item of that kind.
+_WAYS: tuple[tuple[Settle, str, str], ...] = (
+    (Settle.APPROVE, "d", "delete it, as it was in the other place"),
+    (Settle.DISCARD, "K", "keep it until something changes about it"),
+    (Settle.ADOPT, "u", "use the item that is there already, and merge both"),
+    (Settle.BOTH, "b", "create it beside the other"),
+    (Settle.KEEP, "K", "leave it where it is until it changes"),
+    (Settle.RETRY, "r", "try it again in the next cycle"),
+)
+
+_PLACE = {"crm": "CRM", "mailbox": "mailbox", "": "-"}
+
+
+def _word(row: HeldRow) -> str:
+    return form.MODULE_WORD[Module(row.module)]
+
+
+_WHY = Column[HeldRow]("w", "Waits", 12, lambda row, view: _KIND[row.kind], lambda row: row.kind.value)
+_MODULE = Column[HeldRow]("m", "Module", 13, lambda row, view: (_word(row), "text"), _word)
+_NAME = Column[HeldRow](
+    "n", "Name", 16, lambda row, view: (row.name, "text"), lambda row: row.name.lower(), flex=1
+)
+_IN = Column[HeldRow]("i", "In", 8, lambda row, view: (_PLACE[row.side], "text"), lambda row: row.side)
+_SINCE = Column[HeldRow](
+    "s", "Since", 13, lambda row, view: (view.past(row.since_ms, "-"), "text"), lambda row: row.since_ms or 0
+)
+_REASON = Column[HeldRow](
+    "r", "Reason", 24, lambda row, view: (row.reason, "quiet"), lambda row: row.reason, flex=2
+)
+
+_NARROW = (_WHY, _MODULE, _NAME, _REASON)
+_WIDE = (_WHY, _MODULE, _NAME, _IN, _SINCE, _REASON)
+
+
+def _fields(row: HeldRow) -> Mapping[str, str]:
+    return {
+        "is": row.kind.value,
+        "module": _word(row),
+        "in": row.side,
+        "": f"{row.kind} {_word(row)} {row.name.lower()} {row.reason.lower()}",
+    }
+
+
+class HeldScreen(TableFrame):
+    """Opened from Queue or from a user's page."""
+
+    BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.HELD)
+    PANE, TAB = keys.HELD, keys.QUEUE
+    LISTENS = (Table.USERS,)
+    FILTER_KEYS = ("is", "module", "in")
+
+    def __init__(self, mailbox: str) -> None:
+        super().__init__()
+        self.mailbox = mailbox
+        self._rows: dict[str, HeldRow] = {}
+        self._read = False
+        self._seen: tuple[object, ...] = ()
+
+    def path(self) -> str:
+        """Where we are."""
+        return f"Queue / {self.mailbox} / held items"
+
+    def body(self) -> ComposeResult:
+        """Filter, table, the item under the cursor."""
+        yield FilterBar(self.view, hint="is:delete module:contacts text")
+        yield StoreTable[HeldRow](
+            self.view,
+            lambda: self._rows,
+            (_NARROW, _WIDE),
+            _fields,
+            lambda row: (list(_KIND).index(row.kind), list(Module).index(Module(row.module)), row.id),
+            lambda row: row.kind is Waits.QUARANTINE,
+            self._empty,
+            "item",
+            "kind",
+        )
+        yield LineView(self.view, id="item", classes="panel")
+
+    def on_mount(self) -> None:
+        """Read what waits."""
+        super().on_mount()
+        self.refresh_rows()
+
+    def refresh_rows(self) -> None:
+        """Read again what waits."""
+        self.console.fetch_waiting(self.mailbox, self._came)
+
+    def _came(self, found: list[HeldRow]) -> None:
+        self._rows = {str(row.id): row for row in found}
+        self._read = True
+        if self.is_mounted:
+            self.table.reorder()
+            self.paint_bar()
+            self.paint_details()
+
+    def _empty(self) -> str:
+        if not self._read:
+            return "Reading what waits …"
+        return "Nothing waits for you in this mailbox: no delete and no twin is held, nothing is in quarantine."
+
+    def paint(self, dirty: dict[Table, set[str] | None]) -> None:
+        """Read again when the number of waiting items or the state of the user has changed."""
+        user = self.store.users.get(self.mailbox)
+        now = () if user is None else (user.held, user.state)
+        if self._read and now != self._seen:
+            self.refresh_rows()
+        self._seen = now
+        super().paint(dirty)
+
+    def total(self) -> str:
+        """How much waits."""
+        return f"{form.count(len(self._rows), 'item')} waiting" if self._read else "reading"
+
+    def paint_details(self) -> None:
+        """The item under the cursor, whole."""
+        panel = self.query_one("#item", LineView)
+        row = self._rows.get(self.table.current or "")
+        if row is None:
+            panel.title("Item")
+            panel.show([])
+        else:
+            since = f", since {self.view.past(row.since_ms)}" if row.since_ms is not None else ""
+            panel.title(f"{_word(row)}: {row.name}", f"in the {_PLACE[row.side]}{since}   id {row.id}")
+            panel.show(details(row, panel.size.width))
+
+    # Keys
+
+    def _chosen(self, how: Settle) -> tuple[int, ...]:
+        rows = (self._rows[key] for key in self.table.chosen() if key in self._rows)
+        return tuple(row.id for row in rows if how in SETTLES[row.kind])
+
+    def _command(self, how: Settle, none: str) -> SettleHeld | None:
+        ids = self._chosen(how)
+        if not ids:
+            self.say(none)
+            return None
+        return SettleHeld(self.mailbox, ids, how)
+
+    def action_delete(self) -> None:
+        """Let held deletes through, after the count was typed."""
+        command = self._command(Settle.APPROVE, "No held delete is chosen; d is for those.")
+        if command is not None and command.ids is not None:
+            number = len(command.ids)
+            self.send(
+                command,
+                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
+                typed=str(number),
+                title=f"Delete {form.count(number, 'item')}",
+            )
+
+    def action_use(self) -> None:
+        """Use the item that is there already as the twin, after a confirmation."""
+        command = self._command(Settle.ADOPT, "No held twin is chosen; u is for those.")
+        if command is not None and command.ids is not None:
+            self.send(
+                command,
+                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
+                title=f"Use what is there for {form.count(len(command.ids), 'item')}",
+            )
+
+    def action_both(self) -> None:
+        """Create it beside its twin."""
+        command = self._command(Settle.BOTH, "No held twin is chosen; b is for those.")
+        if command is not None:
+            self.send(command)
+
+    def action_keep(self) -> None:
+        """Keep it as it is: a held delete is given up, a held twin stays on its side."""
+        commands = [
+            SettleHeld(self.mailbox, ids, how)
+            for how in (Settle.DISCARD, Settle.KEEP)
+            if (ids := self._chosen(how))
+        ]
+        if commands:
+            self.send(*commands)
+        else:
+            self.say("No held delete or twin is chosen; K is for those. r tries an item in quarantine again.")
+
+    def action_run(self) -> None:
+        """Try again in the next cycle."""
+        command = self._command(
+            Settle.RETRY, "No twin and no item in quarantine is chosen; a held delete needs d or K."
+        )
+        if command is not None:
+            self.send(command)
+
+
+def details(row: HeldRow, width: int) -> list[TextLine]:
+    """Why an item waits, what can be done, and what it holds."""
+    lines = [line((f" {part}", _KIND[row.kind][1])) for part in wrapped(row.reason, width - 4)]
+    ways = [(key, text) for how, key, text in _WAYS if how in SETTLES[row.kind]]
+    lines += [line((f" {key} ", "key"), f"{text}") for key, text in ways]
+    if row.before:
+        lines.append(line())
+        lines += [line((f" {label:<22} ", "quiet"), value) for label, value in row.before]
+    return lines
