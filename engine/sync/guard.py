@@ -50,4 +50,7 @@ async def hold_excess(run: Run, modules: list[Module]) -> None:
             now=run.clock.now_ms(),
         )
         run.count({(module, ItemOutcome.HELD): deletes})
-        run.fault(f"Delete Safety holds {module.value} deletes in the {side}: {why}. Nothing was deleted")
+        run.fault(
+            f"Delete Safety holds {module.value} deletes in the {side}: {why}. Nothing was deleted; "
+            "key h on the user, or syncline held, shows and settles them"
+        )
