@@ -145,7 +145,10 @@ def text(value: object) -> str | None:
     """Canonical text: NFC, LF line ends, trailing blanks of each line dropped, trimmed; ``None`` when empty."""
     if value is None:
         return None
-    string = str(value).replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
+    string = str(value)
+    if string.isascii() and string.isprintable():
+        return string.strip() or None  # nearly every value: nothing to replace
+    string = string.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
     if not string.isascii():
         string = unicodedata.normalize("NFC", string)
     if "\n" in string:
@@ -178,7 +181,8 @@ def phone(value: object, region: str | None = None) -> dict[str, str | None] | N
     raw = text(value)
     if raw is None:
         return None
-    return {"raw": raw, "e164": _e164(raw, region.upper() if region else None)}
+    # An international number means the same in every country: one entry of the cache for both sides.
+    return {"raw": raw, "e164": _e164(raw, region.upper() if region and raw[0] != "+" else None)}
 
 
 ADDRESS_PARTS = ("street", "city", "region", "postcode", "country")
