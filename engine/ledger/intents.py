@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import WHILE_WRITING, mark_dirty
+from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
 from engine.ledger.sql import chunks, insert, select_in
 
@@ -310,6 +310,14 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
         copied = sa.select(*source).where(intent.c.id.in_(piece)).order_by(intent.c.id)
         connection.execute(sa.insert(journal).from_select(names, copied))
     mark_dirty(connection, [one.intent.link_id for one in applied if one.drifted])
+    wake_occurrences(
+        connection,
+        [
+            one.intent.link_id
+            for one in written
+            if one.intent.kind == "create" and one.intent.fields.get("rule")
+        ],
+    )
 
 
 def _close(connection: sa.Connection, ids: Sequence[int], state: str, **values: Any) -> None:

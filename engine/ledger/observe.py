@@ -402,6 +402,13 @@ def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
             )
 
 
+def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None:
+    """Put changed occurrences that had nowhere to go back on the work list: their series is on both sides now."""
+    for piece in chunks(link_ids):
+        query = sa.select(link.c.id).where(link.c.parent_link.in_(piece), link.c.state == "filtered")
+        mark_dirty(connection, connection.execute(query).scalars().all())
+
+
 def _insert(
     connection: sa.Connection,
     scope_id: int,

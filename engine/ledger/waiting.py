@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.links import BESIDE, KEPT_DELETE, KEPT_TWIN, USE_OWN, merge_links
-from engine.ledger.observe import Seen, mark_dirty, waiting_for
+from engine.ledger.observe import Seen, mark_dirty, waiting_for, wake_occurrences
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
 from engine.ledger.sql import chunks, select_in
 
@@ -447,6 +447,7 @@ def _paired(connection: sa.Connection, link_id: int) -> None:
     others = [one for one in waiting_for(connection, ids) if one != link_id]
     _forget_names(connection, ids)
     mark_dirty(connection, others)
+    wake_occurrences(connection, [link_id])
 
 
 @dataclass(frozen=True, slots=True)

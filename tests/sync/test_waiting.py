@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from engine.ledger.store import StaleLease
 from engine.model.modules import Module, Side
 from engine.model.policy import ConflictRule, Policy
 from tests.sync.fakes import Thing
+from tests.sync.test_cycle import moment
 from tests.sync.world import A, World
 
 CONTACTS = f"{A}/contacts"
@@ -319,6 +321,52 @@ async def test_a_twin_that_is_kept_apart_is_looked_at_again_when_it_changes() ->
     world.crm.edit("Contact", world.crm.of(A, Module.CONTACT)[0].id, email="ann.lee@acme.test", family="Li")
     await world.settle(2)
     assert len(contacts(world)) == 2
+    await world.check()
+
+
+# -- series --------------------------------------------------------------------------------------------
+
+
+async def held_series() -> tuple[World, str, int]:
+    """A weekly series of the CRM with a moved occurrence, held for a series of the person's own."""
+    world = await World().start()
+    rule = {"lines": ["RRULE:FREQ=WEEKLY"]}
+    weekly: dict[str, Any] = {"subject": "weekly", "start": moment(20), "end": moment(20, 10), "rule": rule}
+    master = world.crm.add(A, Module.APPOINTMENT, **weekly)
+    occurrence = "2026-11-27T09:00:00Z"
+    moved = replace(
+        world.crm.shelf("Event").now[master],
+        id=f"{master}_{occurrence}",
+        fields={"subject": "weekly, moved", "start": moment(28), "end": moment(28, 10)},
+        parent=master,
+        occurrence=occurrence,
+    )
+    world.crm._store("Event", moved)
+    own = world.mail.add(A, Module.APPOINTMENT, own=True, **weekly)
+    await world.settle(2)
+    (row,) = await listed(world, "twin")
+    assert [one.id for one in world.mail.of(A, Module.APPOINTMENT)] == [own]
+    return world, own, row.id
+
+
+def subjects(world: World) -> list[str]:
+    return world.names(Side.MAILBOX, A, Module.APPOINTMENT)
+
+
+@pytest.mark.parametrize("way", ["adopt", "both", "deleted"])
+async def test_the_changed_occurrences_of_a_held_series_come_with_it(way: str) -> None:
+    world, own, link = await held_series()
+    if way == "adopt":
+        assert await settle(world, waiting.use_own, [link]) == ([link], [])
+    elif way == "both":
+        await settle(world, waiting.make_both, [link])
+    else:
+        world.mail.delete(f"{A}/calendar", own)
+    await world.settle(3)
+    assert subjects(world) == ["weekly", *(["weekly"] if way == "both" else []), "weekly, moved"]
+    master = next(one for one in world.mail.of(A, Module.APPOINTMENT) if one.parent)
+    assert (master.parent == own) is (way == "adopt")
+    assert await listed(world) == []
     await world.check()
 
 
