@@ -21,6 +21,7 @@ from rich.console import Console
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from engine.service import (
@@ -100,6 +101,10 @@ class SynclineApp(App[None]):
     ) -> None:
         plain = "NO_COLOR" in os.environ
         super().__init__()
+        if plain:
+            # Textual chooses the filter before our theme is on: Monochrome makes the terminal's own colours black on
+            # black (8.2.8), where NoColor leaves them to the terminal.
+            self._filters = [each for each in self._filters if not isinstance(each, Monochrome)] + [NoColor()]
         self.engine = engine
         self.pull_seconds = pull_seconds
         chosen = PLAIN if plain else theme

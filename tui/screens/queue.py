@@ -152,7 +152,7 @@ class QueueScreen(TableFrame):
             panel.title(row.id, "↵ open")
             width = panel.size.width
             panel.show(
-                details(row, self.view, width) if panel.size.height > 4 else brief(row, self.view, width)
+                details(row, self.view, width) if panel.size.height > 5 else brief(row, self.view, width)
             )
         limits = self.query_one("#limits", LineView)
         if limits.display:

@@ -28,6 +28,10 @@ _COLUMNS: tuple[tuple[str, ItemOutcome], ...] = (
 )
 
 
+#: Rows for the state; a long reason takes more.
+_STATE_ROWS = 3
+
+
 class UserScreen(Frame):
     """Opened from Queue or from a policy's checklist."""
 
@@ -60,7 +64,10 @@ class UserScreen(Frame):
                 [line((f" {self.mailbox} is no user of any policy.", "alert"))]
             )
             return
-        self.query_one("#state", LineView).show(self._state(row))
+        told = self._state(row)
+        state = self.query_one("#state", LineView)
+        state.styles.height = max(_STATE_ROWS, len(told))
+        state.show(told)
         if changed is None or self.mailbox in changed:
             policy = self.store.policies.get(row.policy)
             counts = self.query_one("#counts", LineView)
