@@ -95,6 +95,12 @@ def doctor_text(rows: Sequence[DoctorRow], ascii: bool) -> str:
     return "\n".join(out)
 
 
+def plain(text: str, most: int) -> str:
+    """What others wrote, in one line: no control characters, which a terminal would obey, and not too long."""
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
 def held_text(rows: Sequence[HeldRow]) -> str:
     """What waits for an admin, with what can be done about it."""
     if not rows:
@@ -105,10 +111,10 @@ def held_text(rows: Sequence[HeldRow]) -> str:
             row.mailbox,
             row.kind,
             row.module.replace("_", " "),
-            row.name,
+            plain(row.name, 40),
             row.side,
             when(row.since_ms),
-            row.reason,
+            plain(row.reason, 200),
         ]
         for row in rows
     ]

@@ -54,6 +54,12 @@ def test_options_of_all_commands_stand_before_or_after_the_name(words: list[str]
         (["status", "--jsn"], "--jsn"),
         (["--theme", "pink"], "pink"),
         (["--ascii", "sandbox"], "sandbox takes its own options"),
+        (["held", "--approve"], "held --approve needs the IDs that held lists"),
+        (["held", "--approve", "x"], "'x' is not allowed"),
+        (["held", "--approve", "1", "--keep", "2"], "not allowed with argument"),
+        (["held", "--approve", "--all-deletes"], "and --mailbox"),
+        (["held", "--keep", "--all-deletes", "--mailbox", "a@x"], "needs --approve or --discard"),
+        (["held", "--approve", "1", "--all-deletes", "--mailbox", "a@x"], "or --all-deletes"),
     ],
 )
 def test_wrong_usage_is_one_clear_message(

@@ -12,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from engine.ledger.schema import audit
+from engine.ledger.waiting import Waiting
+from engine.runtime.held import held_row
 from engine.service import JobState, Service, ServiceError, Settle, SettleHeld, UserState, Waits
 from tests.acceptance.town import Town, assert_idle, assert_no_doubles, engine, memberships, town
-from tui import cli, exits
+from tui import cli, exits, printing
 
 SIZES = {
     "contacts": 12,
@@ -179,6 +181,31 @@ async def test_an_own_contact_of_a_real_mailbox_becomes_the_twin(place: Town, tm
         assert_no_doubles(place)
         with pytest.raises(ServiceError, match="no user"):
             await service.waiting("nobody@x.example")
+
+
+def test_a_private_item_is_named_by_its_kind_only() -> None:
+    fields = {"subject": "Surgery", "location": "Ward 3", "start": {"date": "2026-12-01"}, "private": True}
+    row = held_row(Waiting(1, 1, "twin", "appointment", "crm", fields, "why", 5), "ann@x.example", "Demo")
+    assert (row.name, row.before) == ("(private)", ())
+    assert "Surgery" not in repr(row)
+    assert "Ward" not in printing.held_text([row])
+    told = held_row(
+        Waiting(1, 1, "twin", "appointment", "crm", {**fields, "private": False}, "why", 5),
+        "ann@x.example",
+        "Demo",
+    )
+    assert told.before == (("subject", "Surgery"), ("location", "Ward 3"), ("start", "2026-12-01"))
+
+
+def test_what_others_wrote_does_not_reach_the_terminal_as_commands() -> None:
+    fields = {"given": "Eve\x1b[2J", "family": "x" * 100}
+    row = held_row(
+        Waiting(1, 1, "twin", "contact", "crm", fields, "bad\r\nnews", None), "ann@x.example", "Demo"
+    )
+    text = printing.held_text([row])
+    assert text.replace("\n", "").isprintable()
+    assert "bad  news" in text
+    assert "xxx..." in text
 
 
 def test_the_command_line_lists_and_settles(
