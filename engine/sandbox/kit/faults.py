@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.sandbox.kit.serve import ABORT
 from engine.sandbox.kit.world import World
 
-KINDS = ("status", "latency", "lost_request", "lost_reply", "truncate")
+KINDS = ("status", "status_after", "latency", "lost_request", "lost_reply", "truncate")
 SERVICES = ("google", "salesforce", "*")
 
 
@@ -27,10 +27,10 @@ class Fault:
         service: ``google``, ``salesforce`` or ``*``.
         route: regular expression searched in the request's path and in its method id.
         verb: HTTP method or ``*``.
-        kind: ``status`` (answer at once), ``latency`` (wait, then go on), ``lost_request`` (connection closed, nothing
-            done), ``lost_reply`` (done, connection closed without a byte), ``truncate`` (full Content-Length, half of
-            the body, connection closed).
-        status: of kind ``status``.
+        kind: ``status`` (answer at once), ``status_after`` (done, then that answer), ``latency`` (wait, then go on),
+            ``lost_request`` (connection closed, nothing done), ``lost_reply`` (done, connection closed without a byte),
+            ``truncate`` (full Content-Length, half of the body, connection closed).
+        status: of kinds ``status`` and ``status_after``.
         seconds: of kind ``latency``.
         body: JSON value or text of kind ``status``; an error body in Google's shape when None.
         headers: response headers of kind ``status``.
@@ -174,12 +174,16 @@ class Faults:
         if late is not None:
             await asyncio.sleep(late.seconds)
         fault = strike(
-            self._world, self._service, verb, names, ("status", "lost_request", "lost_reply", "truncate")
+            self._world, self._service, verb, names, tuple(kind for kind in KINDS if kind != "latency")
         )
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.kind == "status":
-            await _answer(fault, receive, send)
+            await _read_all(receive)
+            await _answer(fault, send)
+        elif fault.kind == "status_after":
+            await _swallow(self._app, scope, receive)
+            await _answer(fault, send)
         elif fault.kind == "lost_request":
             await _drop(scope, receive)
         else:
@@ -196,8 +200,7 @@ async def _read_all(receive: Receive) -> None:
             return
 
 
-async def _answer(fault: Fault, receive: Receive, send: Send) -> None:
-    await _read_all(receive)
+async def _answer(fault: Fault, send: Send) -> None:
     body = status_body(fault)
     headers = {"content-type": "application/json; charset=UTF-8"}
     headers |= {name.lower(): str(value) for name, value in fault.headers.items()}
