@@ -147,6 +147,11 @@ class Terminal:
             assert self.read(0.2), self._seen[-2000:]
             assert time.monotonic() < end, self._seen[-2000:]
 
+    def press(self, keys: str) -> None:
+        """Press keys, and look only at what comes from now on."""
+        self._seen = b""
+        os.write(self._fd, keys.encode())
+
     def hang_up(self) -> None:
         """What a lost ssh connection does."""
         os.close(self._fd)
