@@ -134,7 +134,7 @@ async def settle(office: Office, mailbox: str, ids: Sequence[int] | None, how: S
     fence = Fence(row.policy, mailbox_id, await office.ledger.read(fences.epoch, row.policy, mailbox_id))
     done, unclear = await _decide(office, fence, chosen, how)
     refused += [
-        f"{key} {here[key].name!r} has not exactly one twin: make them one in the mailbox, or both, or keep"
+        f"{key} {here[key].name!r} has not exactly one twin, or another item takes it: make them one in the mailbox, or both, or keep"
         for key in unclear
     ]
     if not done:

@@ -146,7 +146,7 @@ class HeldScreen(TableFrame):
         else:
             since = f", since {self.view.past(row.since_ms)}" if row.since_ms is not None else ""
             panel.title(f"{_word(row)}: {row.name}", f"in the {_PLACE[row.side]}{since}   id {row.id}")
-            panel.show(details(row, panel.size.width))
+            panel.show(details(row, panel.size.width, panel.size.height))
 
     # Keys
 
@@ -210,12 +210,15 @@ class HeldScreen(TableFrame):
             self.send(command)
 
 
-def details(row: HeldRow, width: int) -> list[TextLine]:
+def details(row: HeldRow, width: int, height: int) -> list[TextLine]:
     """Why an item waits, what can be done, and what it holds."""
     lines = [line((f" {part}", _KIND[row.kind][1])) for part in wrapped(row.reason, width - 4)]
     ways = [(key, text) for how, key, text in _WAYS if how in SETTLES[row.kind]]
     lines += [line((f" {key} ", "key"), f"{text}") for key, text in ways]
     if row.before:
-        lines.append(line())
-        lines += [line((f" {label:<22} ", "quiet"), value) for label, value in row.before]
+        if len(lines) + 1 + len(row.before) <= height:
+            lines += [line(), *(line((f" {label:<22} ", "quiet"), value) for label, value in row.before)]
+        else:
+            flow = ", ".join(f"{label}: {value}" for label, value in row.before)
+            lines += [line((f" {part}", "quiet")) for part in wrapped(flow, width - 4)]
     return lines
