@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.ledger import fence as fences
+from engine.ledger import twins
 from engine.ledger import waiting as units
 from engine.ledger.fence import Fence
 from engine.ledger.waiting import Waiting
@@ -157,10 +158,10 @@ async def _decide(office: Office, fence: Fence, ids: list[int], how: Settle) -> 
         case Settle.DISCARD:
             return await write(units.discard_deletes, fence, ids, now), []
         case Settle.RETRY:
-            return await write(units.retry, fence, ids), []
+            return await write(twins.retry, fence, ids), []
         case Settle.BOTH:
-            return await write(units.make_both, fence, ids), []
+            return await write(twins.make_both, fence, ids), []
         case Settle.KEEP:
-            return await write(units.keep_apart, fence, ids, now), []
+            return await write(twins.keep_apart, fence, ids, now), []
         case Settle.ADOPT:
-            return await write(units.use_own, fence, ids)
+            return await write(twins.use_own, fence, ids)

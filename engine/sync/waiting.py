@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.ledger import waiting
+from engine.ledger import twins, waiting
 from engine.ledger.observe import Seen
-from engine.ledger.waiting import Adoption
+from engine.ledger.twins import Adoption
 from engine.sync.context import Feed, Run
 from engine.sync.resolve import mailbox_seen
 
@@ -26,7 +26,7 @@ async def carry_out(run: Run, feeds: Sequence[Feed], names: list[str]) -> None:
     changed = await run.ledger.read(waiting.changed_since_held, run.record.id, names)
     if changed:
         await run.ledger.write(waiting.review_deletes, run.fence, changed)
-    wanted = await run.ledger.read(waiting.adoptions, run.record.id, names)
+    wanted = await run.ledger.read(twins.adoptions, run.record.id, names)
     if not wanted:
         return
     read: list[tuple[Adoption, Seen]] = []
@@ -42,6 +42,6 @@ async def carry_out(run: Run, feeds: Sequence[Feed], names: list[str]) -> None:
                 read.append((here[observation.remote_id], replace(seen, own=False)))
     found = {adoption.link_id for adoption, _ in read}
     again = [one.link_id for one in wanted if one.link_id not in found]
-    await run.ledger.write(waiting.attach, run.fence, read, again, run.clock.now_ms())
+    await run.ledger.write(twins.attach, run.fence, read, again, run.clock.now_ms())
     if read:
         run.note(f"took {len(read)} items of the person's own as twins")

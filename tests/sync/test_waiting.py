@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from engine.ledger import fence as fences
-from engine.ledger import waiting
+from engine.ledger import twins, waiting
 from engine.ledger.fence import Fence
 from engine.ledger.schema import guard, intent, item
 from engine.ledger.store import StaleLease
@@ -184,10 +184,10 @@ async def test_a_decision_under_an_old_lease_changes_nothing() -> None:
     for unit, args in (
         (waiting.approve_deletes, (None,)),
         (waiting.discard_deletes, (None, 0)),
-        (waiting.retry, ([1],)),
-        (waiting.make_both, ([1],)),
-        (waiting.keep_apart, ([1], 0)),
-        (waiting.use_own, ([1],)),
+        (twins.retry, ([1],)),
+        (twins.make_both, ([1],)),
+        (twins.keep_apart, ([1], 0)),
+        (twins.use_own, ([1],)),
     ):
         with pytest.raises(StaleLease):
             await world.ledger.write(unit, old, *args)
@@ -211,7 +211,7 @@ async def twin(policy: Policy | None = None, **own: Any) -> tuple[World, str, in
 
 async def test_an_own_item_that_is_used_as_the_twin_loses_nothing() -> None:
     world, mine, link = await twin(title="Chief", company="Own Inc.")
-    assert await settle(world, waiting.use_own, [link]) == ([link], [])
+    assert await settle(world, twins.use_own, [link]) == ([link], [])
     await world.settle(2)
     assert [one.id for one in contacts(world)] == [mine]
     assert contacts(world)[0].fields == world.crm.of(A, Module.CONTACT)[0].fields
@@ -230,14 +230,14 @@ async def test_an_own_item_that_is_used_as_the_twin_loses_nothing() -> None:
 async def test_the_policys_rule_decides_between_twins() -> None:
     policy = Policy("sales", "crm", "mail", conflict=ConflictRule.MAILBOX)
     world, _, link = await twin(policy, title="Chief")
-    await settle(world, waiting.use_own, [link])
+    await settle(world, twins.use_own, [link])
     await world.settle(2)
     assert world.crm.of(A, Module.CONTACT)[0].fields["title"] == "Chief"
 
 
 async def test_using_the_own_item_waits_for_a_provider_that_does_not_answer_and_survives_a_restart() -> None:
     world, mine, link = await twin(company="Own Inc.")
-    await settle(world, waiting.use_own, [link])
+    await settle(world, twins.use_own, [link])
     world.mail.faults = lambda point, _scope, _write: "unavailable" if point == "fetch" else None
     await world.cycle()
     assert world.crm.of(A, Module.CONTACT)[0].fields.get("company") is None
@@ -251,7 +251,7 @@ async def test_using_the_own_item_waits_for_a_provider_that_does_not_answer_and_
 
 async def test_an_own_item_that_was_deleted_meanwhile_is_no_longer_wanted() -> None:
     world, mine, link = await twin()
-    await settle(world, waiting.use_own, [link])
+    await settle(world, twins.use_own, [link])
     world.mail.delete(CONTACTS, mine)
     await world.settle(3)
     assert [one.fields["title"] for one in contacts(world)] == ["Boss"]
@@ -262,7 +262,7 @@ async def test_two_own_items_are_no_answer() -> None:
     world, _, link = await twin()
     world.mail.add(A, Module.CONTACT, own=True, **ANN)
     await world.settle(1)
-    assert await settle(world, waiting.use_own, [link]) == ([], [link])
+    assert await settle(world, twins.use_own, [link]) == ([], [link])
     await world.settle(1)
     assert [one.id for one in await listed(world, "twin")] == [link]
     assert len(contacts(world)) == 2
@@ -277,7 +277,7 @@ async def test_of_two_contacts_in_the_crm_one_takes_the_only_item_in_the_mailbox
     rows = await listed(world, "twin")
     assert len(rows) == 3
     chosen = next(one for one in rows if one.fields.get("title") == "Boss")
-    assert await settle(world, waiting.use_own, [chosen.id]) == ([chosen.id], [])
+    assert await settle(world, twins.use_own, [chosen.id]) == ([chosen.id], [])
     await world.settle(3)
     assert world.crm.shelf("Contact").now[first].fields["company"] == "Own Inc."
     assert len(contacts(world)) == 2
@@ -287,8 +287,8 @@ async def test_of_two_contacts_in_the_crm_one_takes_the_only_item_in_the_mailbox
 
 async def test_both_are_made_and_never_held_again() -> None:
     world, mine, link = await twin()
-    assert await settle(world, waiting.make_both, [link]) == [link]
-    assert await settle(world, waiting.make_both, [link]) == []
+    assert await settle(world, twins.make_both, [link]) == [link]
+    assert await settle(world, twins.make_both, [link]) == []
     await world.settle(2)
     assert len(contacts(world)) == 2
     world.mail.edit(CONTACTS, mine, company="Own Inc.")
@@ -302,7 +302,7 @@ async def test_both_are_made_and_never_held_again() -> None:
 
 async def test_both_holds_although_the_item_changes_before_it_is_made() -> None:
     world, _, link = await twin()
-    await settle(world, waiting.make_both, [link])
+    await settle(world, twins.make_both, [link])
     world.crm.edit("Contact", world.crm.of(A, Module.CONTACT)[0].id, title="Chief")
     await world.settle(2)
     assert await listed(world) == []
@@ -312,7 +312,7 @@ async def test_both_holds_although_the_item_changes_before_it_is_made() -> None:
 
 async def test_a_twin_that_is_kept_apart_is_looked_at_again_when_it_changes() -> None:
     world, _, link = await twin()
-    assert await settle(world, waiting.keep_apart, [link], world.clock.ms) == [link]
+    assert await settle(world, twins.keep_apart, [link], world.clock.ms) == [link]
     await world.restart()
     await world.settle(2)
     assert await listed(world) == []
@@ -357,9 +357,9 @@ def subjects(world: World) -> list[str]:
 async def test_the_changed_occurrences_of_a_held_series_come_with_it(way: str) -> None:
     world, own, link = await held_series()
     if way == "adopt":
-        assert await settle(world, waiting.use_own, [link]) == ([link], [])
+        assert await settle(world, twins.use_own, [link]) == ([link], [])
     elif way == "both":
-        await settle(world, waiting.make_both, [link])
+        await settle(world, twins.make_both, [link])
     else:
         world.mail.delete(f"{A}/calendar", own)
     await world.settle(3)
@@ -391,8 +391,8 @@ async def test_quarantine_is_listed_and_tried_again(first: bool) -> None:
     world.mail.faults = lambda *_: None
     await world.settle(1)
     assert len(await listed(world, "quarantine")) == 1
-    assert await settle(world, waiting.retry, [row.id]) == [row.id]
-    assert await settle(world, waiting.retry, [row.id]) == []
+    assert await settle(world, twins.retry, [row.id]) == [row.id]
+    assert await settle(world, twins.retry, [row.id]) == []
     await world.restart()
     await world.settle(1)
     assert await listed(world) == []
@@ -402,7 +402,7 @@ async def test_quarantine_is_listed_and_tried_again(first: bool) -> None:
 
 async def test_a_held_twin_that_is_tried_again_is_held_again_while_its_twin_is_there() -> None:
     world, _, link = await twin()
-    assert await settle(world, waiting.retry, [link]) == [link]
+    assert await settle(world, twins.retry, [link]) == [link]
     await world.settle(1)
     assert [one.id for one in await listed(world, "twin")] == [link]
     assert await world.open_work() == (0, 0)
@@ -411,5 +411,5 @@ async def test_a_held_twin_that_is_tried_again_is_held_again_while_its_twin_is_t
 async def test_decisions_about_other_mailboxes_items_do_nothing() -> None:
     world, _, link = await twin()
     fence = Fence(world.policy.name, 0, await world.ledger.read(fences.epoch, world.policy.name, 0))
-    assert await world.ledger.write(waiting.make_both, fence, [link]) == []
+    assert await world.ledger.write(twins.make_both, fence, [link]) == []
     assert [one.id for one in await listed(world, "twin")] == [link]
