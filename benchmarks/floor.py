@@ -25,9 +25,9 @@ floor of a first sync, in HTTP requests:
   People      groups created + max(1, ceil(C/1000)) + ceil(n/200)
   Calendar    calendars created + max(1, ceil(E/2500)) + ceil(n/50)
   Tasks       max(1, ceil(T/100)) + n
-  Gmail       1 profile + labels created + 2 * ceil(n/50)
-not in the floor: looking for groups, labels, colours and task lists that may be there already,
-more batches because modules are written one after the other, series listed again for their occurrences"""
+  Gmail       1 profile + ceil(labels created/50) + 2 * ceil(n/50)
+not in the floor: the palette of colours (once per connection), changed occurrences of a series, which are
+written after it and so in a batch of their own, series of the CRM listed again for their occurrences"""
 
 _ROWS_PER_PAGE = 2000
 
@@ -60,7 +60,7 @@ def floor_of(volume: Volume, policy: Policy) -> Counter[str]:
         floor[Api.TASKS.label] = max(1, ceil(held.get(Module.TASK, 0) / 100)) + made.get(Module.TASK, 0)
     if RECORD_MODULES.intersection(on):
         records = total(made, RECORD_MODULES)
-        floor[Api.GMAIL.label] = 1 + len(label_paths(policy)) + 2 * ceil(records / 50)
+        floor[Api.GMAIL.label] = 1 + ceil(len(label_paths(policy)) / 50) + 2 * ceil(records / 50)
     return floor
 
 

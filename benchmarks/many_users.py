@@ -29,6 +29,10 @@ async def measure(folder: Path, users: int) -> list[Row]:
         Row(f"{name}: time", round(first.seconds, 1), "s"),
         Row(f"{name}: items written", first.run.written, "items"),
         Row(f"{name}: speed", round(first.run.written / first.seconds, 1), "items/s"),
+        *(
+            Row(f"{name}: calls, {provider}", first.calls.get(provider, 0), "calls", floor=floor[provider])
+            for provider in sorted(floor)
+        ),
         Row(f"{name}: calls, total", total, "calls", floor=sum(floor.values())),
         Row(f"{name}: CPU of the engine", round(first.cpu_ms * 1000 / max(1, first.run.written), 1), "µs/item"),
         Row(f"{name}: peak memory", round(peak_mb(), 1), "MB"),
