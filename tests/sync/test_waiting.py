@@ -413,3 +413,43 @@ async def test_decisions_about_other_mailboxes_items_do_nothing() -> None:
     fence = Fence(world.policy.name, 0, await world.ledger.read(fences.epoch, world.policy.name, 0))
     assert await world.ledger.write(twins.make_both, fence, [link]) == []
     assert [one.id for one in await listed(world, "twin")] == [link]
+
+
+# -- kills ---------------------------------------------------------------------------------------------
+
+
+def kill(world: World, when: str, number: int) -> None:
+    """Let the process die at the n-th write from now on."""
+    last = world.ledger.number + number
+
+    def hook(moment_: str, at: int) -> None:
+        if moment_ == when and at == last:
+            world.die()
+
+    world.ledger.hook = hook
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 9, 2))  # after the n-th is as before the next
+async def test_a_decision_outlives_a_kill_at_any_write_of_the_cycle_that_carries_it_out(
+    when: str, number: int
+) -> None:
+    world, mine, link = await twin(title="Chief", company="Own Inc.")
+    ids = [world.crm.add(A, Module.CONTACT, given="G", family=f"F{n:03}") for n in range(12)]
+    await world.settle(1)
+    for one in ids[:6]:
+        world.crm.delete("Contact", one)
+    await world.settle(2)
+    chosen = [row.id for row in await listed(world, "delete")]
+    assert len(chosen) == 6
+    await settle(world, twins.use_own, [link])
+    await settle(world, waiting.approve_deletes, chosen[:4])
+    await settle(world, waiting.discard_deletes, chosen[4:], world.clock.ms)
+    kill(world, when, number)
+    await world.settle(3)
+    assert world.crashes == 1
+    assert len(contacts(world)) == 12 - 4 + 1
+    assert contacts(world)[0].id == mine
+    assert contacts(world)[0].fields["company"] == "Own Inc."
+    assert await listed(world) == []
+    await world.check()
