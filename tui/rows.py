@@ -54,6 +54,8 @@ def user_progress(row: UserRow, view: View) -> Span:
     """How far a user is, or why it does not move."""
     state = row.state
     if state in signs.ACTIVE:
+        if throttled(row, view):
+            return (throttled(row, view), "warn")
         return (work(row.done, row.total), "text")
     if state is UserState.BACKOFF:
         left = "" if row.until_ms is None else f", {max(0, (row.until_ms - view.now_ms) // 1000)} s left"
@@ -67,6 +69,12 @@ def user_progress(row: UserRow, view: View) -> Span:
     if state is UserState.IDLE:
         return (f"next {form.moment(row.next_full_ms, view.now_ms, view.zone)}", "quiet")
     return (row.why, "quiet")
+
+
+def throttled(row: UserRow, view: View) -> str:
+    """``waits 14 s`` while the provider lets a running cycle wait, else nothing."""
+    left = 0 if row.until_ms is None else row.until_ms - view.now_ms
+    return f"waits {-(-left // 1000)} s" if left > 0 else ""
 
 
 def work(done: int, total: int | None) -> str:
@@ -108,7 +116,7 @@ def user_phase(row: UserRow) -> str:
     return f"{row.state.value}, {f'phase {row.phase}' if len(row.phase) == 1 else row.phase}"
 
 
-def job_next(row: JobRow, view: View, width: int = 20) -> str:
+def job_next(row: JobRow, view: View, width: int = 22) -> str:
     """When the job runs next, in ``width`` cells."""
     if row.state is JobState.DISABLED:
         return "not applicable"

@@ -113,7 +113,7 @@ class Desk:
                 )
             case EnableJob(job):
                 row = await keeper.switch(job, True)
-                return Answer(True, f"{row.title} is on; {row.next_why}")
+                return Answer(True, f"{row.title} is on; next run {row.next_why}")
             case DisableJob(job):
                 row = await keeper.switch(job, False)
                 return Answer(True, f"{row.title} is off; o turns it on again")

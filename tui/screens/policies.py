@@ -302,7 +302,10 @@ def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
         _fact("Windows", row.windows or "-", 14),
         _fact("Calendar", row.calendar or "-", 14),
         _fact("Conflict", row.conflict or "-", 14),
-        _fact("Delete guard", row.guard or "-", 14),
+        *(
+            _fact("" if number else "Delete guard", part, 14)
+            for number, part in enumerate(wrapped(row.guard or "-", width - 16))
+        ),
         _fact("Notify", row.notify or "-", 14),
     ]
     lines += _modules("✓", on, "text") + _modules("⊘", off, "off")

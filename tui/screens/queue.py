@@ -230,7 +230,9 @@ def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
     if row.state in signs.ACTIVE:
         step = rows.user_step(row, True)[0]
         first.append((f"  {step}  {rows.gauge(row.done, row.total, 18, percent=False)}", "text"))
-        if row.rate > 0:
+        if rows.throttled(row, view):
+            first.append((f"  {rows.throttled(row, view)}", "warn"))
+        elif row.rate > 0:
             first.append((f"  {form.rate(row.rate)}", "text"))
     second = (
         f"   last {view.past(row.last_success_ms)}   next {_next(row, view)}   calls {row.calls:,}"
@@ -247,7 +249,10 @@ def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
         second += f"   barrier {row.barrier[0]:,} of {row.barrier[1]:,} users ready"
     counts = " ".join(f"{sign}{row.counts.get(outcome, 0):,}" for sign, outcome in signs.OUTCOME)
     which = "this" if row.state in signs.ACTIVE else "last"
-    return [TextLine(tuple(first)), line((second, "quiet")), line((f"   {which} cycle  {counts}", "quiet"))]
+    told = [TextLine(tuple(first)), line((second, "quiet")), line((f"   {which} cycle  {counts}", "quiet"))]
+    if row.state in signs.ACTIVE and row.text:
+        told.append(line((f"   now  {row.text}", "warn" if rows.throttled(row, view) else "quiet")))
+    return told
 
 
 def details(row: UserRow, view: View, width: int) -> list[TextLine]:

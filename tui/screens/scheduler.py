@@ -59,7 +59,7 @@ _LAST = Column[JobRow](
 _NEXT_WIDE = Column[JobRow](
     "n",
     "Next run",
-    20,
+    22,
     lambda row, view: (rows.job_next(row, view), "text"),
     lambda row: row.next_run_ms or 1 << 62,
 )
@@ -91,6 +91,8 @@ _NARROW = (_STATE, _JOB, _SCHEDULE, _NEXT, _LAST)
 _WIDE = (_STATE, _JOB, _SCHEDULE, _NEXT_WIDE, _LAST_WIDE, _ITEMS, _ERRORS, _NODE)
 
 _HEAD = f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}"
+
+_BUSY = frozenset({JobState.RUNNING, JobState.STOPPING})
 
 #: Runs asked for and shown.
 RUNS = 50
@@ -129,7 +131,7 @@ class SchedulerScreen(TableFrame):
             lambda: self.store.jobs,
             (_NARROW, _WIDE),
             _fields,
-            lambda row: (not _faulty(row), row.next_run_ms or 1 << 62, _name(row)),
+            lambda row: (not _faulty(row), row.state not in _BUSY, row.next_run_ms or 1 << 62, _name(row)),
             _faulty,
             lambda: "No job yet. A policy brings its jobs with it.",
             "job",
