@@ -129,6 +129,8 @@ class Fold:
             row.phase = activity.phase
             if activity.cycle is not CycleKind.FIRST:
                 row.started_ms = activity.at_ms
+            self._pace.pop(row.id, None)  # reading the CRM says nothing of how fast the mailbox is
+            row.rate, row.eta_seconds = 0.0, None
             _clear(row)
 
     def _step(self, row: UserRow, activity: Activity) -> None:

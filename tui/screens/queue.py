@@ -220,7 +220,8 @@ def _limit(row: LimitRow, view: View, width: int) -> TextLine:
 
 def why(row: UserRow, width: int) -> list[TextLine]:
     """The reason of a fault, whole."""
-    return [line((f"   {part}", "fault")) for part in wrapped(row.why or row.text, width - 4)]
+    role = signs.USER[row.state].role
+    return [line((f"   {part}", role)) for part in wrapped(row.why or row.text, width - 4)]
 
 
 def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
