@@ -50,7 +50,8 @@ async def settled(place: Town, service: Service) -> None:
     assert place.stats()["google.mails"] == 0
     place.reset()
     assert (await cycle(service))["totals"]["writes"] == 0
-    assert place.writes() == {}
+    found = place.writes()
+    assert not found, found
     assert_no_doubles(place)
     await assert_all_green(service)
 
