@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -363,8 +363,8 @@ class Service:
         )
         await self._load()
         text = (
-            f"{source}: {_count(wanted.connections, 'connection')}, {_count(wanted.policies, 'policy', 'policies')}, "
-            f"{_count(wanted.users, 'user')} applied"
+            f"{source}: {count(len(wanted.connections), 'connection', 'connections')}, {count(len(wanted.policies), 'policy', 'policies')}, "
+            f"{count(len(wanted.users), 'user', 'users')} applied"
         )
         await self._audit(by, "apply", source, text)
         return Answer(True, text)
@@ -511,10 +511,6 @@ class Service:
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
-
-
-def _count(things: Sized, one: str, several: str = "") -> str:
-    return f"{len(things)} {one if len(things) == 1 else several or one + 's'}"
 
 
 def _due(scheduling: Scheduling, ended_ms: int) -> int | None:

@@ -47,7 +47,7 @@ class Desk:
             case DisablePolicy(policy):
                 row = self._office.store.policies[policy]
                 return (
-                    f"Policy {policy} with {row.users} mailboxes stops syncing.",
+                    f"Policy {policy} with {words.mailboxes(row.users)} stops syncing.",
                     "Cycles that run now end normally; nothing that was synced is removed.",
                 )
             case CancelUser(mailbox):
@@ -71,11 +71,11 @@ class Desk:
         modules = ", ".join(module.value.replace("_", " ") for module in Module if module in row.modules)
         if row.initialised:
             return (
-                f"Policy {policy} goes on: {row.users} mailboxes, {row.schedule}.",
+                f"Policy {policy} goes on: {words.mailboxes(row.users)}, {row.schedule}.",
                 "What changed on either side meanwhile is synced in the next cycle.",
             )
         return (
-            f"First sync of {policy}: {row.crm} to {row.mailbox}, {row.users} mailboxes.",
+            f"First sync of {policy}: {row.crm} to {row.mailbox}, {words.mailboxes(row.users)}.",
             f"Modules: {modules}.",
             f"Window: {row.windows}.",
             "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
@@ -175,7 +175,7 @@ class Desk:
         await self._clear_faults(policy)
         if not row.initialised:
             self._timekeeper.start(job, None, Priority.ADMIN)
-            return Answer(True, f"{policy} is on: its first sync begins for {row.users} mailboxes")
+            return Answer(True, f"{policy} is on: its first sync begins for {words.mailboxes(row.users)}")
         return Answer(True, f"{policy} is on; next full sync {row.next_why}")
 
     async def _clear_faults(self, policy: str) -> None:

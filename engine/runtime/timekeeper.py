@@ -17,7 +17,7 @@ from engine.ledger import history, mailboxes
 from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, RunRow
 from engine.monitor.store import Table
-from engine.runtime import rows
+from engine.runtime import rows, words
 from engine.runtime.office import Office
 
 log = logging.getLogger(__name__)
@@ -324,9 +324,7 @@ class Timekeeper:
         else:
             run.result = "ok"
             number = result.mailboxes
-            run.note = f"{number} {'mailbox' if number == 1 else 'mailboxes'}" + (
-                f", {len(result.faults)} failed" if result.faults else ""
-            )
+            run.note = words.mailboxes(number) + (f", {len(result.faults)} failed" if result.faults else "")
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
         row.fault = fault if result.people else ""
         if not result.stopped and not fault and only is None:
