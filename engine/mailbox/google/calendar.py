@@ -195,7 +195,7 @@ async def _outcome(client: GoogleClient, scope: Scope, write: Write, part: PartR
     if part.error is None:
         return _done(write, part.body)
     if _cancels(write) and part.status in {404, 410} and write.kind is not WriteKind.DELETE:
-        return _done(write, None) if part.status == 410 else outcome_of(part.error)
+        return _done(write, None) if part.status == 410 else await _lost_occurrence(client, scope, write)
     if part.status == 409 and write.kind is WriteKind.CREATE and write.parent is None:
         return await _taken(client, scope, write)
     if part.status == 404 and write.kind is WriteKind.CREATE and write.parent is not None:
@@ -254,7 +254,10 @@ async def _taken(client: GoogleClient, scope: Scope, write: Write) -> Outcome:
 
 
 async def _lost_occurrence(client: GoogleClient, scope: Scope, write: Write) -> Outcome:
-    """404 on a computed occurrence id: ask Google for the occurrence of that original start."""
+    """404 on a computed occurrence id: ask Google for the occurrence of that original start.
+
+    An occurrence that shall be cancelled and that the series leaves out already (``EXDATE``) is as it shall be.
+    """
     request = client.calendar.events.instances(
         calendarId=scope.remote_id, eventId=write.parent, originalStart=write.occurrence, showDeleted=True
     )
@@ -262,6 +265,8 @@ async def _lost_occurrence(client: GoogleClient, scope: Scope, write: Write) -> 
     if part.error is not None and part.status not in {400, 404, 410}:
         return outcome_of(part.error)
     items = (part.body or {}).get("items") or () if part.ok else ()
+    if not items and _cancels(write):
+        return _done(write, None) if part.ok else Outcome(Result.GONE, reason="the series is no longer there")
     if not items:
         return Outcome(
             Result.REJECTED, reason=f"the series has no occurrence on {write.occurrence}, or is no longer there"
