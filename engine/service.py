@@ -63,7 +63,7 @@ from engine.monitor.rows import (
 )
 from engine.monitor.store import Store, Subscription, Table
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import held, rows
+from engine.runtime import held, rows, words
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
@@ -363,8 +363,8 @@ class Service:
         )
         await self._load()
         text = (
-            f"{source}: {count(len(wanted.connections), 'connection', 'connections')}, {count(len(wanted.policies), 'policy', 'policies')}, "
-            f"{count(len(wanted.users), 'user', 'users')} applied"
+            f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
+            f"{words.count(len(wanted.users), 'user', 'users')} applied"
         )
         await self._audit(by, "apply", source, text)
         return Answer(True, text)

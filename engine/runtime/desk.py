@@ -26,7 +26,7 @@ from engine.monitor.commands import (
     VerifyPolicy,
 )
 from engine.monitor.store import Table
-from engine.runtime import held, rows
+from engine.runtime import held, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
