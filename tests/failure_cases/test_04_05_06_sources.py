@@ -50,7 +50,9 @@ def all_there(place: Town) -> dict[str, Any]:
     found: dict[str, Any] = everything(place, place.users[0])
     found |= {task["id"]: task["title"] for task in place.tasks(place.users[0])}
     for name in OBJECTS:
-        found |= {row["Id"]: row["SystemModstamp"] for row in place.soql(f"SELECT Id, SystemModstamp FROM {name}")}
+        found |= {
+            row["Id"]: row["SystemModstamp"] for row in place.soql(f"SELECT Id, SystemModstamp FROM {name}")
+        }
     return found
 
 
@@ -232,4 +234,6 @@ async def test_06_hundreds_of_real_deletes_wait_for_an_admin_and_the_rest_goes_o
     assert "Delete Safety" in result.faults[A]
     await world.settle(2)
     assert len(world.names(Side.MAILBOX)) == 300
-    assert [one.fields["title"] for one in world.mail.of(A, Module.CONTACT) if "title" in one.fields] == ["Boss"]
+    assert [one.fields["title"] for one in world.mail.of(A, Module.CONTACT) if "title" in one.fields] == [
+        "Boss"
+    ]

@@ -97,7 +97,9 @@ async def test_08_lost_history_of_mails_costs_one_look_and_no_endless_reading(
         assert (len(place.mails(user)), place.labels(user)) == (mails, labels)
 
 
-def pages_that_die(monkeypatch: pytest.MonkeyPatch, place: Town, module: Any, fault: dict[str, Any]) -> list[int]:
+def pages_that_die(
+    monkeypatch: pytest.MonkeyPatch, place: Town, module: Any, fault: dict[str, Any]
+) -> list[int]:
     """A feed in small pages whose cursor dies when the page with the number in the list is asked for."""
     whole, when = module.changes, [-1]
 

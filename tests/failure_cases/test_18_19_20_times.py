@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -116,7 +115,9 @@ async def test_18_exceptions_keep_their_hour_over_clock_changes_in_eight_zones(
                 made[subject] = (event["id"], sorted([*wanted[:2], late, wanted[3]]))
         await cycle(service)
         await cycle(service)
-        rows = place.soql("SELECT Id, Subject FROM Event WHERE Subject LIKE 'Clock mail%' AND GroupEventType = '3'")
+        rows = place.soql(
+            "SELECT Id, Subject FROM Event WHERE Subject LIKE 'Clock mail%' AND GroupEventType = '3'"
+        )
         assert sorted(row["Subject"] for row in rows) == sorted(made)
         for row in rows:
             event_id, wanted = made[row["Subject"]]
@@ -149,9 +150,7 @@ async def test_19_whole_days_stay_whole_days_in_every_zone(place: Town, tmp_path
             first, days = day(20 + number), 1 + 2 * (number % 2)
             last = day(19 + number + days)
             wanted |= {f"Day {side} {zone}": (first, last) for side in ("mail", "crm")}
-            mail_event(
-                place, user, f"Day mail {zone}", {"date": first}, {"date": day(20 + number + days)}
-            )
+            mail_event(place, user, f"Day mail {zone}", {"date": first}, {"date": day(20 + number + days)})
             crm_event(
                 place,
                 user,
@@ -167,7 +166,9 @@ async def test_19_whole_days_stay_whole_days_in_every_zone(place: Town, tmp_path
             for _ in range(2):
                 assert (await cycle(service))["totals"]["writes"] == 0
             assert place.writes() == {}
-        rows = place.soql("SELECT Subject, StartDateTime, EndDateTime, IsAllDayEvent FROM Event WHERE Subject LIKE 'Day %'")
+        rows = place.soql(
+            "SELECT Subject, StartDateTime, EndDateTime, IsAllDayEvent FROM Event WHERE Subject LIKE 'Day %'"
+        )
         assert all(row["IsAllDayEvent"] for row in rows)
         found = {row["Subject"]: (row["StartDateTime"][:10], row["EndDateTime"][:10]) for row in rows}
         assert len(rows) == len(wanted)
