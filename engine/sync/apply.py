@@ -68,7 +68,7 @@ async def _pause(run: Run, seconds: float, refusals: int) -> None:
     if seconds > PATIENCE_SECONDS or refusals >= REFUSALS:
         raise Waits("the provider asks to come back later", until)
     run.tell(ActivityKind.THROTTLED, until_ms=until, text=f"throttled, waiting {seconds:.0f} s")
-    await run.clock.sleep(seconds)
+    await run.sleep(seconds)
 
 
 async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set[str]) -> float | None:

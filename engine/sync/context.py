@@ -130,6 +130,19 @@ class Run:
             raise Stopped("stopped")
         self.base.check_stop()
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until somebody asks to stop."""
+        waits = [
+            asyncio.ensure_future(self.clock.sleep(seconds)),
+            asyncio.ensure_future(self.stop.wait()),
+            asyncio.ensure_future(self.base.stop.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     def feed_for(self, side: Side, module: Module) -> Feed | None:
         """The feed that holds a module on a side; the first one is written to."""
         feeds = self.base.crm_feeds if side is Side.CRM else self.feeds
