@@ -20,7 +20,7 @@ from tests.sync.world import A, World
 KEYS = list(CreateKey)
 
 #: Every point when asked for (SYNCLINE_LONG=1), otherwise every so many, other ones for each kind of key.
-STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 21
+STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 31
 
 
 def world_of(key: CreateKey) -> World:

@@ -87,7 +87,7 @@ async def test_04_an_empty_list_creates_nothing_and_deletes_nothing(place: Town,
                 await service.sync("Demo", "admin")
             assert place.writes() == {}
             if complete:
-                [user] = [one for one in (await service.sync("Demo", "admin"))["users"]]
+                [user] = (await service.sync("Demo", "admin"))["users"]
                 assert "returned nothing" in user["text"]
             place.mend()
             place.reset()

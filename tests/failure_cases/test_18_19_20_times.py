@@ -129,7 +129,7 @@ async def test_18_exceptions_keep_their_hour_over_clock_changes_in_eight_zones(
         await settled(place, service)
 
 
-OFFSETS = [f"Etc/GMT{-hours:+d}" if hours else "UTC" for hours in range(-12, 15)]
+OFFSETS = [f"Etc/GMT{-hours:+d}" if hours else "UTC" for hours in range(-12, 15, 2)]
 
 
 async def live_in(place: Town, service: Service, zone: str) -> None:
@@ -138,14 +138,14 @@ async def live_in(place: Town, service: Service, zone: str) -> None:
     assert (await service.apply(config, "demo.toml", "admin")).ok
 
 
-@pytest.mark.parametrize("third", range(3))
-async def test_19_whole_days_stay_whole_days_in_every_zone(place: Town, tmp_path: Path, third: int) -> None:
+@pytest.mark.parametrize("half", range(2))
+async def test_19_whole_days_stay_whole_days_in_every_zone(place: Town, tmp_path: Path, half: int) -> None:
     """From UTC-12 to UTC+14: items of one and of three days from either side, then two cycles without a write."""
     user = place.users[0]
     async with engine(tmp_path, place.config(policy="enabled = true")) as service:
         await cycle(service)
         wanted: dict[str, tuple[str, str]] = {}
-        for number, zone in enumerate(OFFSETS[third::3]):
+        for number, zone in enumerate(OFFSETS[half::2]):
             await live_in(place, service, zone)
             first, days = day(20 + number), 1 + 2 * (number % 2)
             last = day(19 + number + days)
@@ -160,7 +160,7 @@ async def test_19_whole_days_stay_whole_days_in_every_zone(place: Town, tmp_path
                 DurationInMinutes=1440 * days,
             )
             await cycle(service)
-        for zone in (OFFSETS[0], OFFSETS[-1], OFFSETS[12]):
+        for zone in (OFFSETS[0], OFFSETS[-1], "UTC"):
             await live_in(place, service, zone)
             place.reset()
             for _ in range(2):
