@@ -56,6 +56,8 @@ class LinkRow:
     crm: ItemRow | None
     mailbox: ItemRow | None
     reason: str = ""
+    #: For an occurrence: what its series shows, by side.
+    series: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _item_row(row: sa.Row[Any]) -> ItemRow:
@@ -143,6 +145,11 @@ def work_list(
         # A live row wins over tombstones of earlier generations; among tombstones the youngest.
         if current is None or (current.deleted and (not one.deleted or one.id > current.id)):
             sides[row.link_id][one.side] = one
+    masters: dict[int, dict[str, dict[str, Any]]] = {}
+    parents = [row.parent_link for row in rows if row.parent_link is not None]
+    living = sa.select(item.c.link_id, item.c.side, item.c.fields).where(item.c.deleted == 0)
+    for found in select_in(connection, living, item.c.link_id, sorted(set(parents))):
+        masters.setdefault(found.link_id, {})[found.side] = found.fields or {}
     return [
         LinkRow(
             row.id,
@@ -158,6 +165,7 @@ def work_list(
             sides.get(row.id, {}).get("crm"),
             sides.get(row.id, {}).get("mailbox"),
             row.reason,
+            masters.get(row.parent_link, {}) if row.parent_link is not None else {},
         )
         for row in rows
     ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, takewhile
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
 
@@ -34,6 +36,34 @@ def occurrences(lines: Sequence[str], start: datetime) -> Iterator[datetime]:
     # matter for which days are listed except at the very edge, so the suffix is dropped.
     text = "\n".join(line.replace("Z", "") if line.startswith("RRULE") else line for line in lines)
     return iter(rrulestr(text, dtstart=start, forceset=True, ignoretz=True))
+
+
+def in_series(lines: Sequence[str], start: Mapping[str, Any], occurrence: str) -> bool:
+    """Whether a series has, or had before a cancellation, an occurrence with this original start.
+
+    Args:
+        lines: the master's rule; what it leaves out (``EXDATE``) counts as in the series.
+        start: canonical moment of the master's start.
+        occurrence: ISO date, or UTC date-time with Z.
+
+    A rule that cannot be read is taken to have it.
+    """
+    if "date" in start:
+        first, wanted = datetime.fromisoformat(start["date"]), datetime.fromisoformat(occurrence[:10])
+    else:
+        zone = ZoneInfo(start.get("zone") or "UTC")
+        first, wanted = (
+            datetime.fromisoformat(text.removesuffix("Z"))
+            .replace(tzinfo=UTC)
+            .astimezone(zone)
+            .replace(tzinfo=None)
+            for text in (start["utc"], occurrence)
+        )
+    kept = [line for line in lines if not line.startswith("EXDATE")]
+    try:
+        return wanted in takewhile(lambda at: at <= wanted, islice(occurrences(kept, first), LONGEST))
+    except (ValueError, TypeError):
+        return True
 
 
 @lru_cache(maxsize=4096)

@@ -206,6 +206,11 @@ async def _settle(
             case Result.GONE if kind is WriteKind.DELETE:
                 applied.append(_applied(row, module, capability, outcome))
                 counts[module, ItemOutcome.DELETED] += 1
+            case Result.GONE if kind is WriteKind.CREATE:
+                # Nothing can be gone that is yet to be made: its series or container is. Told, retried ever more
+                # rarely, then set aside; not sent again in every cycle for ever.
+                counts[module, ItemOutcome.FAILED] += 1
+                unsettled.append(Unsettled(row, "failed", outcome.reason or "what it belongs to is gone"))
             case Result.GONE:
                 unsettled.append(Unsettled(row, "gone", outcome.reason))
             case Result.CONFLICT:

@@ -11,9 +11,12 @@ from engine.model.canonical import FIELDS, display_name, instant
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
+from engine.model.recurrence import in_series
 from engine.sync.filters import millis, why_filtered, window
 from engine.sync.markers import create_key
 from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, reconcile
+
+MOVED = "its series was moved away from this start"
 
 #: States of a series master in which its occurrences have nowhere to go.
 PARENT_OUT = frozenset({"filtered", "held", "absent", "tombstone", "quarantined"})
@@ -145,6 +148,9 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
         reason = f"its series is {row.parent_state}"
         return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
+    if _cancelled_by_a_move(row):
+        # The start that was cancelled is no longer in the series; the other side's occurrence stands for another one.
+        return Planned(LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED)
     base = row.base
     if row.state == "tombstone" and live == [row.crm]:
         # Undeleted in the CRM, or back from another owner: the mailbox lost it through us, not by its person's hand.
@@ -186,6 +192,33 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
 
 def _only_deletes(decision: Decision) -> bool:
     return bool(decision.writes) and all(write.kind is WriteKind.DELETE for write in decision.writes)
+
+
+def _cancelled_by_a_move(row: LinkRow) -> bool:
+    """Whether an occurrence is shown as cancelled only because its series was moved away from that start.
+
+    Google drops the changed occurrences of a series that is moved and tells them as cancelled under their old starts; it
+    is not a person's cancellation, and must delete nothing on the other side.
+    """
+    if (
+        row.occurrence is None
+        or row.crm is None
+        or row.mailbox is None
+        or row.crm.deleted
+        or row.mailbox.deleted
+    ):
+        return False
+    for one, other in ((row.crm, row.mailbox), (row.mailbox, row.crm)):
+        series = row.series.get(one.side, {})
+        if (
+            one.fields.get("cancelled")
+            and not other.fields.get("cancelled")
+            and series.get("rule")
+            and series.get("start")
+            and not in_series(series["rule"]["lines"], series["start"], row.occurrence)
+        ):
+            return True
+    return False
 
 
 def _comes_in(planning: Planning, item: ItemRow) -> int | None:

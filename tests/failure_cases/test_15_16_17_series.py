@@ -207,6 +207,30 @@ async def test_17_an_edit_of_the_series_keeps_its_exceptions(place: Town, tmp_pa
         await settled(place, service)
 
 
+async def test_17_a_series_with_exceptions_is_moved_by_an_hour(place: Town, tmp_path: Path) -> None:
+    """Google drops the exceptions of a series that is moved: the CRM keeps its own where they were, and loses none."""
+    user = place.users[0]
+    async with engine(tmp_path, place.config(policy=MIRROR)) as service:
+        await cycle(service)
+        mine, record, *_ = await pairs(place, service)
+        dates = place.google(user, "GET", f"{PRIMARY}/{mine['id']}/instances")["items"]
+        for number in (1, 3, 5):
+            place.google(user, "PATCH", f"{PRIMARY}/{dates[number]['id']}", json={"location": "Garden"})
+        await cycle(service)
+        times = {
+            "start": {"dateTime": f"{week(0)}T10:00:00Z", "timeZone": "UTC"},
+            "end": {"dateTime": f"{week(0)}T10:30:00Z", "timeZone": "UTC"},
+        }
+        place.google(user, "PATCH", f"{PRIMARY}/{mine['id']}", json=times)
+        await cycle(service)
+        await cycle(service)
+        moved = {week(number): f"{week(number)}T10:00" for number in range(WEEKS)}
+        kept = {week(number): f"{week(number)}T09:00" for number in (1, 3, 5)}
+        assert mail_dates(place, mine["id"]) == moved
+        assert crm_dates(place, record) == moved | kept
+        await settled(place, service)
+
+
 async def test_17_the_window_moves_past_the_start_of_a_series(place: Town, tmp_path: Path) -> None:
     """A series that began before the window still crosses over, and loses nothing when the window moves on."""
     user = place.users[0]
