@@ -22,7 +22,25 @@ SLACK = 2.0
 
 #: A single measurement catches the collector or a neighbour on the core; the best of a few is the cost of the code.
 TRIES = 5
+
+#: The sort of ``slowness`` on the quiet machine, milliseconds.
+QUIET_SORT_MS = 36.0
 SIZE = (120, 40)
+
+
+def slowness() -> float:
+    """How much slower this moment is than the quiet machine on which the limits were set: 1.0 or more.
+
+    A neighbour on the core or its cache slows a thread's own time as well; the same sort, timed here and there, says by
+    how much.
+    """
+    best = float("inf")
+    for _ in range(3):
+        rows = [(number * 7919 % 50_000, f"u{number:05d}") for number in range(50_000)]
+        begun = time.thread_time()
+        rows.sort(key=lambda row: (row[0] % 7, row[1]))
+        best = min(best, (time.thread_time() - begun) * 1000)
+    return max(1.0, best / QUIET_SORT_MS)
 
 
 def many(users: int) -> Store:
@@ -101,7 +119,8 @@ async def test_one_changed_row_and_a_page_down_among_fifty_thousand() -> None:
         print(
             f"row {statistics.median(costs):.2f} ms {statistics.median(sizes):.0f} B, open {opened:.1f} ms, page {moved:.1f} ms"
         )
-        assert statistics.median(costs) <= 4 * SLACK
+        slack = SLACK * slowness()
+        assert statistics.median(costs) <= 4 * slack
         assert 0 < statistics.median(sizes) <= 600
-        assert opened <= 60 * SLACK
-        assert moved <= 30 * SLACK
+        assert opened <= 60 * slack
+        assert moved <= 30 * slack
