@@ -159,35 +159,19 @@ class Writer:
         if not guarded:
             return
         stamps: dict[str, Row] = {}
-        occurrence = ", Syncline_Occurrence__c" if self._sobject is EVENT else ""
         for at in range(0, len(guarded), BATCH):
             ids = soql.texts(job.record_id for job in guarded[at : at + BATCH])
             for row in await self._client.rows(
-                f"SELECT Id, IsDeleted, SystemModstamp{occurrence} FROM {self._sobject.name} "  # noqa: S608
-                f"WHERE Id IN {ids}",
+                f"SELECT Id, IsDeleted, SystemModstamp FROM {self._sobject.name} WHERE Id IN {ids}",  # noqa: S608
                 deleted=True,
             ):
                 stamps[row["Id"]] = row
-        moved = []
         for job in guarded:
             now = stamps.get(job.record_id)
             if now is None or now["IsDeleted"]:
                 job.outcome = Outcome(Result.GONE, reason="it was deleted in Salesforce")
             elif now["SystemModstamp"] != stamp_of(job.etag or ""):
                 job.outcome = Outcome(Result.CONFLICT, reason="it changed in Salesforce since it was read")
-            elif job.cancels and _elsewhere(job.write, now):
-                moved.append(job)
-        await self._keep(moved)
-
-    async def _keep(self, jobs: Sequence[_Job]) -> None:
-        """Occurrences to be cancelled whose series was moved meanwhile: the record has gone with its series and stands
-        for another start now. What was cancelled is no longer in the series; the record must not be lost for it."""
-        if not jobs:
-            return
-        found = await self._feeds.fetch(self._sobject, self._context, [job.record_id for job in jobs])
-        seen = {observation.remote_id: observation for observation in found}
-        for job in jobs:
-            job.outcome = Outcome(Result.DONE, seen.get(job.record_id), reason="the series was moved")
 
     @staticmethod
     def _chunks(jobs: Sequence[_Job]) -> list[list[_Job]]:
@@ -371,14 +355,6 @@ def _failed(error: ProviderError) -> Outcome:
     if error.kind in _GENERAL:
         return Outcome(Result.REFUSED, reason=error.detail, retry_after=error.retry_after)
     return Outcome(Result.REJECTED, reason=error.detail)
-
-
-def _elsewhere(write: Write, row: Row) -> bool:
-    """Whether an occurrence's record stands for another original start than the write means."""
-    stands = row.get("Syncline_Occurrence__c")
-    return bool(
-        write.occurrence and stands and soql.utc(stands) != mapping_event.occurrence_moment(write.occurrence)
-    )
 
 
 def _literal(occurrence: str) -> str:
