@@ -61,6 +61,9 @@ policy = sa.Table(
     _int("epoch", 0),
     _text("fault", nullable=False, server_default=""),
     _int("last_full_at"),
+    _text("fault_class", nullable=False, server_default=""),
+    # A canary roll-out: its waves, the present one, its state and why it stopped (engine.jobs.rollout)
+    sa.Column("rollout", Doc),
 )
 
 mailbox = sa.Table(
@@ -86,6 +89,11 @@ mailbox = sa.Table(
     _text("fault", nullable=False, server_default=""),
     _text("fault_kind", nullable=False, server_default=""),
     _int("removed", 0),
+    _text("fault_class", nullable=False, server_default=""),
+    # The wave of a canary roll-out that admits this mailbox; NULL: it is not held back
+    _int("wave"),
+    # What the next cycle shall begin afresh: {module: resync, full or clear} (engine.sync.reinit)
+    sa.Column("reinit", Doc),
     sa.Index("ix_mailbox_policy", "policy"),
 )
 
@@ -102,6 +110,9 @@ scope = sa.Table(
     _int("generation", 0),
     _int("read_at"),
     _int("full_at"),
+    # Since when the container is gone, or may not be read any more; NULL while all is well
+    _int("vanished_at"),
+    _int("denied_at"),
     sa.UniqueConstraint("policy", "mailbox_id", "side", "key"),
 )
 
@@ -119,6 +130,8 @@ link = sa.Table(
     _int("parent_link"),
     _text("occurrence"),
     _int("start_at"),
+    # How often a field was written back and forth: {field: [times, at]}; three times freeze it (sync.md section 7)
+    sa.Column("bounces", Doc),
     sa.Index("ix_link_mailbox", "mailbox_id", "state", "module"),
     # Asked after every run of a policy: must not depend on the number of links.
     sa.Index("ix_link_waiting", "mailbox_id", sqlite_where=sa.text("state IN ('held','quarantined')")),
@@ -211,7 +224,8 @@ intent = sa.Table(
     sa.Column("before", Doc),
     _text("etag"),
     # planned, in_flight, unknown, held: open. done, void, failed: closed. approved, reviewed: closed, and what was
-    # decided about a held delete is still to be carried to a plan (engine.ledger.waiting)
+    # decided about a held delete is still to be carried to a plan (engine.ledger.waiting). proposed: part of a
+    # preview, which blocks nothing and is sent only after an admin has applied it (engine.ledger.proposals)
     _text("state", nullable=False),
     _int("attempt", 0),
     _int("not_before", 0),
@@ -219,6 +233,10 @@ intent = sa.Table(
     _text("why", nullable=False, server_default=""),
     _text("error", nullable=False, server_default=""),
     _int("notify", 0),
+    # How many guests the provider would mail for it
+    _int("guests", 0),
+    # undo: restores what a cycle replaced; leave: removes what we created. Empty: reconciles
+    _text("mode", nullable=False, server_default=""),
     sa.Index(
         "uq_intent_open",
         "link_id",
@@ -246,6 +264,7 @@ journal = sa.Table(
     sa.Column("after", Doc),
     _text("why", nullable=False, server_default=""),
     _int("at", 0),
+    _int("intent_id", 0),
     sa.Index("ix_journal_link", "link_id"),
     sa.Index("ix_journal_cycle", "cycle_id"),
 )
@@ -263,7 +282,42 @@ cycle = sa.Table(
     sa.Column("counts", Doc),
     _int("calls", 0),
     _text("error", nullable=False, server_default=""),
+    # The cycle that this one undoes or applies, and the one that has undone this
+    _int("about"),
+    _int("undone_by"),
     sa.Index("ix_cycle_mailbox", "mailbox_id", "started_at"),
+)
+
+conflict = sa.Table(
+    "conflict",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    _int("link_id", 0),
+    _text("module", nullable=False),
+    _text("field", nullable=False),
+    sa.Column("crm", Doc),
+    sa.Column("base", Doc),
+    sa.Column("mailbox", Doc),
+    _text("why", nullable=False, server_default=""),
+    # open: waits for an admin; decided: the next cycle carries it out; closed
+    _text("state", nullable=False, server_default="open"),
+    # crm, mailbox or edit; what was decided holds only while both sides still show what the admin saw
+    _text("choice", nullable=False, server_default=""),
+    sa.Column("value", Doc),
+    _text("by", nullable=False, server_default=""),
+    _int("at", 0),
+    _int("decided_at"),
+    sa.Index(
+        "uq_conflict_open",
+        "link_id",
+        "field",
+        unique=True,
+        sqlite_where=sa.text("state IN ('open','decided')"),
+        postgresql_where=sa.text("state IN ('open','decided')"),
+    ),
+    sa.Index("ix_conflict_mailbox", "mailbox_id", "state"),
+    sa.Index("ix_conflict_link", "link_id"),
 )
 
 line = sa.Table(
@@ -290,6 +344,9 @@ guard = sa.Table(
     _text("why", nullable=False),
     _text("state", nullable=False, server_default="open"),
     _int("at", 0),
+    _text("side", nullable=False, server_default=""),
+    # threshold, inferred, vanished, denied, shrunk, recreated, guests (engine.sync.guard)
+    _text("cause", nullable=False, server_default="threshold"),
     sa.Index("ix_guard_mailbox", "mailbox_id"),
 )
 
