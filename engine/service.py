@@ -16,6 +16,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ from engine.monitor.commands import (
     TestPolicy,
     VerifyPolicy,
 )
+from engine.monitor.explain import Explanation, FieldView, Filtered, Hit, Item
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
 from engine.monitor.report import HeldRow, VerifyRow, Waits
@@ -63,6 +65,7 @@ from engine.monitor.rows import (
 )
 from engine.monitor.store import Store, Subscription, Table
 from engine.net.errors import ErrorKind, ProviderError
+from engine.runtime import explain as explained
 from engine.runtime import held, rows, words
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
@@ -86,7 +89,12 @@ __all__ = [
     "EnablePolicy",
     "EngineRow",
     "ErrorKind",
+    "Explanation",
+    "FieldView",
+    "Filtered",
     "HeldRow",
+    "Hit",
+    "Item",
     "ItemOutcome",
     "JobRow",
     "JobState",
@@ -415,6 +423,33 @@ class Service:
         if policy is not None and policy not in self.store.policies:
             raise ServiceError(f"there is no policy {policy!r}")
         return await held.waiting(self._office, mailbox, policy)
+
+    async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
+        """Explain an item: how it stands on both sides, why, and what happens next; several that fit are listed.
+
+        Args:
+            query: ``#12`` (a link), an id at a provider, an e-mail address, or words of a name.
+            mailbox: of this mailbox alone.
+            zone: for the times in the text.
+
+        Raises:
+            ServiceError: there is no such mailbox.
+        """
+        if mailbox is not None and mailbox not in self.store.users:
+            raise ServiceError(f"{mailbox!r} is no user of any policy")
+        return await explained.explain(self._office, query, mailbox, zone)
+
+    async def filtered(
+        self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
+    ) -> Filtered:
+        """What of a mailbox does not cross over: counted by reason, and one page of the items.
+
+        Raises:
+            ServiceError: there is no such mailbox.
+        """
+        if mailbox not in self.store.users:
+            raise ServiceError(f"{mailbox!r} is no user of any policy")
+        return await explained.filtered(self._office, mailbox, module, reason, after)
 
     def initialising(self) -> list[str]:
         """Mailboxes that are in their first sync's phase A."""

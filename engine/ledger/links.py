@@ -17,6 +17,7 @@ from engine.ledger.sql import chunks, select_in
 USE_OWN = "an admin lets it use the person's own item; the next cycle does it"
 BESIDE = "an admin lets it stand beside its twin"
 KEPT_DELETE = "an admin keeps it, although it was deleted in the other place"
+DISMISSED = "an admin dismissed it"
 KEPT_TWIN = "an admin leaves it where it is, since the other place has an item of its own"
 
 
