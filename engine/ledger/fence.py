@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from engine.ledger.schema import mailbox, policy
+from engine.ledger.statement import Statement
 from engine.ledger.store import StaleLease
 
 
@@ -31,15 +32,16 @@ def take(connection: sa.Connection, policy_name: str, mailbox_id: int = 0) -> Fe
     return Fence(policy_name, mailbox_id, epoch)
 
 
-# Statements are costly to build, and these are asked for in every transaction.
-_MAILBOX_EPOCH = sa.select(mailbox.c.epoch).where(mailbox.c.id == sa.bindparam("which"))
-_POLICY_EPOCH = sa.select(policy.c.epoch).where(policy.c.name == sa.bindparam("which"))
+_MAILBOX_EPOCH = Statement(sa.select(mailbox.c.epoch).where(mailbox.c.id == sa.bindparam("which")))
+_POLICY_EPOCH = Statement(sa.select(policy.c.epoch).where(policy.c.name == sa.bindparam("which")))
 
 
 def _epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int | None:
     if mailbox_id:
-        return connection.scalar(_MAILBOX_EPOCH, {"which": mailbox_id})
-    return connection.scalar(_POLICY_EPOCH, {"which": policy_name})
+        value: int | None = _MAILBOX_EPOCH.scalar(connection, which=mailbox_id)
+    else:
+        value = _POLICY_EPOCH.scalar(connection, which=policy_name)
+    return value
 
 
 def check(connection: sa.Connection, fence: Fence) -> None:

@@ -8,26 +8,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.schema import audit, cycle, line, run, verify
-from engine.ledger.sql import insert
+from engine.ledger.sql import insert, insert_ids, set_columns
 
 
 def start_cycle(conn: sa.Connection, mailbox_id: int, policy: str, kind: str, now: int) -> int:
     """Open a cycle's record; returns its id."""
-    result = conn.execute(
-        sa.insert(cycle).values(mailbox_id=mailbox_id, policy=policy, kind=kind, started_at=now)
-    )
-    assert result.inserted_primary_key is not None
-    return int(result.inserted_primary_key[0])
+    row = {"mailbox_id": mailbox_id, "policy": policy, "kind": kind, "started_at": now}
+    return insert_ids(conn, cycle, [row])[0]
 
 
 def end_cycle(
     conn: sa.Connection, cycle_id: int, state: str, counts: Mapping[str, Any], calls: int, error: str, now: int
 ) -> None:
     """Close a cycle's record: state ``ok``, ``failed`` or ``stopped``."""
-    conn.execute(
-        sa.update(cycle)
-        .where(cycle.c.id == cycle_id)
-        .values(state=state, counts=dict(counts), calls=calls, error=error, ended_at=now)
+    set_columns(
+        conn, cycle, "id", cycle_id, state=state, counts=dict(counts), calls=calls, error=error, ended_at=now
     )
 
 

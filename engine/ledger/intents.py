@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
-from engine.ledger.sql import chunks, insert, select_in
+from engine.ledger.sql import inserting, setting
+from engine.ledger.statement import Statement
 
 #: After so many failures in a row an item is set aside, visible, and its mailbox goes on (sync.md section 3.8).
 QUARANTINE_AFTER = 5
@@ -46,12 +47,15 @@ class IntentRow:
     occurrence: str | None
 
 
-# Statements over wide tables are costly to build, and these are asked for many times in every cycle.
+def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
 _CURRENT = item.alias("current")
 _MASTER = item.alias("master")
 
 
-_KINDS = (
+_KINDS = Statement(
     sa.select(intent.c.kind, intent.c.side)
     .where(
         intent.c.mailbox_id == sa.bindparam("mailbox"),
@@ -60,14 +64,26 @@ _KINDS = (
     )
     .distinct()
 )
-_PLANNED = (
+_PLANNED = Statement(
     sa.select(
-        intent,
+        intent.c.id,
+        intent.c.link_id,
+        intent.c.side,
+        intent.c.scope_id,
+        intent.c.module,
+        intent.c.kind,
+        intent.c.key,
+        intent.c.remote_id,
+        intent.c.fields,
+        intent.c.patch,
+        intent.c.etag,
+        intent.c.attempt,
+        intent.c.notify,
+        intent.c.sent_at,
         _CURRENT.c.native,
         _CURRENT.c.fields.label("shown"),
         _CURRENT.c.accepted,
         _CURRENT.c.containers,
-        link.c.parent_link,
         link.c.occurrence.label("original"),
         _MASTER.c.remote_id.label("parent"),
     )
@@ -104,9 +120,8 @@ def planned(
 
     An occurrence whose master has no item on this side yet is left out: it waits for the next round.
     """
-    rows = connection.execute(
-        _PLANNED,
-        {"mailbox": mailbox_id, "modules": list(modules), "of_side": side, "of_kind": kind, "most": limit},
+    rows = _PLANNED.rows(
+        connection, mailbox=mailbox_id, modules=modules, of_side=side, of_kind=kind, most=limit
     )
     return [
         IntentRow(
@@ -137,19 +152,21 @@ def planned(
 
 def planned_kinds(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> set[tuple[str, str]]:
     """The (kind, side) of which anything is planned, so that an idle cycle asks once instead of six times."""
-    rows = connection.execute(_KINDS, {"mailbox": mailbox_id, "modules": list(modules)})
+    rows = _KINDS.rows(connection, mailbox=mailbox_id, modules=modules)
     return {(row.kind, row.side) for row in rows}
+
+
+_TAKE_FLIGHT = Statement(
+    sa.update(intent)
+    .where(intent.c.id == sa.bindparam("b_id"), intent.c.state == "planned")
+    .values(state="in_flight", sent_at=sa.bindparam("b_now"))
+)
 
 
 def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int) -> None:
     """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first."""
     check(connection, fence)
-    for piece in chunks(intent_ids):
-        connection.execute(
-            sa.update(intent)
-            .where(intent.c.id.in_(piece), intent.c.state == "planned")
-            .values(state="in_flight", sent_at=now)
-        )
+    _TAKE_FLIGHT.many(connection, [{"b_id": one, "b_now": now} for one in intent_ids])
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +221,103 @@ def record_outcomes(
     return _record_unsettled(connection, unsettled, now)
 
 
+_BASES = Statement(sa.select(link.c.id, link.c.base).where(_in(link.c.id)))
+
+
+def _upsert_item(insert: Any) -> Any:
+    made = insert(item)
+    new = made.excluded
+    taken = (
+        "link_id",
+        "etag",
+        "fields",
+        "accepted",
+        "native",
+        "containers",
+        "modified",
+        "written_at",
+        "read_at",
+    )
+    return made.on_conflict_do_update(
+        index_elements=["mailbox_id", "side", "scope_id", "remote_id"],
+        set_={
+            **{name: new[name] for name in taken},
+            "deleted": 0,
+            "own": 0,
+            "marker": sa.func.coalesce(new.marker, item.c.marker),
+        },
+    )
+
+
+_WRITTEN = Statement(
+    _upsert_item,
+    (
+        "mailbox_id",
+        "side",
+        "scope_id",
+        "remote_id",
+        "link_id",
+        "module",
+        "etag",
+        "marker",
+        "fields",
+        "accepted",
+        "native",
+        "containers",
+        "parent",
+        "occurrence",
+        "modified",
+        "written_at",
+        "read_at",
+    ),
+)
+_AGREED = setting(link, "id", ("base", "state", "reason"))
+_DROP_KEYS = Statement(
+    sa.delete(match_key).where(
+        match_key.c.item_id.in_(sa.select(item.c.id).where(item.c.link_id == sa.bindparam("b_link")))
+    )
+)
+_NO_LONGER_WRITING = Statement(
+    sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.not_before == WHILE_WRITING)
+)
+_NO_FAILURES = setting(dirty, "link_id", ("attempts",))
+_REMOVED = Statement(
+    sa.update(item)
+    .where(item.c.link_id == sa.bindparam("b_link"), item.c.side == sa.bindparam("b_side"))
+    .values(deleted=1, written_at=sa.bindparam("b_now"))
+)
+_STATE = setting(link, "id", ("state",))
+_CLOSE = setting(intent, "id", ("state",))
+_CLOSE_WITH = setting(intent, "id", ("state", "error"))
+_UNKNOWN = setting(intent, "id", ("state", "error", "not_before"))
+# Copied inside the database: the documents need not be read and written again.
+_JOURNALLED = Statement(
+    sa.insert(journal).from_select(
+        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at"],
+        sa.select(
+            intent.c.mailbox_id,
+            intent.c.cycle_id,
+            intent.c.link_id,
+            intent.c.side,
+            intent.c.kind,
+            intent.c.before,
+            intent.c.patch,
+            intent.c.why,
+            sa.bindparam("b_now", type_=sa.BigInteger),
+        ).where(intent.c.id == sa.bindparam("b_id")),
+    )
+)
+
+
 def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[Applied], now: int) -> None:
     written = [one for one in applied if one.intent.kind != "delete"]
     removed = [one for one in applied if one.intent.kind == "delete"]
-    bases = {
-        row.id: row.base or {}
-        for row in select_in(
-            connection, sa.select(link.c.id, link.c.base), link.c.id, [one.intent.link_id for one in written]
-        )
-    }
-    if written:
-        statement = insert(connection, item)
-        values = [
+    # A create starts afresh: what an earlier generation had and this one lacks is no base.
+    updated = [one.intent.link_id for one in written if one.intent.kind == "update"]
+    bases = {row.id: row.base or {} for row in _BASES.among(connection, updated)}
+    _WRITTEN.many(
+        connection,
+        [
             {
                 "mailbox_id": fence.mailbox_id,
                 "side": one.intent.side,
@@ -228,87 +330,46 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                 "fields": dict(one.fields),
                 "accepted": dict(one.accepted) or None,
                 "native": one.native,
-                "containers": list(one.containers),
+                "containers": one.containers,
                 "parent": one.intent.parent,
                 "occurrence": one.intent.occurrence,
                 "modified": one.modified,
-                "deleted": 0,
-                "own": 0,
                 "written_at": now,
                 "read_at": now,
             }
             for one in written
-        ]
-        new = statement.excluded
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["mailbox_id", "side", "scope_id", "remote_id"],
-                set_={
-                    "link_id": new.link_id,
-                    "etag": new.etag,
-                    "fields": new.fields,
-                    "accepted": new.accepted,
-                    "native": new.native,
-                    "containers": new.containers,
-                    "modified": new.modified,
-                    "deleted": 0,
-                    "own": 0,
-                    "written_at": now,
-                    "read_at": now,
-                    "marker": sa.func.coalesce(new.marker, item.c.marker),
+        ],
+    )
+    _AGREED.many(
+        connection,
+        [
+            {
+                "which": one.intent.link_id,
+                "new_base": {
+                    name: value
+                    for name, value in {**bases.get(one.intent.link_id, {}), **one.intent.patch}.items()
+                    if value is not None
                 },
-            ),
-            values,
-        )
-        connection.execute(
-            sa.update(link)
-            .where(link.c.id == sa.bindparam("b_link"))
-            .values(base=sa.bindparam("b_base"), state="live", reason=""),
-            [
-                {
-                    "b_link": one.intent.link_id,
-                    "b_base": {
-                        name: value
-                        for name, value in {
-                            # A create starts afresh: what an earlier generation had and this one lacks is no base.
-                            **(bases[one.intent.link_id] if one.intent.kind == "update" else {}),
-                            **one.intent.patch,
-                        }.items()
-                        if value is not None
-                    },
-                }
-                for one in written
-            ],
-        )
-        # Matched for good: natural keys are for one-sided links only.
-        for piece in chunks([one.intent.link_id for one in written]):
-            connection.execute(
-                sa.delete(match_key).where(
-                    match_key.c.item_id.in_(sa.select(item.c.id).where(item.c.link_id.in_(piece)))
-                )
-            )
-            connection.execute(
-                sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before == WHILE_WRITING)
-            )
-            connection.execute(sa.update(dirty).where(dirty.c.link_id.in_(piece)).values(attempts=0))
-    for piece in chunks([one.intent.link_id for one in removed]):
-        side = removed[0].intent.side
-        connection.execute(
-            sa.update(item)
-            .where(item.c.link_id.in_(piece), item.c.side == side)
-            .values(deleted=1, written_at=now)
-        )
-        connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(state="tombstone"))
-        connection.execute(
-            sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before == WHILE_WRITING)
-        )
-    _close(connection, [one.intent.id for one in applied], "done")
-    # Copied inside the database: the documents need not be read and written again.
-    names = ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at"]
-    source = (*(intent.c[name] for name in names[:6]), intent.c.patch, intent.c.why, sa.literal(now))
-    for piece in chunks([one.intent.id for one in applied]):
-        copied = sa.select(*source).where(intent.c.id.in_(piece)).order_by(intent.c.id)
-        connection.execute(sa.insert(journal).from_select(names, copied))
+                "new_state": "live",
+                "new_reason": "",
+            }
+            for one in written
+        ],
+    )
+    links = [{"b_link": one.intent.link_id} for one in written]
+    # Matched for good: natural keys are for one-sided links only.
+    _DROP_KEYS.many(connection, links)
+    _REMOVED.many(
+        connection,
+        [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in removed],
+    )
+    _STATE.many(connection, [{"which": one.intent.link_id, "new_state": "tombstone"} for one in removed])
+    _NO_LONGER_WRITING.many(connection, [{"b_link": one.intent.link_id} for one in applied])
+    _NO_FAILURES.many(connection, [{"which": one.intent.link_id, "new_attempts": 0} for one in written])
+    _CLOSE.many(connection, [{"which": one.intent.id, "new_state": "done"} for one in applied])
+    _JOURNALLED.many(
+        connection, [{"b_id": one, "b_now": now} for one in sorted(one.intent.id for one in applied)]
+    )
     mark_dirty(connection, [one.intent.link_id for one in applied if one.drifted])
     wake_occurrences(
         connection,
@@ -320,59 +381,80 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     )
 
 
-def _close(connection: sa.Connection, ids: Sequence[int], state: str, **values: Any) -> None:
-    for piece in chunks(ids):
-        connection.execute(sa.update(intent).where(intent.c.id.in_(piece)).values(state=state, **values))
+_AGAIN = Statement(
+    sa.update(intent)
+    .where(intent.c.id == sa.bindparam("b_id"))
+    .values(state="planned", attempt=intent.c.attempt + 1)
+)
+_GONE = Statement(
+    sa.update(item)
+    .where(item.c.link_id == sa.bindparam("b_link"), item.c.side == sa.bindparam("b_side"))
+    .values(deleted=1, read_at=sa.bindparam("b_now"))
+)
+_FAILED = Statement(
+    sa.update(dirty).where(dirty.c.link_id == sa.bindparam("b_link")).values(attempts=dirty.c.attempts + 1)
+)
+_ATTEMPTS = Statement(sa.select(dirty.c.link_id, dirty.c.attempts).where(_in(dirty.c.link_id)))
+_LATER = setting(dirty, "link_id", ("not_before",))
+_REASON = setting(link, "id", ("reason",))
+_SET_ASIDE = setting(link, "id", ("state", "reason"))
+_UNDIRTY = Statement(sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link")))
 
 
 def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled], now: int) -> list[int]:
-    quarantined: list[int] = []
-    again = [one.intent.id for one in unsettled if one.how == "again"]
-    for piece in chunks(again):
-        connection.execute(
-            sa.update(intent)
-            .where(intent.c.id.in_(piece))
-            .values(state="planned", attempt=intent.c.attempt + 1)
-        )
+    by: dict[str, list[Unsettled]] = {}
     for one in unsettled:
-        if one.how == "again":
-            continue
-        if one.how == "unknown":
-            _close(connection, [one.intent.id], "unknown", error=one.error, not_before=one.not_before)
-            continue
-        _close(connection, [one.intent.id], "failed" if one.how == "failed" else "void", error=one.error)
-        if one.how == "gone":
-            connection.execute(
-                sa.update(item)
-                .where(item.c.link_id == one.intent.link_id, item.c.side == one.intent.side)
-                .values(deleted=1, read_at=now)
-            )
-        mark_dirty(connection, [one.intent.link_id])
-        if one.how == "failed":
-            attempts = connection.execute(
-                sa.update(dirty)
-                .where(dirty.c.link_id == one.intent.link_id)
-                .values(attempts=dirty.c.attempts + 1)
-                .returning(dirty.c.attempts)
-            ).scalar_one()
-            if attempts >= QUARANTINE_AFTER:
-                quarantined.append(one.intent.link_id)
-                connection.execute(sa.delete(dirty).where(dirty.c.link_id == one.intent.link_id))
-                connection.execute(
-                    sa.update(link)
-                    .where(link.c.id == one.intent.link_id)
-                    .values(state="quarantined", reason=one.error)
-                )
-            else:
-                connection.execute(
-                    sa.update(dirty)
-                    .where(dirty.c.link_id == one.intent.link_id)
-                    .values(not_before=now + RETRY_MS * 2 ** (attempts - 1))
-                )
-                connection.execute(
-                    sa.update(link).where(link.c.id == one.intent.link_id).values(reason=one.error)
-                )
-    return quarantined
+        by.setdefault(one.how, []).append(one)
+    failed = by.get("failed", [])
+    void = [one for one in unsettled if one.how in {"reread", "gone"}]
+    _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
+    _UNKNOWN.many(
+        connection,
+        [
+            {
+                "which": one.intent.id,
+                "new_state": "unknown",
+                "new_error": one.error,
+                "new_not_before": one.not_before,
+            }
+            for one in by.get("unknown", [])
+        ],
+    )
+    _CLOSE_WITH.many(
+        connection,
+        [
+            {"which": one.intent.id, "new_state": state, "new_error": one.error}
+            for state, those in (("void", void), ("failed", failed))
+            for one in those
+        ],
+    )
+    _GONE.many(
+        connection,
+        [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in by.get("gone", [])],
+    )
+    mark_dirty(connection, [one.intent.link_id for one in (*void, *failed)])
+    return _count_failures(connection, failed, now)
+
+
+def _count_failures(connection: sa.Connection, failed: Sequence[Unsettled], now: int) -> list[int]:
+    """Items at fault wait longer each time, and are set aside at last. Returns the links that were."""
+    _FAILED.many(connection, [{"b_link": one.intent.link_id} for one in failed])
+    attempts = {
+        row.link_id: row.attempts for row in _ATTEMPTS.among(connection, [one.intent.link_id for one in failed])
+    }
+    errors = {one.intent.link_id: one.error for one in failed}
+    aside = [one for one in errors if attempts[one] >= QUARANTINE_AFTER]
+    waits = [one for one in errors if attempts[one] < QUARANTINE_AFTER]
+    _UNDIRTY.many(connection, [{"b_link": one} for one in aside])
+    _SET_ASIDE.many(
+        connection, [{"which": one, "new_state": "quarantined", "new_reason": errors[one]} for one in aside]
+    )
+    _LATER.many(
+        connection,
+        [{"which": one, "new_not_before": now + RETRY_MS * 2 ** (attempts[one] - 1)} for one in waits],
+    )
+    _REASON.many(connection, [{"which": one, "new_reason": errors[one]} for one in waits])
+    return aside
 
 
 # -- recovery ------------------------------------------------------------------------------------------
@@ -392,13 +474,25 @@ class Open:
     not_before: int
 
 
+_LEFT_OPEN = Statement(
+    sa.select(
+        intent.c.id,
+        intent.c.link_id,
+        intent.c.module,
+        intent.c.side,
+        intent.c.kind,
+        intent.c.state,
+        intent.c.sent_at,
+        intent.c.not_before,
+    ).where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_(("planned", "in_flight", "unknown"))
+    )
+)
+
+
 def left_open(connection: sa.Connection, mailbox_id: int) -> list[Open]:
     """What an earlier run left open; held deletes are not in it, they wait for an admin."""
-    rows = connection.execute(
-        sa.select(intent).where(
-            intent.c.mailbox_id == mailbox_id, intent.c.state.in_(("planned", "in_flight", "unknown"))
-        )
-    )
+    rows = _LEFT_OPEN.rows(connection, mailbox=mailbox_id)
     return [
         Open(row.id, row.link_id, row.module, row.side, row.kind, row.state, row.sent_at, row.not_before)
         for row in rows
@@ -425,16 +519,24 @@ def recover(
         now: engine clock.
     """
     check(connection, fence)
-    _close(connection, [one.id for one in void], "void", error="planned again after a restart")
+    _CLOSE_WITH.many(
+        connection,
+        [{"which": one.id, "new_state": "void", "new_error": "planned again after a restart"} for one in void],
+    )
     mark_dirty(connection, [one.link_id for one in void])
-    for piece in chunks([one.id for one in repeat]):
-        connection.execute(
-            sa.update(intent)
-            .where(intent.c.id.in_(piece))
-            .values(state="planned", attempt=intent.c.attempt + 1)
-        )
-    for intent_id, until in unknown.items():
-        _close(connection, [intent_id], "unknown", not_before=until, error="sent, but the answer never came")
+    _AGAIN.many(connection, [{"b_id": one.id} for one in repeat])
+    _UNKNOWN.many(
+        connection,
+        [
+            {
+                "which": intent_id,
+                "new_state": "unknown",
+                "new_error": "sent, but the answer never came",
+                "new_not_before": until,
+            }
+            for intent_id, until in unknown.items()
+        ],
+    )
 
 
 # -- delete safety -------------------------------------------------------------------------------------
@@ -449,35 +551,53 @@ _NOT_APPROVED = ~sa.exists().where(
 )
 
 
+_PLANNED_DELETES = Statement(
+    sa.select(intent.c.module, intent.c.side, sa.func.count().label("deletes"))
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state == "planned",
+        intent.c.kind == "delete",
+        _in(intent.c.module, "modules"),
+        _NOT_APPROVED,
+    )
+    .group_by(intent.c.module, intent.c.side)
+)
+_LIVE_ITEMS = Statement(
+    sa.select(sa.func.count().label("live")).where(
+        item.c.mailbox_id == sa.bindparam("mailbox"),
+        item.c.module == sa.bindparam("of_module"),
+        item.c.side == sa.bindparam("of_side"),
+        item.c.deleted == 0,
+        item.c.link_id.is_not(None),
+    )
+)
+_HOLD = Statement(
+    sa.update(intent)
+    .where(
+        intent.c.mailbox_id == sa.bindparam("b_mailbox"),
+        intent.c.state == "planned",
+        intent.c.kind == "delete",
+        intent.c.module == sa.bindparam("b_module"),
+        intent.c.side == sa.bindparam("b_side"),
+        _NOT_APPROVED,
+    )
+    .values(state="held", error=sa.bindparam("b_why"))
+)
+_GUARD = inserting(guard, ("mailbox_id", "cycle_id", "module", "deletes", "total", "why", "at"))
+
+
 def planned_deletes(
     connection: sa.Connection, mailbox_id: int, modules: Sequence[str]
 ) -> dict[tuple[str, str], int]:
     """Planned deletes by (module, side), without those that an admin has let through."""
-    rows = connection.execute(
-        sa.select(intent.c.module, intent.c.side, sa.func.count())
-        .where(
-            intent.c.mailbox_id == mailbox_id,
-            intent.c.state == "planned",
-            intent.c.kind == "delete",
-            intent.c.module.in_(modules),
-            _NOT_APPROVED,
-        )
-        .group_by(intent.c.module, intent.c.side)
-    )
-    return {(module, side): count for module, side, count in rows}
+    rows = _PLANNED_DELETES.rows(connection, mailbox=mailbox_id, modules=modules)
+    return {(row.module, row.side): row.deletes for row in rows}
 
 
 def live_items(connection: sa.Connection, mailbox_id: int, module: str, side: str) -> int:
     """Live linked items of a module on a side."""
-    return connection.execute(
-        sa.select(sa.func.count()).where(
-            item.c.mailbox_id == mailbox_id,
-            item.c.module == module,
-            item.c.side == side,
-            item.c.deleted == 0,
-            item.c.link_id.is_not(None),
-        )
-    ).scalar_one()
+    count: int = _LIVE_ITEMS.scalar(connection, mailbox=mailbox_id, of_module=module, of_side=side)
+    return count
 
 
 def hold_deletes(
@@ -494,28 +614,16 @@ def hold_deletes(
 ) -> None:
     """Delete Safety has tripped: the deletes of a module on a side wait for an admin; all else goes on."""
     check(connection, fence)
-    connection.execute(
-        sa.update(intent)
-        .where(
-            intent.c.mailbox_id == fence.mailbox_id,
-            intent.c.state == "planned",
-            intent.c.kind == "delete",
-            intent.c.module == module,
-            intent.c.side == side,
-            _NOT_APPROVED,
-        )
-        .values(state="held", error=why)
-    )
-    connection.execute(
-        sa.insert(guard).values(
-            mailbox_id=fence.mailbox_id,
-            cycle_id=cycle_id,
-            module=module,
-            deletes=deletes,
-            total=total,
-            why=why,
-            at=now,
-        )
+    _HOLD.run(connection, b_mailbox=fence.mailbox_id, b_module=module, b_side=side, b_why=why)
+    _GUARD.run(
+        connection,
+        mailbox_id=fence.mailbox_id,
+        cycle_id=cycle_id,
+        module=module,
+        deletes=deletes,
+        total=total,
+        why=why,
+        at=now,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
-from engine.ledger.sql import chunks, select_in
+from engine.ledger.sql import inserting, setting
+from engine.ledger.statement import Statement
 
 #: What an admin has decided about a waiting link, as its reason; people read it.
 USE_OWN = "an admin lets it use the person's own item; the next cycle does it"
@@ -61,7 +63,11 @@ class LinkRow:
     series: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def _item_row(row: sa.Row[Any]) -> ItemRow:
+def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
+def _item_row(row: Any) -> ItemRow:
     return ItemRow(
         row.id,
         row.side,
@@ -79,38 +85,81 @@ def _item_row(row: sa.Row[Any]) -> ItemRow:
     )
 
 
+_COMES_IN = sa.select(link.c.id).where(
+    link.c.mailbox_id == sa.bindparam("mailbox"),
+    link.c.state == sa.literal_column("'filtered'"),  # written out: only then SQLite uses the partial index
+    link.c.start_at <= sa.bindparam("until"),
+)
+_COME_IN = Statement(_COMES_IN)
+_ANY_COMES_IN = Statement(_COMES_IN.limit(1))
+_STATE = setting(link, "id", ("state",))
+
+
 def wake_window(connection: sa.Connection, mailbox_id: int, until: int) -> bool:
     """Whether filtered items have come into the rolling window."""
-    return (
-        connection.execute(
-            sa.select(link.c.id)
-            .where(link.c.mailbox_id == mailbox_id, link.c.state == "filtered", link.c.start_at <= until)
-            .limit(1)
-        ).first()
-        is not None
-    )
+    return _ANY_COMES_IN.first(connection, mailbox=mailbox_id, until=until) is not None
 
 
 def open_window(connection: sa.Connection, fence: Fence, until: int) -> int:
     """Put filtered items that start before ``until`` back on the work list. Returns how many."""
     check(connection, fence)
-    ids = (
-        connection.execute(
-            sa.select(link.c.id).where(
-                link.c.mailbox_id == fence.mailbox_id, link.c.state == "filtered", link.c.start_at <= until
-            )
-        )
-        .scalars()
-        .all()
-    )
-    for piece in chunks(ids):
-        connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(state="new"))
+    ids = [row.id for row in _COME_IN.rows(connection, mailbox=fence.mailbox_id, until=until)]
+    _STATE.many(connection, [{"which": one, "new_state": "new"} for one in ids])
     mark_dirty(connection, ids)
     return len(ids)
 
 
-# An alias of a wide table is costly to make, and this one is asked for in every cycle.
 _PARENT = link.alias("parent")
+_WORK = Statement(
+    sa.select(
+        link.c.id,
+        link.c.mailbox_id,
+        link.c.module,
+        link.c.base,
+        link.c.state,
+        link.c.generation,
+        link.c.parent_link,
+        link.c.occurrence,
+        link.c.reason,
+        dirty.c.attempts,
+        _PARENT.c.state.label("parent_state"),
+    )
+    .join(dirty, dirty.c.link_id == link.c.id)
+    .outerjoin(_PARENT, _PARENT.c.id == link.c.parent_link)
+    .where(
+        dirty.c.mailbox_id == sa.bindparam("mailbox"),
+        _in(dirty.c.module, "modules"),
+        dirty.c.not_before <= sa.bindparam("now"),
+        dirty.c.link_id > sa.bindparam("after"),
+        ~sa.exists().where(
+            intent.c.link_id == dirty.c.link_id,
+            intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
+        ),
+    )
+    .order_by(dirty.c.link_id)
+    .limit(sa.bindparam("most"))
+)
+_ITEMS = Statement(
+    sa.select(
+        item.c.id,
+        item.c.link_id,
+        item.c.side,
+        item.c.scope_id,
+        item.c.remote_id,
+        item.c.etag,
+        item.c.fields,
+        item.c.accepted,
+        item.c.native,
+        item.c.containers,
+        item.c.parent,
+        item.c.occurrence,
+        item.c.modified,
+        item.c.deleted,
+    ).where(_in(item.c.link_id))
+)
+_LIVING = Statement(
+    sa.select(item.c.link_id, item.c.side, item.c.fields).where(_in(item.c.link_id), item.c.deleted == 0)
+)
 
 
 def work_list(
@@ -120,27 +169,9 @@ def work_list(
 
     ``after`` is the last link id of the previous call, for paging.
     """
-    busy = sa.exists().where(
-        intent.c.link_id == dirty.c.link_id,
-        intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
-    )
-    parent = _PARENT
-    rows = connection.execute(
-        sa.select(link, dirty.c.attempts, parent.c.state.label("parent_state"))
-        .join(dirty, dirty.c.link_id == link.c.id)
-        .outerjoin(parent, parent.c.id == link.c.parent_link)
-        .where(
-            dirty.c.mailbox_id == mailbox_id,
-            dirty.c.module.in_(modules),
-            dirty.c.not_before <= now,
-            dirty.c.link_id > after,
-            ~busy,
-        )
-        .order_by(dirty.c.link_id)
-        .limit(limit)
-    ).all()
+    rows = _WORK.rows(connection, mailbox=mailbox_id, modules=modules, now=now, after=after, most=limit)
     sides: dict[int, dict[str, ItemRow]] = {}
-    for row in select_in(connection, sa.select(item), item.c.link_id, [row.id for row in rows]):
+    for row in _ITEMS.among(connection, [row.id for row in rows]):
         one = _item_row(row)
         current = sides.setdefault(row.link_id, {}).get(one.side)
         # A live row wins over tombstones of earlier generations; among tombstones the youngest.
@@ -148,8 +179,7 @@ def work_list(
             sides[row.link_id][one.side] = one
     masters: dict[int, dict[str, dict[str, Any]]] = {}
     parents = [row.parent_link for row in rows if row.parent_link is not None]
-    living = sa.select(item.c.link_id, item.c.side, item.c.fields).where(item.c.deleted == 0)
-    for found in select_in(connection, living, item.c.link_id, sorted(set(parents))):
+    for found in _LIVING.among(connection, sorted(set(parents))):
         masters.setdefault(found.link_id, {})[found.side] = found.fields or {}
     return [
         LinkRow(
@@ -172,26 +202,27 @@ def work_list(
     ]
 
 
+_NEW_LINKS = Statement(
+    sa.select(dirty.c.link_id)
+    .join(link, link.c.id == dirty.c.link_id)
+    .where(
+        dirty.c.mailbox_id == sa.bindparam("mailbox"),
+        _in(dirty.c.module, "modules"),
+        dirty.c.not_before <= sa.bindparam("now"),
+        dirty.c.link_id > sa.bindparam("after"),
+        link.c.base.is_(None),
+        link.c.reason != BESIDE,
+    )
+    .order_by(dirty.c.link_id)
+    .limit(sa.bindparam("most"))
+)
+
+
 def new_links(
     connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int
 ) -> list[int]:
     """Ids of due links that may still have a twin: they have no base yet. ``after`` pages."""
-    return list(
-        connection.execute(
-            sa.select(dirty.c.link_id)
-            .join(link, link.c.id == dirty.c.link_id)
-            .where(
-                dirty.c.mailbox_id == mailbox_id,
-                dirty.c.module.in_(modules),
-                dirty.c.not_before <= now,
-                dirty.c.link_id > after,
-                link.c.base.is_(None),
-                link.c.reason != BESIDE,
-            )
-            .order_by(dirty.c.link_id)
-            .limit(limit)
-        ).scalars()
-    )
+    return _NEW_LINKS.scalars(connection, mailbox=mailbox_id, modules=modules, now=now, most=limit, after=after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,29 +233,30 @@ class Pending:
     open: bool
 
 
-# Built once: every step of every cycle asks it.
-_PENDING = sa.select(
-    sa.select(sa.func.count())
-    .select_from(dirty)
-    .where(
-        dirty.c.mailbox_id == sa.bindparam("mailbox"),
-        dirty.c.module.in_(sa.bindparam("modules", expanding=True)),
+_PENDING = Statement(
+    sa.select(
+        sa.select(sa.func.count())
+        .select_from(dirty)
+        .where(
+            dirty.c.mailbox_id == sa.bindparam("mailbox"),
+            dirty.c.module.in_(sa.bindparam("modules", expanding=True)),
+        )
+        .scalar_subquery()
+        .label("due"),
+        sa.exists()
+        .where(
+            intent.c.mailbox_id == sa.bindparam("mailbox"),
+            intent.c.state.in_(("planned", "in_flight", "unknown")),
+            intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+        )
+        .label("waits"),
     )
-    .scalar_subquery()
-    .label("due"),
-    sa.exists()
-    .where(
-        intent.c.mailbox_id == sa.bindparam("mailbox"),
-        intent.c.state.in_(("planned", "in_flight", "unknown")),
-        intent.c.module.in_(sa.bindparam("modules", expanding=True)),
-    )
-    .label("waits"),
 )
 
 
 def pending(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> Pending:
     """Whether a step has anything to do at all; an idle step asks nothing more."""
-    row = connection.execute(_PENDING, {"mailbox": mailbox_id, "modules": list(modules)}).one()
+    row = _PENDING.one(connection, mailbox=mailbox_id, modules=modules)
     return Pending(row.due, bool(row.waits))
 
 
@@ -243,7 +275,7 @@ class Candidate:
 
 _MINE, _THEIRS = match_key.alias("mine"), match_key.alias("theirs")
 _MY_ITEM, _THEIR_ITEM = item.alias("my_item"), item.alias("their_item")
-_CANDIDATES = (
+_CANDIDATES = Statement(
     sa.select(_MY_ITEM.c.link_id, _THEIR_ITEM.c.link_id.label("other"), _MY_ITEM.c.side, _MINE.c.key)
     .select_from(_MY_ITEM)
     .join(_MINE, _MINE.c.item_id == _MY_ITEM.c.id)
@@ -256,16 +288,37 @@ _CANDIDATES = (
         ),
     )
     .join(_THEIR_ITEM, sa.and_(_THEIR_ITEM.c.id == _THEIRS.c.item_id, _THEIR_ITEM.c.deleted == 0))
-    .where(_MY_ITEM.c.deleted == 0)
+    .where(_MY_ITEM.c.deleted == 0, _in(_MY_ITEM.c.link_id))
 )
 
 
 def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candidate]:
     """All items of the opposite side that share a match key with these one-sided links."""
     return [
-        Candidate(row.link_id, row.other, row.side, row.key)
-        for row in select_in(connection, _CANDIDATES, _MY_ITEM.c.link_id, link_ids)
+        Candidate(row.link_id, row.other, row.side, row.key) for row in _CANDIDATES.among(connection, link_ids)
     ]
+
+
+_FOUND_CREATES = Statement(
+    sa.select(intent.c.link_id, item.c.link_id.label("found"))
+    .join(
+        item,
+        sa.and_(
+            item.c.mailbox_id == intent.c.mailbox_id,
+            item.c.side == intent.c.side,
+            item.c.marker == intent.c.key,
+            item.c.deleted == 0,
+        ),
+    )
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        _in(intent.c.module, "modules"),
+        intent.c.state.in_(("planned", "in_flight", "unknown")),
+        intent.c.kind == "create",
+        intent.c.sent_at.is_not(None),
+        item.c.link_id != intent.c.link_id,
+    )
+)
 
 
 def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int]]:
@@ -274,78 +327,92 @@ def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[
     The intent's own key decides, not the match keys: those of an item that was linked before are gone, and a create
     that replaces a deleted item would otherwise be repeated beside the one that was made.
     """
-    rows = connection.execute(
-        sa.select(intent.c.link_id, item.c.link_id.label("found"))
-        .join(
-            item,
-            sa.and_(
-                item.c.mailbox_id == intent.c.mailbox_id,
-                item.c.side == intent.c.side,
-                item.c.marker == intent.c.key,
-                item.c.deleted == 0,
-            ),
-        )
-        .where(
-            intent.c.mailbox_id == mailbox_id,
-            intent.c.module.in_(modules),
-            intent.c.state.in_(("planned", "in_flight", "unknown")),
-            intent.c.kind == "create",
-            intent.c.sent_at.is_not(None),
-            item.c.link_id != intent.c.link_id,
-        )
-    )
+    rows = _FOUND_CREATES.rows(connection, mailbox=mailbox_id, modules=modules)
     return list({row.link_id: (row.link_id, row.found) for row in rows}.values())
+
+
+# Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.
+_SENT = Statement(
+    sa.select(intent.c.link_id, item.c.link_id.label("found"), intent.c.patch)
+    .join(
+        item,
+        sa.and_(
+            item.c.mailbox_id == intent.c.mailbox_id,
+            item.c.side == intent.c.side,
+            item.c.marker == intent.c.key,
+        ),
+    )
+    .where(
+        _in(intent.c.link_id),
+        item.c.link_id.is_not(None),
+        intent.c.kind == "create",
+        intent.c.state.in_(("planned", "in_flight", "unknown")),
+    )
+)
+_OPEN = intent.c.state.in_(("planned", "in_flight", "unknown", "held"))
+_VOID_FOUND = Statement(
+    sa.update(intent)
+    .where(intent.c.link_id == sa.bindparam("b_link"), _OPEN)
+    .values(state="void", error="the item was found")
+)
+_MOVE_ITEMS = setting(item, "link_id", ("link_id",))
+_UNDIRTY = Statement(sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link")))
+_AFRESH = setting(link, "id", ("state", "reason"))
+_AGREED = setting(link, "id", ("base",))
+_CHILDREN = Statement(
+    sa.select(link.c.id, link.c.parent_link, link.c.occurrence)
+    .where(_in(link.c.parent_link))
+    .order_by(link.c.id)
+)
+_REPARENT = setting(link, "id", ("parent_link",))
+_DROP_LINK = Statement(sa.delete(link).where(link.c.id == sa.bindparam("b_link")))
 
 
 def merge_links(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[int, int]]) -> None:
     """Make one link of two one-sided ones: ``(keep, drop)``; open intents of both end, occurrences move along."""
     check(connection, fence)
-    for keep, drop in pairs:
-        # A create of ours whose answer was lost, found again by its marker: both sides had agreed on what it wrote.
-        sent = connection.execute(
-            sa.select(intent.c.patch)
-            .join(
-                item,
-                sa.and_(
-                    item.c.mailbox_id == intent.c.mailbox_id,
-                    item.c.side == intent.c.side,
-                    item.c.marker == intent.c.key,
-                ),
-            )
-            .where(
-                intent.c.link_id.in_((keep, drop)),
-                item.c.link_id.in_((keep, drop)),
-                intent.c.kind == "create",
-                intent.c.state.in_(("planned", "in_flight", "unknown")),
-            )
-        ).scalar()
-        connection.execute(
-            sa.update(intent)
-            .where(
-                intent.c.link_id.in_((keep, drop)),
-                intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
-            )
-            .values(state="void", error="the item was found")
-        )
-        connection.execute(sa.update(item).where(item.c.link_id == drop).values(link_id=keep))
-        connection.execute(sa.delete(dirty).where(dirty.c.link_id == drop))
-        connection.execute(
-            sa.update(link)
-            .where(link.c.id == keep)
-            .values(state="new", reason="", **({"base": sent} if sent else {}))
-        )
-        for row in connection.execute(
-            sa.select(link.c.id, link.c.occurrence).where(link.c.parent_link == drop)
-        ).all():
-            twin = connection.execute(
-                sa.select(link.c.id).where(link.c.parent_link == keep, link.c.occurrence == row.occurrence)
-            ).scalar()
-            if twin is None:
-                connection.execute(sa.update(link).where(link.c.id == row.id).values(parent_link=keep))
-            else:
-                merge_links(connection, fence, [(twin, row.id)])
-        connection.execute(sa.delete(link).where(link.c.id == drop))
-        mark_dirty(connection, [keep])
+    apart: list[tuple[int, int]] = []
+    taken: set[int] = set()
+    for pair in pairs:
+        if taken.intersection(pair):
+            _merge_apart(connection, apart)
+            apart, taken = [], set()
+        apart.append(pair)
+        taken.update(pair)
+    _merge_apart(connection, apart)
+
+
+def _merge_apart(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Merge pairs that have no link in common."""
+    if not pairs:
+        return
+    keeper = {one: keep for keep, drop in pairs for one in (keep, drop)}
+    sent: dict[int, Any] = {}
+    for row in _SENT.among(connection, keeper):
+        if keeper.get(row.found) == keeper[row.link_id]:
+            sent.setdefault(keeper[row.link_id], row.patch)
+    _VOID_FOUND.many(connection, [{"b_link": one} for one in keeper])
+    _MOVE_ITEMS.many(connection, [{"which": drop, "new_link_id": keep} for keep, drop in pairs])
+    dropped = [{"b_link": drop} for _, drop in pairs]
+    _UNDIRTY.many(connection, dropped)
+    _AFRESH.many(connection, [{"which": keep, "new_state": "new", "new_reason": ""} for keep, _ in pairs])
+    _AGREED.many(connection, [{"which": keep, "new_base": patch} for keep, patch in sent.items() if patch])
+    moved, doubles = [], []
+    children = _CHILDREN.among(connection, keeper)
+    present = {(row.parent_link, row.occurrence): row.id for row in children}
+    for row in children:
+        keep = keeper[row.parent_link]
+        if keep == row.parent_link:
+            continue
+        twin = present.get((keep, row.occurrence))
+        if twin is None:
+            moved.append({"which": row.id, "new_parent_link": keep})
+        else:
+            doubles.append((twin, row.id))
+    _REPARENT.many(connection, moved)
+    _merge_apart(connection, doubles)
+    _DROP_LINK.many(connection, dropped)
+    mark_dirty(connection, [keep for keep, _ in pairs])
 
 
 # -- plans ---------------------------------------------------------------------------------------------
@@ -394,12 +461,49 @@ class LinkPlan:
     not_before: int | None = None
 
 
-@dataclass(slots=True)
-class Committed:
-    """Intents of a committed plan: how many by kind."""
+@cache
+def _changing(columns: tuple[str, ...]) -> Statement:
+    """An update of columns of a link; a generation is counted up by what is given."""
+    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in columns}
+    if "generation" in values:
+        values["generation"] = link.c.generation + sa.bindparam("b_generation", type_=sa.BigInteger)
+    return Statement(sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(values))
 
-    intents: int = 0
-    kinds: dict[str, int] = field(default_factory=dict)
+
+_WRITING = Statement(
+    sa.update(dirty)
+    .where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.attempts > 0)
+    .values(not_before=WHILE_WRITING)
+)
+_SETTLED = Statement(
+    sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.not_before != WHILE_WRITING)
+)
+_LATER = setting(dirty, "link_id", ("not_before",))
+_ITEMS_GONE = setting(item, "link_id", ("deleted",))
+_PLAN = inserting(
+    intent,
+    (
+        "mailbox_id",
+        "cycle_id",
+        "link_id",
+        "side",
+        "scope_id",
+        "module",
+        "kind",
+        "key",
+        "remote_id",
+        "fields",
+        "patch",
+        "before",
+        "etag",
+        "state",
+        "why",
+        "notify",
+    ),
+)
+_JOURNAL = inserting(
+    journal, ("mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at")
+)
 
 
 def commit_plan(
@@ -464,60 +568,38 @@ def commit_plan(
             for side, kind, before, after, why in plan.lost
         )
     for names, rows in changed.items():
-        columns: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in names}
-        if "generation" in columns:
-            columns["generation"] += link.c.generation
-        connection.execute(sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(**columns), rows)
-    settled = [plan.link_id for plan in plans if plan.settled]
-    writing = [plan.link_id for plan in plans if plan.settled and plan.intents]
-    for piece in chunks(writing):
-        # Failures in a row are counted here, so the row of a link that failed before stays until its write is made.
-        connection.execute(
-            sa.update(dirty)
-            .where(dirty.c.link_id.in_(piece), dirty.c.attempts > 0)
-            .values(not_before=WHILE_WRITING)
-        )
-    for piece in chunks(settled):
-        connection.execute(
-            sa.delete(dirty).where(dirty.c.link_id.in_(piece), dirty.c.not_before != WHILE_WRITING)
-        )
-    for plan in plans:
-        if plan.not_before is not None and not plan.settled:
-            connection.execute(
-                sa.update(dirty).where(dirty.c.link_id == plan.link_id).values(not_before=plan.not_before)
-            )
-    tombs = [plan.link_id for plan in plans if plan.state == "tombstone"]
-    for piece in chunks(tombs):
-        # The occurrences of a series end with it.
-        children = connection.execute(sa.select(link.c.id).where(link.c.parent_link.in_(piece))).scalars().all()
-        if children:
-            connection.execute(sa.update(link).where(link.c.id.in_(children)).values(state="tombstone"))
-            connection.execute(sa.update(item).where(item.c.link_id.in_(children)).values(deleted=1))
-            connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(children)))
-    if intents:
-        connection.execute(sa.insert(intent), intents)
-    if lost:
-        connection.execute(sa.insert(journal), lost)
+        _changing(names).many(connection, rows)
+    # Failures in a row are counted here, so the row of a link that failed before stays until its write is made.
+    _WRITING.many(connection, [{"b_link": plan.link_id} for plan in plans if plan.settled and plan.intents])
+    _SETTLED.many(connection, [{"b_link": plan.link_id} for plan in plans if plan.settled])
+    _LATER.many(
+        connection,
+        [
+            {"which": plan.link_id, "new_not_before": plan.not_before}
+            for plan in plans
+            if plan.not_before is not None and not plan.settled
+        ],
+    )
+    # The occurrences of a series end with it.
+    children = _CHILDREN.among(connection, [plan.link_id for plan in plans if plan.state == "tombstone"])
+    _STATE.many(connection, [{"which": row.id, "new_state": "tombstone"} for row in children])
+    _ITEMS_GONE.many(connection, [{"which": row.id, "new_deleted": 1} for row in children])
+    _UNDIRTY.many(connection, [{"b_link": row.id} for row in children])
+    _PLAN.many(connection, intents)
+    _JOURNAL.many(connection, lost)
     return len(intents)
 
 
-def resolve_unknown(connection: sa.Connection, mailbox_id: int) -> list[int]:
-    """Links whose create had an unknown outcome."""
-    return list(
-        connection.execute(
-            sa.select(intent.c.link_id).where(intent.c.mailbox_id == mailbox_id, intent.c.state == "unknown")
-        ).scalars()
-    )
+_TOTALS = Statement(
+    sa.select(link.c.module, link.c.state, sa.func.count().label("links"))
+    .where(link.c.mailbox_id == sa.bindparam("mailbox"))
+    .group_by(link.c.module, link.c.state)
+)
 
 
 def module_totals(connection: sa.Connection, mailbox_id: int) -> dict[tuple[str, str], int]:
     """Links of a mailbox by module and state."""
-    rows = connection.execute(
-        sa.select(link.c.module, link.c.state, sa.func.count())
-        .where(link.c.mailbox_id == mailbox_id)
-        .group_by(link.c.module, link.c.state)
-    )
-    return {(module, state): count for module, state, count in rows}
+    return {(row.module, row.state): row.links for row in _TOTALS.rows(connection, mailbox=mailbox_id)}
 
 
 def live_remote_ids(connection: sa.Connection, mailbox_id: int, side: str, module: str) -> set[str]:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import connection as connection_table
 from engine.ledger.schema import dirty, intent, item, job, link, mailbox, match_key, policy, scope, work
-from engine.ledger.sql import insert
+from engine.ledger.sql import insert, set_columns
+from engine.ledger.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class MailboxRecord:
     fault_kind: str
 
 
-def _mailbox(row: sa.Row[Any]) -> MailboxRecord:
+def _mailbox(row: Any) -> MailboxRecord:
     return MailboxRecord(
         row.id,
         row.email,
@@ -85,17 +86,22 @@ def policies(conn: sa.Connection) -> list[PolicyRecord]:
     ]
 
 
+_ALL = sa.select(mailbox).where(mailbox.c.removed == 0).order_by(mailbox.c.policy, mailbox.c.email)
+_EVERYBODY = Statement(_ALL)
+_OF_POLICY = Statement(_ALL.where(mailbox.c.policy == sa.bindparam("of_policy")))
+_MAILBOX = Statement(sa.select(mailbox).where(mailbox.c.id == sa.bindparam("which")))
+
+
 def mailboxes(conn: sa.Connection, policy_name: str | None = None) -> list[MailboxRecord]:
     """Target users, by policy and address; removed ones are left out."""
-    query = sa.select(mailbox).where(mailbox.c.removed == 0).order_by(mailbox.c.policy, mailbox.c.email)
-    if policy_name is not None:
-        query = query.where(mailbox.c.policy == policy_name)
-    return [_mailbox(row) for row in conn.execute(query)]
+    if policy_name is None:
+        return [_mailbox(row) for row in _EVERYBODY.rows(conn)]
+    return [_mailbox(row) for row in _OF_POLICY.rows(conn, of_policy=policy_name)]
 
 
 def mailbox_by_id(conn: sa.Connection, mailbox_id: int) -> MailboxRecord:
     """One target user."""
-    return _mailbox(conn.execute(sa.select(mailbox).where(mailbox.c.id == mailbox_id)).one())
+    return _mailbox(_MAILBOX.one(conn, which=mailbox_id))
 
 
 def replace_configuration(
@@ -175,12 +181,12 @@ def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
 
 def set_policy(conn: sa.Connection, /, name: str, **values: Any) -> None:
     """Change columns of a policy: state, initialised, fault, last_full_at."""
-    conn.execute(sa.update(policy).where(policy.c.name == name).values(**values))
+    set_columns(conn, policy, "name", name, **values)
 
 
 def set_mailbox(conn: sa.Connection, /, mailbox_id: int, **values: Any) -> None:
     """Change columns of a mailbox that no cycle owns: paused, next_full_at, crm_user, zone, fault ..."""
-    conn.execute(sa.update(mailbox).where(mailbox.c.id == mailbox_id).values(**values))
+    set_columns(conn, mailbox, "id", mailbox_id, **values)
 
 
 def set_mailbox_fenced(conn: sa.Connection, /, fence: Fence, **values: Any) -> None:

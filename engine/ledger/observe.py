@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import dirty, item, link, match_key, scope
-from engine.ledger.sql import chunks, insert, insert_ids, select_in
+from engine.ledger.sql import insert_ids, set_columns
+from engine.ledger.statement import Statement
 
 #: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
 WHILE_WRITING = 2**62
@@ -68,27 +69,54 @@ class PageResult:
 @dataclass(slots=True)
 class _Changes:
     new: list[Seen] = field(default_factory=list)
-    changed: list[tuple[sa.Row[Any], Seen]] = field(default_factory=list)
-    quiet: list[tuple[sa.Row[Any], Seen]] = field(default_factory=list)
-    gone: list[sa.Row[Any]] = field(default_factory=list)
+    changed: list[tuple[Any, Seen]] = field(default_factory=list)
+    quiet: list[tuple[Any, Seen]] = field(default_factory=list)
+    gone: list[Any] = field(default_factory=list)
     same: list[int] = field(default_factory=list)
 
 
-def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[ScopeRow]:
-    """All feeds of a mailbox (or of the policy's CRM, for 0)."""
-    rows = connection.execute(
-        sa.select(scope).where(scope.c.policy == policy, scope.c.mailbox_id == mailbox_id).order_by(scope.c.id)
+def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
+_SCOPES = Statement(
+    sa.select(scope)
+    .where(scope.c.policy == sa.bindparam("of_policy"), scope.c.mailbox_id == sa.bindparam("mailbox"))
+    .order_by(scope.c.id)
+)
+_SCOPE = Statement(sa.select(scope).where(scope.c.id == sa.bindparam("scope_id")))
+_SCOPE_NAMED = Statement(
+    sa.select(scope).where(
+        scope.c.policy == sa.bindparam("policy"),
+        scope.c.mailbox_id == sa.bindparam("mailbox_id"),
+        scope.c.side == sa.bindparam("side"),
+        scope.c.key == sa.bindparam("key"),
     )
-    return [
-        ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
-        for row in rows
-    ]
+)
 
 
-# Statements are costly to build; those that every cycle asks for are built once.
-_SCOPE = sa.select(scope).where(scope.c.id == sa.bindparam("scope_id"))
-_LIVE = sa.select(sa.func.count()).where(item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0)
-_NOT_LISTED = (
+def _upsert_scope(insert: Any) -> Any:
+    new = insert(scope)
+    return new.on_conflict_do_update(
+        index_elements=["policy", "mailbox_id", "side", "key"],
+        set_={"remote_id": new.excluded.remote_id, "cursor": None},
+        where=scope.c.remote_id != new.excluded.remote_id,
+    )
+
+
+_UPSERT_SCOPE = Statement(_upsert_scope, ("policy", "mailbox_id", "side", "key", "remote_id"))
+_BEGIN_SNAPSHOT = Statement(
+    sa.update(scope)
+    .where(scope.c.id == sa.bindparam("scope_id"))
+    .values(generation=scope.c.generation + 1, cursor=None)
+    .returning(scope.c.generation)
+)
+_LIVE = Statement(
+    sa.select(sa.func.count().label("live")).where(
+        item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0
+    )
+)
+_NOT_LISTED = Statement(
     sa.select(item.c.remote_id, item.c.own)
     .where(
         item.c.scope_id == sa.bindparam("scope_id"),
@@ -99,66 +127,56 @@ _NOT_LISTED = (
 )
 
 
+def _scope_row(row: Any) -> ScopeRow:
+    return ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
+
+
+def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[ScopeRow]:
+    """All feeds of a mailbox (or of the policy's CRM, for 0)."""
+    return [_scope_row(row) for row in _SCOPES.rows(connection, of_policy=policy, mailbox=mailbox_id)]
+
+
 def scope_by_id(connection: sa.Connection, scope_id: int) -> ScopeRow:
     """One feed as it stands now."""
-    row = connection.execute(_SCOPE, {"scope_id": scope_id}).one()
-    return ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
+    return _scope_row(_SCOPE.one(connection, scope_id=scope_id))
 
 
 def ensure_scope(
     connection: sa.Connection, policy: str, mailbox_id: int, side: str, key: str, remote_id: str
 ) -> ScopeRow:
     """The feed's row, made when it is new. A changed container id starts the feed afresh."""
-    statement = insert(connection, scope).values(
-        policy=policy, mailbox_id=mailbox_id, side=side, key=key, remote_id=remote_id
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["policy", "mailbox_id", "side", "key"],
-            set_={"remote_id": remote_id, "cursor": None},
-            where=scope.c.remote_id != remote_id,
-        )
-    )
-    row = connection.execute(
-        sa.select(scope).where(
-            scope.c.policy == policy,
-            scope.c.mailbox_id == mailbox_id,
-            scope.c.side == side,
-            scope.c.key == key,
-        )
-    ).one()
-    return ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
+    named = {"policy": policy, "mailbox_id": mailbox_id, "side": side, "key": key}
+    _UPSERT_SCOPE.run(connection, **named, remote_id=remote_id)
+    return _scope_row(_SCOPE_NAMED.one(connection, **named))
 
 
 def begin_snapshot(connection: sa.Connection, fence: Fence, scope_id: int) -> int:
     """Start a complete listing: the cursor is dropped and a new generation begins. Returns the generation."""
     check(connection, fence)
-    generation: int = connection.execute(
-        sa.update(scope)
-        .where(scope.c.id == scope_id)
-        .values(generation=scope.c.generation + 1, cursor=None)
-        .returning(scope.c.generation)
-    ).scalar_one()
+    generation: int = _BEGIN_SNAPSHOT.scalar(connection, scope_id=scope_id)
     return generation
 
 
 def live_count(connection: sa.Connection, scope_id: int) -> int:
     """How many live items the ledger knows in a feed."""
-    return connection.execute(_LIVE, {"scope_id": scope_id}).scalar_one()
+    count: int = _LIVE.scalar(connection, scope_id=scope_id)
+    return count
 
 
-_KNOWN = sa.select(
-    item.c.id,
-    item.c.mailbox_id,
-    item.c.remote_id,
-    item.c.link_id,
-    item.c.etag,
-    item.c.module,
-    item.c.fields,
-    item.c.containers,
-    item.c.deleted,
-    item.c.own,
-    item.c.native,
+_KNOWN = Statement(
+    sa.select(
+        item.c.id,
+        item.c.mailbox_id,
+        item.c.remote_id,
+        item.c.link_id,
+        item.c.etag,
+        item.c.fields,
+        item.c.deleted,
+        item.c.own,
+        link.c.base.is_(None).label("lone"),
+    )
+    .outerjoin(link, link.c.id == item.c.link_id)
+    .where(item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id))
 )
 
 
@@ -172,8 +190,8 @@ def _changes(
     """Compare a page with the ledger."""
     changes = _Changes()
     ids = list(dict.fromkeys([one.remote_id for one in seen] + list(gone)))
-    known: dict[str, dict[int, sa.Row[Any]]] = {}
-    for found in select_in(connection, _KNOWN.where(item.c.scope_id == scope_id), item.c.remote_id, ids):
+    known: dict[str, dict[int, Any]] = {}
+    for found in _KNOWN.among(connection, ids, scope_id=scope_id):
         known.setdefault(found.remote_id, {})[found.mailbox_id] = found
     latest: dict[tuple[str, int], Seen] = {(one.remote_id, one.mailbox_id): one for one in seen}
     for (remote_id, mailbox_id), listed in latest.items():
@@ -263,90 +281,112 @@ def record_page(
             _adopt_occurrences(connection, scope_id, side, masters, generation, now)
     if occurrences:
         _insert(connection, scope_id, side, occurrences, generation, now, keep_strays=snapshot)
-    for row, one in changes.changed:
-        _change(connection, scope_id, side, row, one, generation, now)
+    _change(connection, scope_id, side, changes.changed, generation, now)
     _renew_keys(connection, side, [(row, one) for row, one in changes.quiet if one.own])
-    if changes.quiet:
-        connection.execute(
-            sa.update(item)
-            .where(item.c.id == sa.bindparam("b_id"))
-            .values(
-                etag=sa.bindparam("b_etag"),
-                native=sa.bindparam("b_native"),
-                containers=sa.bindparam("b_containers"),
-                modified=sa.bindparam("b_modified"),
-                generation=generation,
-                read_at=now,
-            ),
-            [
-                {
-                    "b_id": row.id,
-                    "b_etag": one.etag,
-                    "b_native": None if one.own else one.native,
-                    "b_containers": list(one.containers),
-                    "b_modified": one.modified,
-                }
-                for row, one in changes.quiet
-            ],
-        )
-    if changes.same and snapshot:
-        for piece in chunks(changes.same):
-            connection.execute(sa.update(item).where(item.c.id.in_(piece)).values(generation=generation))
+    _NEW_VERSION.many(
+        connection,
+        [
+            {
+                "b_id": row.id,
+                "b_etag": one.etag,
+                "b_native": None if one.own else one.native,
+                "b_containers": list(one.containers),
+                "b_modified": one.modified,
+                "b_generation": generation,
+                "b_read_at": now,
+            }
+            for row, one in changes.quiet
+        ],
+    )
+    if snapshot:
+        _LISTED.many(connection, [{"b_id": one, "b_generation": generation} for one in changes.same])
     if changes.gone:
         _bury(connection, [row.id for row in changes.gone], now)
     if cursor is not None:
         values: dict[str, Any] = {"cursor": cursor, "read_at": now}
         if snapshot:
             values["full_at"] = now
-            _forget_strays(connection, scope_id)
-        connection.execute(sa.update(scope).where(scope.c.id == scope_id).values(**values))
+            _FORGET_STRAYS.run(connection, scope_id=scope_id)
+        set_columns(connection, scope, "id", scope_id, **values)
     return result
 
 
+_NEW_VERSION = Statement(
+    sa.update(item)
+    .where(item.c.id == sa.bindparam("b_id"))
+    .values(
+        {
+            name: sa.bindparam(f"b_{name}")
+            for name in ("etag", "native", "containers", "modified", "generation", "read_at")
+        }
+    )
+)
+_LISTED = Statement(
+    sa.update(item).where(item.c.id == sa.bindparam("b_id")).values(generation=sa.bindparam("b_generation"))
+)
+_GONE = Statement(
+    sa.update(item).where(item.c.id == sa.bindparam("b_id")).values(deleted=1, read_at=sa.bindparam("b_now"))
+)
+_DROP_KEYS = Statement(sa.delete(match_key).where(match_key.c.item_id == sa.bindparam("b_id")))
+_LINKS_OF = Statement(sa.select(item.c.link_id).where(_in(item.c.id), item.c.link_id.is_not(None)))
+# Occurrences whose series never came are the user's own: nothing of what they say is kept.
+_FORGET_STRAYS = Statement(
+    sa.update(item)
+    .where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.own == 1,
+        item.c.parent.is_not(None),
+        item.c.fields.is_not(None),
+    )
+    .values(fields=None, native=None)
+)
+
+
 def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int) -> None:
-    for piece in chunks(item_ids):
-        connection.execute(sa.update(item).where(item.c.id.in_(piece)).values(deleted=1, read_at=now))
-        mark_dirty(connection, waiting_for(connection, piece))
-        connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(piece)))
-        mark_dirty(
-            connection,
-            [
-                row.link_id
-                for row in connection.execute(
-                    sa.select(item.c.link_id).where(item.c.id.in_(piece), item.c.link_id.is_not(None))
-                )
-            ],
-        )
+    _GONE.many(connection, [{"b_id": one, "b_now": now} for one in item_ids])
+    mark_dirty(connection, waiting_for(connection, item_ids))
+    _DROP_KEYS.many(connection, [{"b_id": one} for one in item_ids])
+    mark_dirty(connection, [row.link_id for row in _LINKS_OF.among(connection, item_ids)])
+
+
+_GONE_KEY, _HELD_KEY = match_key.alias("gone"), match_key.alias("held")
+_WAITING_FOR = Statement(
+    sa.select(link.c.id)
+    .distinct()
+    .select_from(_GONE_KEY)
+    .join(
+        _HELD_KEY, sa.and_(_HELD_KEY.c.mailbox_id == _GONE_KEY.c.mailbox_id, _HELD_KEY.c.key == _GONE_KEY.c.key)
+    )
+    .join(item, item.c.id == _HELD_KEY.c.item_id)
+    .join(link, link.c.id == item.c.link_id)
+    .where(_in(_GONE_KEY.c.item_id), _HELD_KEY.c.side != _GONE_KEY.c.side, link.c.state == "held")
+)
 
 
 def waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]:
     """Held links that wait because of these items of the user's own: they may go on when the item is gone."""
-    gone, held = match_key.alias("gone"), match_key.alias("held")
-    return list(
-        connection.execute(
-            sa.select(link.c.id)
-            .distinct()
-            .select_from(gone)
-            .join(held, sa.and_(held.c.mailbox_id == gone.c.mailbox_id, held.c.key == gone.c.key))
-            .join(item, item.c.id == held.c.item_id)
-            .join(link, link.c.id == item.c.link_id)
-            .where(gone.c.item_id.in_(item_ids), held.c.side != gone.c.side, link.c.state == "held")
-        ).scalars()
+    return [row.id for row in _WAITING_FOR.among(connection, item_ids)]
+
+
+_RECENT = Statement(
+    sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.written_at > sa.bindparam("since"),
+        _in(item.c.remote_id),
     )
+)
+_HERE = Statement(
+    sa.select(item.c.id, item.c.remote_id, item.c.deleted, item.c.mailbox_id).where(
+        item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id)
+    )
+)
 
 
 def recently_written(
     connection: sa.Connection, scope_id: int, remote_ids: Sequence[str], since: int
 ) -> dict[str, str | None]:
     """Items that we wrote after ``since``: remote id to the version we got back (None: deleted); a late feed is older."""
-    rows = select_in(
-        connection,
-        sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
-            item.c.scope_id == scope_id, item.c.written_at > since
-        ),
-        item.c.remote_id,
-        remote_ids,
-    )
+    rows = _RECENT.among(connection, remote_ids, scope_id=scope_id, since=since)
     return {row.remote_id: None if row.deleted else row.etag for row in rows}
 
 
@@ -354,13 +394,8 @@ def known_ids(
     connection: sa.Connection, scope_id: int, mailbox_id: int, remote_ids: Sequence[str]
 ) -> list[str]:
     """Those of the ids that a mailbox has in a feed."""
-    rows = select_in(
-        connection,
-        sa.select(item.c.remote_id).where(item.c.scope_id == scope_id, item.c.mailbox_id == mailbox_id),
-        item.c.remote_id,
-        remote_ids,
-    )
-    return [row.remote_id for row in rows]
+    rows = _HERE.among(connection, remote_ids, scope_id=scope_id)
+    return [row.remote_id for row in rows if row.mailbox_id == mailbox_id]
 
 
 def bury_missing(
@@ -368,45 +403,45 @@ def bury_missing(
 ) -> int:
     """Mark items as deleted whose absence was proved by id. Returns how many."""
     check(connection, fence)
-    ids = [
-        row.id
-        for row in select_in(
-            connection,
-            sa.select(item.c.id).where(item.c.scope_id == scope_id, item.c.deleted == 0),
-            item.c.remote_id,
-            remote_ids,
-        )
-    ]
+    ids = [row.id for row in _HERE.among(connection, remote_ids, scope_id=scope_id) if not row.deleted]
     _bury(connection, ids, now)
     return len(ids)
 
 
 def not_listed(connection: sa.Connection, scope_id: int, generation: int) -> list[tuple[str, bool]]:
     """Live items that the complete snapshot ``generation`` did not list: (remote id, whether it is the user's own)."""
-    rows = connection.execute(_NOT_LISTED, {"scope_id": scope_id, "listed": generation})
+    rows = _NOT_LISTED.rows(connection, scope_id=scope_id, listed=generation)
     return [(row.remote_id, bool(row.own)) for row in rows]
+
+
+_MARK_DIRTY = Statement(
+    lambda insert: (
+        insert(dirty)
+        .from_select(
+            ["link_id", "mailbox_id", "module"],
+            sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(link.c.id == sa.bindparam("b_id")),
+        )
+        .on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0})
+    )
+)
+_WAITING_OCCURRENCES = Statement(
+    sa.select(link.c.id).where(_in(link.c.parent_link), link.c.state == "filtered")
+)
 
 
 def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
     """Put links on the work list, to be looked at now; a waiting back-off ends, since something changed."""
-    for piece in chunks(link_ids):
-        rows = connection.execute(
-            sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(link.c.id.in_(piece))
-        ).all()
-        if rows:
-            connection.execute(
-                insert(connection, dirty).on_conflict_do_update(
-                    index_elements=["link_id"], set_={"not_before": 0}
-                ),
-                [{"link_id": row.id, "mailbox_id": row.mailbox_id, "module": row.module} for row in rows],
-            )
+    _MARK_DIRTY.many(connection, [{"b_id": one} for one in link_ids])
 
 
 def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None:
     """Put changed occurrences that had nowhere to go back on the work list: their series is on both sides now."""
-    for piece in chunks(link_ids):
-        query = sa.select(link.c.id).where(link.c.parent_link.in_(piece), link.c.state == "filtered")
-        mark_dirty(connection, connection.execute(query).scalars().all())
+    mark_dirty(connection, [row.id for row in _WAITING_OCCURRENCES.among(connection, link_ids)])
+
+
+_KEY = Statement(
+    lambda insert: insert(match_key).on_conflict_do_nothing(), ("mailbox_id", "key", "side", "item_id")
+)
 
 
 def _insert(
@@ -477,9 +512,21 @@ def _insert(
         for one, item_id in zip(seen, item_ids, strict=True)
         for key in one.keys
     ]
-    if keys:
-        connection.execute(insert(connection, match_key).on_conflict_do_nothing(), keys)
+    _KEY.many(connection, keys)
     mark_dirty(connection, [link_id for link_id in links if link_id is not None])
+
+
+_STRAYS = Statement(
+    sa.select(item).where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.link_id.is_(None),
+        item.c.deleted == 0,
+        item.c.fields.is_not(None),
+        item.c.parent.is_not(None),
+    )
+)
+_KEYS_OF = Statement(sa.select(match_key.c.item_id, match_key.c.key).where(_in(match_key.c.item_id)))
+_DROP_ITEM = Statement(sa.delete(item).where(item.c.id == sa.bindparam("b_id")))
 
 
 def _adopt_occurrences(
@@ -487,29 +534,20 @@ def _adopt_occurrences(
 ) -> None:
     """Link the occurrences that an earlier page of this snapshot listed before their series."""
     wanted = {(one.mailbox_id, one.remote_id) for one in masters if not one.own and one.fields.get("rule")}
+    if not wanted:
+        return
     strays = {
         row.id: row
-        for row in select_in(
-            connection,
-            sa.select(item).where(
-                item.c.scope_id == scope_id,
-                item.c.link_id.is_(None),
-                item.c.deleted == 0,
-                item.c.fields.is_not(None),
-            ),
-            item.c.parent,
-            list({remote_id for _, remote_id in wanted}),
-        )
+        for row in _STRAYS.rows(connection, scope_id=scope_id)
         if (row.mailbox_id, row.parent) in wanted
     }
     if not strays:
         return
     keys: dict[int, list[str]] = {}
-    for row in select_in(connection, sa.select(match_key), match_key.c.item_id, list(strays)):
+    for row in _KEYS_OF.among(connection, strays):
         keys.setdefault(row.item_id, []).append(row.key)
-    for piece in chunks(list(strays)):
-        connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(piece)))
-        connection.execute(sa.delete(item).where(item.c.id.in_(piece)))
+    _DROP_KEYS.many(connection, [{"b_id": one} for one in strays])
+    _DROP_ITEM.many(connection, [{"b_id": one} for one in strays])
     found = [
         Seen(
             mailbox_id=row.mailbox_id,
@@ -528,20 +566,6 @@ def _adopt_occurrences(
         for row in strays.values()
     ]
     _insert(connection, scope_id, side, found, generation, now)
-
-
-def _forget_strays(connection: sa.Connection, scope_id: int) -> None:
-    """Occurrences whose series never came are the user's own: nothing of what they say is kept."""
-    connection.execute(
-        sa.update(item)
-        .where(
-            item.c.scope_id == scope_id,
-            item.c.own == 1,
-            item.c.parent.is_not(None),
-            item.c.fields.is_not(None),
-        )
-        .values(fields=None, native=None)
-    )
 
 
 def _item_values(one: Seen, generation: int, now: int) -> dict[str, Any]:
@@ -563,63 +587,93 @@ def _item_values(one: Seen, generation: int, now: int) -> dict[str, Any]:
     }
 
 
+_SHOWN = (
+    "etag",
+    "fields",
+    "native",
+    "containers",
+    "parent",
+    "occurrence",
+    "modified",
+    "deleted",
+    "own",
+    "generation",
+    "read_at",
+)
+_CHANGED = Statement(
+    sa.update(item)
+    .where(item.c.id == sa.bindparam("b_id"))
+    .values(
+        {
+            **{name: sa.bindparam(f"b_{name}") for name in _SHOWN},
+            # A mark that an item once carried stays known.
+            "marker": sa.func.coalesce(sa.bindparam("b_marker", type_=sa.Text), item.c.marker),
+        }
+    )
+)
+
+
 def _change(
     connection: sa.Connection,
     scope_id: int,
     side: str,
-    row: sa.Row[Any],
-    one: Seen,
+    changed: Sequence[tuple[Any, Seen]],
     generation: int,
     now: int,
 ) -> None:
-    """An item that we knew shows something else."""
-    if row.link_id is None and not one.own:
-        # The user put an own item under the policy, or we knew it only as a tombstone without link.
-        connection.execute(sa.delete(match_key).where(match_key.c.item_id == row.id))
-        connection.execute(sa.delete(item).where(item.c.id == row.id))
+    """Items that we knew show something else."""
+    # The user put an own item under the policy, or we knew it only as a tombstone without link.
+    ours = [(row, one) for row, one in changed if row.link_id is None and not one.own]
+    _DROP_KEYS.many(connection, [{"b_id": row.id} for row, _ in ours])
+    _DROP_ITEM.many(connection, [{"b_id": row.id} for row, _ in ours])
+    for _, one in ours:
         _insert(connection, scope_id, side, [one], generation, now)
-        return
-    values = _item_values(one, generation, now)
-    values.pop("accepted")
-    values.pop("module")
-    if one.marker is None:
-        values.pop("marker")
-    connection.execute(sa.update(item).where(item.c.id == row.id).values(**values))
-    if row.link_id is not None:
-        if connection.execute(sa.select(link.c.base.is_(None)).where(link.c.id == row.link_id)).scalar():
-            _renew_keys(connection, side, [(row, one)])
-        mark_dirty(connection, [row.link_id])
-    else:
-        _renew_keys(connection, side, [(row, one)])
+    known = [(row, one) for row, one in changed if row.link_id is not None or one.own]
+    rows = []
+    for row, one in known:
+        values = {**_item_values(one, generation, now), "id": row.id}
+        rows.append({f"b_{name}": values[name] for name in ("id", "marker", *_SHOWN)})
+    _CHANGED.many(connection, rows)
+    _renew_keys(connection, side, [(row, one) for row, one in known if row.link_id is None or row.lone])
+    mark_dirty(connection, [row.link_id for row, _ in known if row.link_id is not None])
 
 
-def _renew_keys(connection: sa.Connection, side: str, pairs: Sequence[tuple[sa.Row[Any], Seen]]) -> None:
+def _renew_keys(connection: sa.Connection, side: str, pairs: Sequence[tuple[Any, Seen]]) -> None:
     """Items without twin may be found under other keys from now on; who waited because of the old ones is woken."""
-    for piece in chunks(pairs):
-        ids = [row.id for row, _ in piece]
-        mark_dirty(connection, waiting_for(connection, ids))
-        connection.execute(sa.delete(match_key).where(match_key.c.item_id.in_(ids)))
-        keys = [
+    ids = [row.id for row, _ in pairs]
+    mark_dirty(connection, waiting_for(connection, ids))
+    _DROP_KEYS.many(connection, [{"b_id": one} for one in ids])
+    _KEY.many(
+        connection,
+        [
             {"mailbox_id": one.mailbox_id, "side": side, "item_id": row.id, "key": key}
-            for row, one in piece
+            for row, one in pairs
             for key in one.keys
-        ]
-        if keys:
-            connection.execute(insert(connection, match_key).on_conflict_do_nothing(), keys)
+        ],
+    )
+
+
+_MASTERS = Statement(
+    sa.select(item.c.mailbox_id, item.c.remote_id, item.c.link_id).where(
+        item.c.scope_id == sa.bindparam("scope_id"), item.c.link_id.is_not(None), _in(item.c.remote_id)
+    )
+)
+_VACANT = Statement(
+    sa.select(link.c.id, link.c.parent_link, link.c.occurrence).where(
+        link.c.occurrence.is_not(None),
+        ~sa.exists().where(
+            item.c.link_id == link.c.id, item.c.side == sa.bindparam("of_side"), item.c.deleted == 0
+        ),
+        _in(link.c.parent_link),
+    )
+)
 
 
 def _parent_links(connection: sa.Connection, scope_id: int, seen: Sequence[Seen]) -> dict[tuple[int, str], int]:
     """The link of each series master, by mailbox and remote id."""
     if not seen:
         return {}
-    rows = select_in(
-        connection,
-        sa.select(item.c.mailbox_id, item.c.remote_id, item.c.link_id).where(
-            item.c.scope_id == scope_id, item.c.link_id.is_not(None)
-        ),
-        item.c.remote_id,
-        list({one.parent for one in seen}),
-    )
+    rows = _MASTERS.among(connection, {one.parent for one in seen}, scope_id=scope_id)
     return {(row.mailbox_id, row.remote_id): row.link_id for row in rows}
 
 
@@ -629,13 +683,5 @@ def _occurrence_links(
     """Links of changed occurrences that have no live item on this side yet, by master's link and original start."""
     if not parents:
         return {}
-    taken = sa.exists().where(item.c.link_id == link.c.id, item.c.side == side, item.c.deleted == 0)
-    rows = select_in(
-        connection,
-        sa.select(link.c.id, link.c.parent_link, link.c.occurrence).where(
-            link.c.occurrence.is_not(None), ~taken
-        ),
-        link.c.parent_link,
-        list(set(parents.values())),
-    )
+    rows = _VACANT.among(connection, set(parents.values()), of_side=side)
     return {(row.parent_link, row.occurrence): row.id for row in rows}

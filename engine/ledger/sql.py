@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-T = TypeVar("T")
+from engine.ledger.statement import CHUNK, Statement, chunks
 
-#: Ids per IN list; SQLite allows 32,766 variables, but shorter statements are cached better.
-CHUNK = 500
-
-
-def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
-    """Lists of at most ``size`` values."""
-    iterator = iter(values)
-    while piece := list(islice(iterator, size)):
-        yield piece
+__all__ = ["CHUNK", "chunks", "insert", "insert_ids", "inserting", "select_in", "set_columns", "setting"]
 
 
 def select_in(
@@ -43,10 +35,35 @@ def insert_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[s
             sa.insert(table).returning(table.c.id, sort_by_parameter_order=True), rows
         ).scalars()
         return list(ids)
-    first = (connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0) + 1
+    names = tuple(rows[0])
+    first = (_last_id(table).scalar(connection) or 0) + 1
     given = [{"id": first + number, **row} for number, row in enumerate(rows)]
-    connection.execute(sa.insert(table), given)
-    return [row["id"] for row in given]
+    inserting(table, ("id", *names)).many(connection, given)
+    return list(range(first, first + len(rows)))
+
+
+@cache
+def _last_id(table: sa.Table) -> Statement:
+    return Statement(sa.select(sa.func.max(table.c.id).label("last")))
+
+
+@cache
+def inserting(table: sa.Table, columns: tuple[str, ...]) -> Statement:
+    """An insert of rows that bring these columns."""
+    return Statement(sa.insert(table), columns)
+
+
+@cache
+def setting(table: sa.Table, key: str, columns: tuple[str, ...]) -> Statement:
+    """An update of columns of the rows whose ``key`` is the parameter ``which``; the values are named ``new_<column>``."""
+    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
+    return Statement(sa.update(table).where(table.c[key] == sa.bindparam("which")).values(**values))
+
+
+def set_columns(connection: sa.Connection, table: sa.Table, key: str, which: Any, /, **values: Any) -> None:
+    """Change columns of the rows of a table whose ``key`` is ``which``."""
+    given = {f"new_{name}": value for name, value in values.items()}
+    setting(table, key, tuple(values)).run(connection, which=which, **given)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:

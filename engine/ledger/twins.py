@@ -15,7 +15,8 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.links import BESIDE, KEPT_TWIN, USE_OWN, merge_links
 from engine.ledger.observe import Seen, mark_dirty, waiting_for, wake_occurrences
 from engine.ledger.schema import dirty, item, journal, link, match_key
-from engine.ledger.sql import chunks, select_in
+from engine.ledger.sql import select_in
+from engine.ledger.statement import Statement, chunks
 from engine.ledger.waiting import WAITING
 
 
@@ -183,18 +184,20 @@ class Adoption:
     remote_id: str = ""
 
 
+_TAKING_OWN = Statement(
+    sa.select(link.c.id).where(
+        link.c.mailbox_id == sa.bindparam("mailbox"),
+        link.c.state == sa.literal_column("'held'"),  # written out: only then SQLite uses the partial index
+        link.c.module.in_(sa.bindparam("modules", expanding=True)),
+        link.c.reason == USE_OWN,
+    )
+)
+
+
 def adoptions(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[Adoption]:
     """What an admin has decided with ``use_own`` and no cycle has done yet."""
-    links = connection.execute(
-        sa.select(link.c.id).where(
-            link.c.mailbox_id == mailbox_id,
-            link.c.state == "held",
-            link.c.module.in_(modules),
-            link.c.reason == USE_OWN,
-        )
-    ).scalars()
     found = []
-    for link_id in links.all():
+    for link_id in _TAKING_OWN.scalars(connection, mailbox=mailbox_id, modules=modules):
         twins = _twins(connection, link_id)
         if len(twins) == 1 and twins[0].own:
             found.append(Adoption(link_id, twins[0].id, twins[0].scope_id, twins[0].remote_id))

@@ -19,7 +19,8 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.links import KEPT_DELETE
 from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link
-from engine.ledger.sql import chunks, select_in
+from engine.ledger.sql import select_in
+from engine.ledger.statement import Statement, chunks
 
 #: States of a link that wait for an admin.
 WAITING = ("held", "quarantined")
@@ -230,15 +231,25 @@ def _close_guards(connection: sa.Connection, fence: Fence) -> None:
     )
 
 
+_CHANGED_SINCE_HELD = Statement(
+    sa.select(intent.c.link_id)
+    .join(dirty, dirty.c.link_id == intent.c.link_id)
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state == "held",
+        intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+    )
+)
+_REVIEWS = Statement(
+    sa.select(intent.c.id)
+    .where(intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_(("approved", "reviewed")))
+    .limit(1)
+)
+
+
 def changed_since_held(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[int]:
     """Links of held deletes about which something has changed: restored, edited, or put back by hand."""
-    return list(
-        connection.execute(
-            sa.select(intent.c.link_id)
-            .join(dirty, dirty.c.link_id == intent.c.link_id)
-            .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.module.in_(modules))
-        ).scalars()
-    )
+    return _CHANGED_SINCE_HELD.scalars(connection, mailbox=mailbox_id, modules=modules)
 
 
 def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
@@ -254,10 +265,7 @@ def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[i
 
 def reviews(connection: sa.Connection, mailbox_id: int) -> bool:
     """Whether decisions about deletes are still to be carried to a plan."""
-    query = sa.select(intent.c.id).where(
-        intent.c.mailbox_id == mailbox_id, intent.c.state.in_(("approved", "reviewed"))
-    )
-    return connection.execute(query.limit(1)).first() is not None
+    return _REVIEWS.first(connection, mailbox=mailbox_id) is not None
 
 
 def close_reviews(connection: sa.Connection, fence: Fence) -> None:

@@ -1,0 +1,264 @@
+"""Statements that are built and compiled once, and handed to SQLite's driver without a detour.
+
+Building a statement costs 20 to 200 us and running a built one through SQLAlchemy another 20 us, where the driver needs 2 us:
+measured, half of the processor time of a cycle. A ``Statement`` is declared at module level as SQLAlchemy Core, so
+the schema and its types stay in one place; it is compiled at its first use. On another database than SQLite it is
+executed as any other statement.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+T = TypeVar("T")
+
+#: Ids per IN list. Lists are padded to powers of two, so that few texts are prepared and all of them are found again.
+CHUNK = 512
+
+
+def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Lists of at most ``size`` values."""
+    iterator = iter(values)
+    while piece := list(islice(iterator, size)):
+        yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Where the value of a placeholder comes from: a constant, a parameter, or a list of ``size`` values."""
+
+    name: str | None
+    constant: Any = None
+    convert: Callable[[Any], Any] | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A compiled statement: its text, its placeholders, and how a row of its result is read."""
+
+    sql: str
+    slots: tuple[_Slot, ...]
+    pick: Callable[[Any], tuple[Any, ...]] | None
+    make: Callable[[Iterable[Any]], Any] | None
+    convert: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def arguments(self, given: Mapping[str, Any]) -> Sequence[Any]:
+        """The values of all placeholders, in order."""
+        if self.pick is not None:
+            return self.pick(given)
+        values: list[Any] = []
+        for slot in self.slots:
+            if slot.name is None:
+                values.append(slot.constant)
+            elif slot.size:
+                several = list(given[slot.name])
+                values += several
+                values += several[-1:] * (slot.size - len(several))
+            elif slot.convert is None:
+                values.append(given[slot.name])
+            else:
+                values.append(slot.convert(given[slot.name]))
+        return values
+
+    def read(self, rows: list[Any]) -> list[Any]:
+        """Rows of the driver as named rows, documents parsed."""
+        make = self.make
+        assert make is not None
+        if not self.convert:
+            return [make(row) for row in rows]
+        found = []
+        for row in rows:
+            values = list(row)
+            for index, convert in self.convert:
+                if values[index] is not None:
+                    values[index] = convert(values[index])
+            found.append(make(values))
+        return found
+
+
+def _size(count: int) -> int:
+    return 1 if count < 2 else 1 << (count - 1).bit_length()
+
+
+class Statement:
+    """A statement of the ledger, compiled once.
+
+    Parameters are ``sa.bindparam(name)``; a list for ``IN`` is ``sa.bindparam(name, expanding=True)`` and must not be empty.
+
+    Args:
+        statement: Core; or, for an insert with a conflict clause, a function of the dialect's ``insert``.
+        columns: of an insert or update without ``values``, the names that its rows bring.
+    """
+
+    def __init__(self, statement: Any, columns: Sequence[str] = ()) -> None:
+        self._given = statement
+        self._columns = list(columns) or None
+        self._lists: tuple[str, ...] | None = None
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._portable: Any = None
+
+    def built(self, insert: Callable[..., Any]) -> Any:
+        """The Core statement, for the dialect whose ``insert`` is given."""
+        return self._given(insert) if callable(self._given) else self._given
+
+    # -- running ---------------------------------------------------------------------------------------
+
+    def rows(self, connection: sa.Connection, **given: Any) -> list[Any]:
+        """Run it and return all rows, with their columns as attributes."""
+        if connection.dialect.name != "sqlite":
+            return list(connection.execute(self._core(), given).all())
+        plan = self._plan(connection, given)
+        try:
+            found = _driver(connection).execute(plan.sql, plan.arguments(given)).fetchall()
+        except sqlite3.Error as error:
+            raise _wrapped(connection, plan, error) from error
+        return plan.read(found) if found else found
+
+    def first(self, connection: sa.Connection, **given: Any) -> Any:
+        """The first row, or None."""
+        found = self.rows(connection, **given)
+        return found[0] if found else None
+
+    def one(self, connection: sa.Connection, **given: Any) -> Any:
+        """The only row.
+
+        Raises:
+            sqlalchemy.exc.NoResultFound: there is none.
+        """
+        found = self.rows(connection, **given)
+        if not found:
+            raise sa.exc.NoResultFound("the ledger has no such row")
+        return found[0]
+
+    def scalar(self, connection: sa.Connection, **given: Any) -> Any:
+        """The first column of the first row, or None."""
+        found = self.rows(connection, **given)
+        return found[0][0] if found else None
+
+    def scalars(self, connection: sa.Connection, **given: Any) -> list[Any]:
+        """The first column of all rows."""
+        return [row[0] for row in self.rows(connection, **given)]
+
+    def among(
+        self, connection: sa.Connection, values: Iterable[Any], /, *, of: str = "ids", **given: Any
+    ) -> list[Any]:
+        """The rows for a list of any length, which goes piece by piece into the list parameter ``of``."""
+        found: list[Any] = []
+        for piece in chunks(values):
+            found += self.rows(connection, **{of: piece}, **given)
+        return found
+
+    def run(self, connection: sa.Connection, **given: Any) -> int:
+        """Run a statement that returns nothing; the number of rows it touched."""
+        if connection.dialect.name != "sqlite":
+            return int(connection.execute(self._core(), given).rowcount)
+        plan = self._plan(connection, given)
+        try:
+            return int(_driver(connection).execute(plan.sql, plan.arguments(given)).rowcount)
+        except sqlite3.Error as error:
+            raise _wrapped(connection, plan, error) from error
+
+    def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it once for each row of parameters; does nothing for none."""
+        if not rows:
+            return
+        if connection.dialect.name != "sqlite":
+            connection.execute(self._core(), list(rows))
+            return
+        plan = self._plan(connection, rows[0])
+        try:
+            _driver(connection).executemany(plan.sql, [plan.arguments(row) for row in rows])
+        except sqlite3.Error as error:
+            raise _wrapped(connection, plan, error) from error
+
+    # -- compiling -------------------------------------------------------------------------------------
+
+    def _core(self) -> Any:
+        if self._portable is None:
+            self._portable = self.built(postgresql.insert)
+        return self._portable
+
+    def _plan(self, connection: sa.Connection, given: Mapping[str, Any]) -> _Plan:
+        key = () if not self._lists else tuple(_size(len(given[name])) for name in self._lists)
+        plan = self._plans.get(key)
+        if plan is None or self._lists is None:
+            plan = self._compile(connection.dialect, given)
+        return plan
+
+    def _compile(self, dialect: sa.Dialect, given: Mapping[str, Any]) -> _Plan:
+        core = self.built(sqlite.insert)
+        compiled = core.compile(dialect=dialect, column_keys=self._columns)
+        # Parameters without a value are the caller's; the others are constants of the statement.
+        asked = {name for name, bind in compiled.binds.items() if bind.required}
+        lists = tuple(name for name in sorted(asked) if compiled.binds[name].expanding)
+        key = tuple(_size(len(given[name])) for name in lists)
+        sizes = dict(zip(lists, key, strict=True))
+        state = compiled.construct_expanded_state(
+            {name: list(range(sizes[name])) if name in sizes else None for name in asked}
+        )
+        origin = {
+            piece: name
+            for name, pieces in state.parameter_expansion.items()
+            if name in sizes
+            for piece in pieces
+        }
+        slots: list[_Slot] = []
+        for name in state.positiontup or ():
+            source = origin.get(name, name)
+            bind = compiled.binds.get(source)
+            convert = None if bind is None else bind.type.dialect_impl(dialect).bind_processor(dialect)
+            if source in sizes:
+                if not slots or slots[-1].name != source or state.parameter_expansion[source][0] == name:
+                    slots.append(_Slot(source, size=sizes[source]))
+            elif source in asked:
+                slots.append(_Slot(source, convert=convert))
+            else:
+                value = state.parameters[name]
+                slots.append(_Slot(None, convert(value) if convert is not None else value))
+        names = [slot.name for slot in slots]
+        plain = all(slot.name is not None and slot.convert is None and not slot.size for slot in slots)
+        plan = _Plan(
+            state.statement,
+            tuple(slots),
+            # Nothing to convert: the values are picked out in C.
+            itemgetter(*names) if plain and len(names) > 1 else None,
+            *_reader(core, dialect),
+        )
+        self._lists = lists
+        self._plans[key] = plan
+        return plan
+
+
+def _reader(core: Any, dialect: sa.Dialect) -> tuple[Any, tuple[tuple[int, Callable[[Any], Any]], ...]]:
+    """How rows of a statement are made, and which columns have to be converted."""
+    columns = list(getattr(core, "exported_columns", ()) or ())
+    if not columns:
+        return None, ()
+    row = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
+    convert = []
+    for index, column in enumerate(columns):
+        processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
+        if processor is not None:
+            convert.append((index, processor))
+    return row._make, tuple(convert)
+
+
+def _driver(connection: sa.Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _wrapped(connection: sa.Connection, plan: _Plan, error: sqlite3.Error) -> BaseException:
+    """The driver's error as SQLAlchemy tells it; never with the parameters, which people wrote."""
+    return sa.exc.DBAPIError.instance(
+        plan.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+    )
