@@ -434,6 +434,7 @@ class NewIntent:
     why: str
     state: str = "planned"
     notify: bool = False
+    guests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -550,6 +551,7 @@ def commit_plan(
                 "state": one.state,
                 "why": one.why,
                 "notify": int(one.notify),
+                "guests": one.guests,
             }
             for one in plan.intents
         )

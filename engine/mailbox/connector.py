@@ -18,6 +18,14 @@ class MailboxConnector(Connector, Protocol):
         """
         ...
 
+    async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        """What is there of ``structure``, found as ``ensure`` finds it, but nothing is made: for previews.
+
+        ``ids`` hold what exists (and what needs no making), ``scopes`` the feeds that can be read now, ``missing`` what
+        ``ensure`` would make.
+        """
+        ...
+
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """Read the structure back from the provider: one finding per group, calendar, colour, list and label."""
         ...

@@ -177,7 +177,8 @@ CALENDAR = Section(
         Setting(
             "attendees",
             one_of(Attendees),
-            "Guests: listed in the mailbox's event without a mail to them, or not written at all.",
+            "Guests: listed in the mailbox's event without a mail to them; invited, so that the provider mails them within "
+            "`guest_mail_budget` (never in a first sync); or not written at all.",
             _DEFAULTS.calendar.attendees,
         ),
         Setting(
@@ -273,6 +274,13 @@ POLICY: tuple[Setting, ...] = (
         one_of(DeleteMode),
         "What a delete in the CRM does in the mailbox.",
         _DEFAULTS.crm_deletes,
+    ),
+    Setting(
+        "guest_mail_budget",
+        whole(0, 100_000, "guests"),
+        'With `attendees = "invited"`: how many guests one cycle of a mailbox may let the provider mail; writes that '
+        "would mail more wait for an admin. A first sync mails nobody.",
+        _DEFAULTS.guest_mail_budget,
     ),
     Setting("error_addresses", ListOf(email()), "Who is told of failures.", ()),
     Setting("scheduling", SCHEDULING, "When cycles run.", _DEFAULTS.scheduling),

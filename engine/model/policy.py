@@ -38,13 +38,16 @@ class Visibility(StrEnum):
 
 
 class Attendees(StrEnum):
-    """How guests are treated (Riva's attendee modes, the two that exist without mailing anybody).
+    """How guests are treated (Riva's attendee modes).
 
-    ``UNSHARED`` never writes guests into the mailbox; ``LISTED`` writes them without a mail.
+    ``UNSHARED`` never writes guests into the mailbox; ``LISTED`` writes them without a mail; ``INVITED`` writes them, and
+    the provider mails them about new meetings, changes of time or place, and cancellations, within
+    ``Policy.guest_mail_budget`` and never in a first sync.
     """
 
     UNSHARED = "unshared"
     LISTED = "listed"
+    INVITED = "invited"
 
 
 class PrivateItems(StrEnum):
@@ -192,6 +195,9 @@ class Policy:
     mailbox_deletes: DeleteMode = DeleteMode.NEVER  # what a delete in the mailbox does in the CRM
     crm_deletes: DeleteMode = DeleteMode.MIRROR  # what a delete in the CRM does in the mailbox
     delete_safety: DeleteSafety = DeleteSafety()
+    guest_mail_budget: int = (
+        50  # guests that one cycle of a mailbox may let the provider mail; above it writes wait
+    )
     error_addresses: tuple[str, ...] = ()
 
     def settings(self, module: Module) -> ModuleSettings:

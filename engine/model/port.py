@@ -249,16 +249,19 @@ class Structure:
 
 @dataclass(frozen=True, slots=True)
 class Containers:
-    """What ``ensure`` made or found: container id by logical name, and the feeds to read.
+    """What ``ensure`` made or found, or ``survey`` found: container id by logical name, and the feeds to read.
 
     Logical names: ``group:contact``, ``group:lead``, ``calendar`` (the one that is written to),
     ``colour:appointment``, ``colour:call``, ``colour:service_call`` (value goes into ``Write.containers``),
     ``tasks``, ``label:CRM/Opportunities``.
+
+    ``missing``, of ``survey`` alone: what ``ensure`` would make, in words (``group CRM Contacts``).
     """
 
     ids: Mapping[str, str]
     scopes: tuple[Scope, ...]
     created: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,3 +56,4 @@ class CycleKind(StrEnum):
     FULL = "full sync"
     LABELS = "drop-label check"
     VERIFY = "verify"
+    PREVIEW = "preview"

@@ -14,7 +14,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.observe import Seen
 from engine.model.activity import ActivityKind
 from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
-from engine.model.policy import Policy
+from engine.model.policy import Attendees, Policy
 from engine.model.port import Account, Page, Scope
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
@@ -292,7 +292,16 @@ def _planning(run: Run, modules: Sequence[Module]) -> Planning:
                     ErrorKind.NOT_FOUND, module.value, f"there is no place for it in the {side.value}"
                 )
             scopes[side, module] = feed.row.id
-    return Planning(run.policy, run.account.email, run.clock.now_ms(), rules, guards, scopes)
+    return Planning(
+        run.policy,
+        run.account.email,
+        run.clock.now_ms(),
+        rules,
+        guards,
+        scopes,
+        # Invariant I12: a first sync mails nobody, whatever the policy says.
+        mails=run.policy.calendar.attendees is Attendees.INVITED and run.kind is not CycleKind.FIRST,
+    )
 
 
 async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:

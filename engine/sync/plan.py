@@ -13,6 +13,7 @@ from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
 from engine.model.recurrence import in_series
 from engine.sync.filters import millis, why_filtered, window
+from engine.sync.invitations import guests_mailed, series_of
 from engine.sync.markers import create_key
 from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, reconcile
 
@@ -33,6 +34,7 @@ class Planning:
         rules: by module.
         guards: kind of guard by module and side.
         scopes: scope id by side and module, for creates.
+        mails: whether guests may be mailed: the policy invites them, and this is no first sync.
     """
 
     policy: Policy
@@ -41,6 +43,7 @@ class Planning:
     rules: Mapping[Module, Rules]
     guards: Mapping[tuple[Side, Module], Guard]
     scopes: Mapping[tuple[Side, Module], int]
+    mails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +288,19 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
             key = f"{row.id}.{write.kind}"
             scope_id = item.scope_id
         guarded = planning.guards[write.side, module] is Guard.ETAG
+        guests = (
+            guests_mailed(
+                module,
+                write.kind,
+                write.patch,
+                write.target,
+                item.fields if item is not None and not item.deleted else {},
+                series_of(row.series, write.side),
+                planning.email,
+            )
+            if planning.mails and write.side is Side.MAILBOX
+            else 0
+        )
         intents.append(
             NewIntent(
                 side=write.side.value,
@@ -297,6 +313,8 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
                 before=write.before,
                 etag=item.etag if item is not None and guarded and write.kind is not WriteKind.CREATE else None,
                 why=write.why,
+                notify=guests > 0,
+                guests=guests,
             )
         )
     outcome = ItemOutcome.CONFLICT if decision.conflict else None

@@ -122,6 +122,8 @@ class FakeProvider:
         self.log: list[str] = []
         self.page_size = 50
         self.mailed = 0
+        #: Logical names of the containers that we made, by mailbox.
+        self.made: dict[str, set[str]] = {}
         self.unguarded = 0
         self.dead = False
         self.rewrites: dict[str, Callable[[Any], Any]] = {}
@@ -405,6 +407,24 @@ class FakeMail(FakeProvider):
 
     async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
         self._call("ensure", None)
+        ids, scopes = self._structure(account, structure)
+        self.made.setdefault(account.email, set()).update(ids)
+        return Containers(ids, scopes, tuple(sorted(set(ids) - set(known))))
+
+    async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        self._call("survey", None)
+        ids, scopes = self._structure(account, structure)
+        there = self.made.get(account.email, set())
+        carried = {
+            one
+            for shelf in (self.shelf(scope.remote_id) for scope in scopes)
+            for thing in shelf.live()
+            for one in thing.containers
+        }
+        found = {name: value for name, value in ids.items() if name in there or value in carried}
+        return Containers(found, scopes, missing=tuple(sorted(ids.keys() - found.keys())))
+
+    def _structure(self, account: Account, structure: Structure) -> tuple[dict[str, str], tuple[Scope, ...]]:
         ids = {f"group:{module}": f"g-{name}" for module, name in structure.groups.items()}
         ids |= {f"colour:{module}": f"k-{pair[0]}" for module, pair in structure.colours.items()}
         ids |= {f"label:{path}": f"l-{path}" for path in structure.labels}
@@ -420,7 +440,7 @@ class FakeMail(FakeProvider):
         scopes = tuple(
             Scope(key, f"{account.email}/{key}", modules, account) for key, modules in places.items()
         )
-        return Containers(ids, scopes, tuple(sorted(set(ids) - set(known))))
+        return ids, scopes
 
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         return []

@@ -110,7 +110,7 @@ async def ensure_labels(
             client.calendar.calendars.get(calendarId=calendar), account, idempotent=True
         )
         labels = list((document.get("labelProperties") or {}).get("eventLabels") or ())
-        ids, missing = _matched(labels, colours)
+        ids, missing = matched(labels, colours)
         if not missing:
             return ids, []
         if len(labels) + len(missing) > LABELS_MAX:
@@ -134,7 +134,8 @@ async def ensure_labels(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _matched(labels: list[dict[str, Any]], colours: Colours) -> tuple[dict[Module, str], list[dict[str, str]]]:
+def matched(labels: list[dict[str, Any]], colours: Colours) -> tuple[dict[Module, str], list[dict[str, str]]]:
+    """The label id by module, made or to be made, and the labels that a calendar lacks."""
     present = {str(label.get("id")) for label in labels}
     by_name = {str(label.get("name")): str(label.get("id")) for label in labels}
     ids: dict[Module, str] = {}

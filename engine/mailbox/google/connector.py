@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 
-from engine.mailbox.google import calendar, doctor, ensure, gmail, people, tasks
+from engine.mailbox.google import calendar, doctor, ensure, gmail, people, survey, tasks
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.quota import limits_of
 from engine.mailbox.google.settings import Api, GoogleSettings
@@ -75,6 +75,10 @@ class GoogleConnector:
     async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
         """See ``engine.mailbox.google.ensure.ensure``."""
         return await ensure.ensure(self.client, account, structure, known)
+
+    async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        """See ``engine.mailbox.google.survey.survey``."""
+        return await survey.survey(self.client, account, structure, known)
 
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """See ``engine.mailbox.google.ensure.verify``."""

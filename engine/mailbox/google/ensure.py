@@ -14,7 +14,7 @@ from engine.mailbox.google.calendar_read import KIND
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.tasks import PAGE as TASK_PAGE
 from engine.mailbox.google.wire import quota_user
-from engine.model.modules import EVENT_MODULES, Module
+from engine.model.modules import Module
 from engine.model.port import Account, CalendarMode, Containers, Finding, Scope, Structure
 from engine.net.errors import ProviderError
 
@@ -25,7 +25,9 @@ PRIMARY = "primary"
 DEFAULT_LIST = "@default"
 
 _DEFAULT_COLOUR = "#3f51b5"
-_ORDER = (Module.APPOINTMENT, Module.CALL, Module.SERVICE_CALL)
+
+#: What a calendar holds.
+EVENTS_IN_ORDER = (Module.APPOINTMENT, Module.CALL, Module.SERVICE_CALL)
 
 
 async def ensure(
@@ -52,7 +54,7 @@ async def ensure(
         created += made
         scopes.append(scope)
     if structure.tasks:
-        ids["tasks"] = await _task_list(client, account, known.get("tasks", ""))
+        ids["tasks"] = await task_list(client, account, known.get("tasks", ""))
         scopes.append(Scope("tasks", ids["tasks"], (Module.TASK,), account))
     if structure.labels:
         labels, made = await gmail.ensure_labels(client, account, structure.labels, known)
@@ -65,10 +67,9 @@ async def ensure(
 async def _ensure_calendar(
     client: GoogleClient, account: Account, structure: Structure, known: Mapping[str, str]
 ) -> tuple[Scope, dict[str, str], list[str]]:
-    modules = tuple(module for module in _ORDER if module in EVENT_MODULES)
     if structure.calendar_mode is CalendarMode.SEPARATE:
         calendar, made = await _separate_calendar(client, account, structure, known.get("calendar", ""))
-        return Scope("calendar:crm", calendar, modules, account), {"calendar": calendar}, made
+        return Scope("calendar:crm", calendar, EVENTS_IN_ORDER, account), {"calendar": calendar}, made
     ids = {"calendar": PRIMARY}
     made = []
     if client.settings.event_labels:
@@ -78,7 +79,7 @@ async def _ensure_calendar(
         available = await colours.palette(client, account)
         chosen = colours.nearest(structure.colours, available)
         ids.update({f"colour:{module.value}": f"color:{number}" for module, number in chosen.items()})
-    return Scope("calendar", PRIMARY, modules, account), ids, made
+    return Scope("calendar", PRIMARY, EVENTS_IN_ORDER, account), ids, made
 
 
 def calendar_marker(account: Account) -> str:
@@ -91,7 +92,7 @@ async def _separate_calendar(
     client: GoogleClient, account: Account, structure: Structure, known: str
 ) -> tuple[str, list[str]]:
     """Find our calendar by id, marker or name, else make it: ``calendars.insert`` has no key (providers.md 1.6)."""
-    found = await _find_calendar(client, account, structure.calendar_name, known)
+    found = await find_calendar(client, account, structure.calendar_name, known)
     if found:
         return found, []
     marker = calendar_marker(account)
@@ -111,7 +112,12 @@ async def _separate_calendar(
     return str(made["id"]), [f"calendar {structure.calendar_name}"]
 
 
-async def _find_calendar(client: GoogleClient, account: Account, name: str, known: str) -> str | None:
+async def find_calendar(client: GoogleClient, account: Account, name: str, known: str) -> str | None:
+    """The separate calendar of ours by its id, by our marker, or by its name; ``None`` when there is none.
+
+    Raises:
+        ProviderError: the list could not be read.
+    """
     marker = calendar_marker(account)
     named: list[str] = []
     marked: list[str] = []
@@ -135,7 +141,7 @@ async def _find_calendar(client: GoogleClient, account: Account, name: str, know
     return min(marked or named, default=None)
 
 
-async def _task_list(client: GoogleClient, account: Account, known: str) -> str:
+async def task_list(client: GoogleClient, account: Account, known: str) -> str:
     """The list that tasks go to: the known one if it is still there, else the person's own first list.
 
     That one has an alias, is always there and cannot be deleted (tasklists.delete), so it costs no call.

@@ -61,12 +61,12 @@ async def ensure_labels(
     if not labels:
         return {}, []
     present = await list_labels(client, account) if any(logical_name(path) in known for path in labels) else []
-    found = {path: _find(present, path, known.get(logical_name(path))) for path in labels}
+    found = {path: find(present, path, known.get(logical_name(path))) for path in labels}
     made, refused = await _create(client, account, [path for path in found if found[path] is None])
     if refused:
         present = await list_labels(client, account)
     for path, error in refused.items():
-        found[path] = _find(present, path, None)
+        found[path] = find(present, path, None)
         if found[path] is None:
             raise HttpFailure(
                 error.api,
@@ -107,7 +107,8 @@ async def _create(
     return made, refused
 
 
-def _find(present: Sequence[Mapping[str, Any]], path: str, earlier: str | None) -> str | None:
+def find(present: Sequence[Mapping[str, Any]], path: str, earlier: str | None) -> str | None:
+    """The id of a label by its path, else the one of an earlier call if it is still there."""
     by_name = next((str(row["id"]) for row in present if fold(str(row["name"])) == fold(path)), None)
     if by_name is not None:
         return by_name
@@ -133,7 +134,7 @@ async def verify_labels(
         check = f"label {path}"
         name = by_id.get(known.get(logical_name(path), ""))
         if name is None:
-            other = _find(present, path, None)
+            other = find(present, path, None)
             detail = f"there is a label {path!r}, but not the one that was set up" if other else "missing"
             findings.append(
                 Finding(False, check, detail, advice="Run a full sync: it makes or adopts the label")

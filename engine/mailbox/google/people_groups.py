@@ -19,7 +19,7 @@ def logical_name(module: Module) -> str:
     return f"group:{module.value}"
 
 
-async def _own_groups(client: GoogleClient, account: Account) -> dict[str, dict[str, Any]]:
+async def own_groups(client: GoogleClient, account: Account) -> dict[str, dict[str, Any]]:
     """The groups that the person or we made, by resource name; one call per 1000."""
     groups: dict[str, dict[str, Any]] = {}
     page_token: str | None = None
@@ -35,7 +35,8 @@ async def _own_groups(client: GoogleClient, account: Account) -> dict[str, dict[
             return groups
 
 
-def _named(groups: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
+def named(groups: Mapping[str, Mapping[str, Any]], name: str) -> str | None:
+    """The resource name of the group of that name, ``None`` when there is none."""
     wanted = canonical.text(name)
     for resource, group in groups.items():
         if canonical.text(group.get("name")) == wanted:
@@ -67,13 +68,13 @@ async def ensure_groups(
     if not groups:
         return {}, []
     earlier_ones = any(logical_name(module) in known for module in groups)
-    present = await _own_groups(client, account) if earlier_ones else {}
+    present = await own_groups(client, account) if earlier_ones else {}
     ids: dict[str, str] = {}
     created: list[str] = []
     for module, name in groups.items():
         logical = logical_name(module)
         earlier = known.get(logical)
-        found = _named(present, name) or (earlier if earlier in present else None)
+        found = named(present, name) or (earlier if earlier in present else None)
         if found is None:
             found, present, made = await _make(client, account, name, present)
             created += [logical] if made else []
@@ -96,8 +97,8 @@ async def _make(
     except HttpFailure as error:
         if error.status != 409:
             raise
-        present = await _own_groups(client, account)
-        found = _named(present, name)
+        present = await own_groups(client, account)
+        found = named(present, name)
         if found is None:
             raise HttpFailure(
                 error.api,
@@ -121,14 +122,14 @@ async def verify_groups(
     """
     if not groups:
         return []
-    present = await _own_groups(client, account)
+    present = await own_groups(client, account)
     findings = []
     for module, name in groups.items():
         check = f"group {name}"
         resource = known.get(logical_name(module))
         group = present.get(resource or "")
         if group is None:
-            other = _named(present, name)
+            other = named(present, name)
             detail = f"there is a group {name!r}, but not the one that was set up" if other else "missing"
             findings.append(
                 Finding(False, check, detail, advice="Run a full sync: it makes or adopts the group")
