@@ -50,7 +50,7 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
     feeds = []
     for scope in context.crm.scopes(context.modules()):
         row = known.get(scope.key)
-        identity = _identity(context.policy, scope)
+        identity = identity_of(context.policy, scope)
         if row is None or row.remote_id != identity:
             row = await context.ledger.write(
                 observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, identity
@@ -59,7 +59,7 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
     return feeds
 
 
-def _identity(policy: Policy, scope: Scope) -> str:
+def identity_of(policy: Policy, scope: Scope) -> str:
     """What the ledger takes for one and the same feed: the container, and what the policy takes from it.
 
     A module that is switched on later (or shown to more people) must be read from the beginning, although the cursor
@@ -110,7 +110,7 @@ async def run_cycle(
     run = Run(context, record, account_of(record), fence, kind, stop)
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
-    run.feeds = await _stored_feeds(run)
+    run.feeds = await stored_feeds(run)
     run.tell(ActivityKind.CYCLE, text=f"{kind.value} started", sign="▸")
     try:
         await recover(run)
@@ -135,7 +135,8 @@ async def _remember_fault(run: Run, error: ProviderError) -> None:
     )
 
 
-async def _stored_feeds(run: Run) -> list[Feed]:
+async def stored_feeds(run: Run) -> list[Feed]:
+    """The feeds of a mailbox as its last cycle stored them, with their rows in the ledger."""
     rows = {
         row.key: row for row in await run.ledger.read(observe_units.scopes_of, run.policy.name, run.record.id)
     }
@@ -145,7 +146,7 @@ async def _stored_feeds(run: Run) -> list[Feed]:
             continue
         scope = Scope(key, remote_id, tuple(Module(name) for name in names), run.account)
         row = rows[key]
-        if row.remote_id != _identity(run.policy, scope):
+        if row.remote_id != identity_of(run.policy, scope):
             row = await _feed_row(run, scope)
         feeds.append(Feed(scope, row))
     return feeds
@@ -158,7 +159,7 @@ async def _feed_row(run: Run, scope: Scope) -> observe_units.ScopeRow:
         run.record.id,
         Side.MAILBOX.value,
         scope.key,
-        _identity(run.policy, scope),
+        identity_of(run.policy, scope),
     )
 
 
@@ -258,7 +259,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
     await carry_out(run, feeds, names)
     run.total = pending.dirty
     run.progress()
-    planning = _planning(run, modules)
+    planning = planning_for(run, modules)
     for _ in range(ROUNDS):
         planned = await _plan_all(run, planning, names)
         await hold_excess(run, modules)
@@ -276,7 +277,11 @@ async def _roll_window(run: Run) -> None:
         await run.ledger.write(links.open_window, run.fence, until)
 
 
-def _planning(run: Run, modules: Sequence[Module]) -> Planning:
+def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = None) -> Planning:
+    """What planning needs to know about some modules.
+
+    ``nowhere``: scope id that stands for a container which is not there yet; without it that is a fault.
+    """
     rules, guards, scopes = {}, {}, {}
     for module in modules:
         records = {side: run.base.capability(side, module) for side in Side}
@@ -287,6 +292,9 @@ def _planning(run: Run, modules: Sequence[Module]) -> Planning:
         for side, capability in ((Side.CRM, crm), (Side.MAILBOX, mailbox)):
             guards[side, module] = capability.guard
             feed = run.feed_for(side, module)
+            if feed is None and nowhere is not None:
+                scopes[side, module] = nowhere
+                continue
             if feed is None:
                 raise ProviderError(
                     ErrorKind.NOT_FOUND, module.value, f"there is no place for it in the {side.value}"
@@ -308,7 +316,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
     """Plan every due link; returns how many intents were planned."""
     await _match(run, names)
     after, total = 0, 0
-    room = await _room(run, names)
+    room = await room_for(run, names)
     while True:
         run.check_stop()
         rows = await run.ledger.read(
@@ -321,12 +329,12 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
         one_sided = [row.id for row in rows if row.base is None and (row.crm is None or row.mailbox is None)]
         held: dict[int, str] = {}
         if one_sided:
-            candidates = await _candidates(run, one_sided)
+            candidates = await candidates_of(run, one_sided)
             _, held = find_twins(candidates, set(one_sided), run.policy.match_existing)
             for row in rows:
                 if row.reason == links.BESIDE:
                     held.pop(row.id, None)
-        planned = [_limited(plan_link(row, planning, held.get(row.id)), room) for row in rows]
+        planned = [within_room(plan_link(row, planning, held.get(row.id)), room) for row in rows]
         total += await run.ledger.write(
             links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
         )
@@ -347,14 +355,14 @@ async def _match(run: Run, names: list[str]) -> None:
         if not rows:
             return
         after = rows[-1]
-        candidates = await _candidates(run, rows)
+        candidates = await candidates_of(run, rows)
         pairs, _ = find_twins(candidates, set(rows), run.policy.match_existing)
         if pairs:
             await run.ledger.write(links.merge_links, run.fence, pairs)
             run.note(f"matched {len(pairs)} items that were already on both sides")
 
 
-async def _candidates(run: Run, link_ids: list[int]) -> list[Candidate]:
+async def candidates_of(run: Run, link_ids: list[int]) -> list[Candidate]:
     """Possible twins of links, and the possible twins of those: a match needs one candidate on each side."""
     found = await run.ledger.read(links.candidates, link_ids)
     others = {one.other_link_id for one in found if one.other_link_id is not None} - set(link_ids)
@@ -363,7 +371,7 @@ async def _candidates(run: Run, link_ids: list[int]) -> list[Candidate]:
     return found
 
 
-async def _room(run: Run, names: list[str]) -> dict[Module, int]:
+async def room_for(run: Run, names: list[str]) -> dict[Module, int]:
     """How many more records may be shown below the labels, by module."""
     modules = [module for module in RECORD_MODULES if module.value in names]
     if not modules:
@@ -372,7 +380,7 @@ async def _room(run: Run, names: list[str]) -> dict[Module, int]:
     return {module: run.policy.labels.max_records - totals.get((module.value, "live"), 0) for module in modules}
 
 
-def _limited(planned: Planned, room: dict[Module, int]) -> Planned:
+def within_room(planned: Planned, room: dict[Module, int]) -> Planned:
     """Keep the label tree within the policy's size; what is left out is filtered and counted."""
     if planned.module not in room or not any(intent.kind == "create" for intent in planned.plan.intents):
         return planned
