@@ -22,22 +22,15 @@ from engine.model.clock import Clock
 from engine.model.modules import STEP_OF, ItemOutcome
 from engine.model.policy import Policy
 from engine.model.port import Page
-from engine.model.states import CycleKind, UserState
-from engine.net.errors import ErrorKind, ProviderError
+from engine.model.states import CycleKind, FaultClass, UserState
+from engine.net.errors import ProviderError
 from engine.sync import cycle
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
+from engine.sync.faults import FOR_PEOPLE, backoff_ms, fault_class, waits_for_person, worst
 
 log = logging.getLogger(__name__)
 
-#: First wait after a failed cycle, doubled each time up to the policy's interval (domain.md 5.5).
-BACKOFF_MS = 30_000
-BACKOFF_MOST_MS = 960_000
-
-#: Failures that no repeat mends: they wait for a person.
-FOR_PEOPLE = frozenset(
-    {ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.PERMISSION, ErrorKind.CONFIGURATION}
-)
-
+#: A mailbox whose last fault was of these kinds is run again by a person only.
 WAITING_KINDS = frozenset(kind.value for kind in FOR_PEOPLE)
 
 
@@ -51,6 +44,8 @@ class PolicyRun:
         faults: one line each, by mailbox (empty key: the policy as a whole).
         stopped: it was asked to stop.
         people: a fault waits for a person; the schedule pauses until then.
+        fault_class: of the fault of the policy as a whole, if there is one.
+        retry_after: seconds that a provider asked to wait after that fault.
     """
 
     mailboxes: int = 0
@@ -58,6 +53,8 @@ class PolicyRun:
     faults: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
     people: bool = False
+    fault_class: FaultClass | None = None
+    retry_after: float | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +93,8 @@ class Runner:
         self.fresh: dict[int, int] = {}
         #: Mailboxes that come back before their schedule: address to time.
         self.retries: dict[str, int] = {}
+        #: How often in a row a provider asked a mailbox to come back later.
+        self._throttled: Counter[str] = Counter()
 
     # -- a whole policy --------------------------------------------------------------------------------
 
@@ -166,12 +165,12 @@ class Runner:
             return result
         except (ProviderError, SuspiciousSource, StaleLease) as error:
             result.faults[""] = str(error)
-            result.people = isinstance(error, ProviderError) and error.kind in FOR_PEOPLE
+            result.people = waits_for_person(error)
+            result.fault_class = kind = fault_class(error, in_step=False)
+            result.retry_after = getattr(error, "retry_after", None)
             for email in everybody:
-                self._emit(
-                    self._activity(policy, email, ActivityKind.FAULT, text=str(error), sign="✗", ok=False)
-                )
-                self._state(policy, email, UserState.FAILED, str(error))
+                self._tell_fault(policy, email, str(error), kind)
+                self._state(policy, email, UserState.FAILED, str(error), fault=kind)
             return result
         chosen = [record for record in records if not record.paused and (only is None or record.email in only)]
         if priority is not Priority.ADMIN:
@@ -213,12 +212,8 @@ class Runner:
                     "name the user in crm_user, or correct the address"
                 )
                 result.faults[record.email] = text
-                self._emit(
-                    self._activity(
-                        context.policy, record.email, ActivityKind.FAULT, text=text, sign="✗", ok=False
-                    )
-                )
-                self._state(context.policy, record.email, UserState.FAILED, text)
+                self._tell_fault(context.policy, record.email, text, FaultClass.CONNECTION)
+                self._state(context.policy, record.email, UserState.FAILED, text, fault=FaultClass.CONNECTION)
                 continue
             zone = record.zone or (person.zone if person else "UTC")
             crm_user = record.crm_user or (person.id if person else "")
@@ -321,7 +316,8 @@ class Runner:
             await self._cycle(batch, policy, record, running.stop)
         except Exception as error:  # a fault of ours must not stop the other mailboxes, and must be seen
             log.exception("cycle of %s failed", record.email)
-            await self._failed(batch, policy, record, f"internal error: {error.__class__.__name__}: {error}")
+            text = f"internal error: {error.__class__.__name__}: {error}"
+            await self._failed(batch, policy, record, text, fault_class(error, in_step=False))
         finally:
             self._settled(batch, running.key)
 
@@ -342,8 +338,17 @@ class Runner:
             return
         except Waits as wait:
             batch.run.faults[record.email] = str(wait)
-            self.retries[record.email] = wait.until_ms
-            self._state(policy, record.email, UserState.BACKOFF, str(wait), until=wait.until_ms)
+            self._throttled[record.email] += 1
+            until = max(wait.until_ms, self._clock.now_ms() + backoff_ms(self._throttled[record.email]))
+            self.retries[record.email] = until
+            self._state(
+                policy,
+                record.email,
+                UserState.BACKOFF,
+                str(wait),
+                until=until,
+                fault=FaultClass.CONNECTION,
+            )
             return
         except StaleLease as stale:
             self._state(policy, record.email, UserState.QUEUED, str(stale))
@@ -360,8 +365,15 @@ class Runner:
         batch.run.written += written
         now = self._clock.now_ms()
         await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
+        self._throttled.pop(record.email, None)
         if run.faults:
-            await self._failed(batch, policy, record, run.faults[0])
+            kind = None
+            for one in run.fault_classes:
+                kind = worst(kind, one)
+            await self._failed(batch, policy, record, run.faults[0], kind, run.retry_after)
+            return
+        if run.asked == 0:
+            self._proved_nothing(policy, record, run)
             return
         if record.phase != "ready" or record.fault or record.failures:
             await self._ledger.write(
@@ -370,6 +382,7 @@ class Runner:
                 phase="ready",
                 fault="",
                 fault_kind="",
+                fault_class="",
                 failures=0,
                 last_success_at=now,
             )
@@ -390,13 +403,42 @@ class Runner:
         )
         self._state(policy, record.email, UserState.IDLE)
 
-    async def _failed(self, batch: _Batch, policy: Policy, record: MailboxRecord, text: str) -> None:
+    def _proved_nothing(self, policy: Policy, record: MailboxRecord, run: Run) -> None:
+        """A cycle that asked no feed of the mailbox ended well and says nothing: it does not count as a success."""
+        due = next_due(policy.scheduling, self._clock.now_ms())
+        text = f"{run.kind.value} ended without reading the mailbox: every step of the policy was skipped"
+        self._emit(
+            self._activity(
+                policy,
+                record.email,
+                ActivityKind.CYCLE,
+                cycle=run.kind,
+                ended=True,
+                proved=False,
+                next_full_ms=due.at_ms,
+                sign="!",
+                text=text,
+            )
+        )
+        self._state(policy, record.email, UserState.IDLE)
+
+    async def _failed(
+        self,
+        batch: _Batch,
+        policy: Policy,
+        record: MailboxRecord,
+        text: str,
+        kind: FaultClass | None,
+        retry_after: float | None = None,
+    ) -> None:
         """A cycle failed: transient faults come back with back-off, others wait for a person."""
         batch.run.faults[record.email] = text
         now = self._clock.now_ms()
         current = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         failures = current.failures + 1
-        await self._ledger.write(mailboxes.set_mailbox, record.id, failures=failures, fault=text)
+        await self._ledger.write(
+            mailboxes.set_mailbox, record.id, failures=failures, fault=text, fault_class=kind or ""
+        )
         self._emit(
             self._activity(
                 policy,
@@ -409,17 +451,20 @@ class Runner:
             )
         )
         if current.fault_kind in WAITING_KINDS:
-            self._state(policy, record.email, UserState.FAILED, text)
+            self._state(policy, record.email, UserState.FAILED, text, fault=kind)
             return
-        until = now + min(BACKOFF_MS * 2 ** (failures - 1), BACKOFF_MOST_MS)
+        until = now + backoff_ms(failures, retry_after)
         self.retries[record.email] = until
-        self._state(policy, record.email, UserState.FAILED, text, until=until)
+        self._state(policy, record.email, UserState.FAILED, text, until=until, fault=kind)
 
     # -- telling ---------------------------------------------------------------------------------------
 
     def _activity(self, policy: Policy, email: str, kind: ActivityKind, **values: object) -> Activity:
         activity = Activity(kind=kind, mailbox=email, at_ms=self._clock.now_ms(), policy=policy.name)
         return replace(activity, **values)  # type: ignore[arg-type]
+
+    def _tell_fault(self, policy: Policy, email: str, text: str, kind: FaultClass) -> None:
+        self._emit(self._activity(policy, email, ActivityKind.FAULT, text=text, sign="✗", ok=False, fault=kind))
 
     def _state(
         self,
@@ -431,6 +476,7 @@ class Runner:
         until: int | None = None,
         kind: CycleKind | None = None,
         phase: str = "",
+        fault: FaultClass | None = None,
     ) -> None:
         self._emit(
             self._activity(
@@ -442,6 +488,7 @@ class Runner:
                 until_ms=until,
                 cycle=kind,
                 phase=phase,
+                fault=fault,
             )
         )
 

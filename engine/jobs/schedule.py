@@ -64,6 +64,16 @@ def in_blackout(scheduling: Scheduling, now_ms: int) -> bool:
     return blackout_left(scheduling.blackouts, local) is not None
 
 
+def blackout_until(scheduling: Scheduling, now_ms: int) -> int | None:
+    """The end of the blackout period in force, epoch milliseconds; ``None`` outside of one."""
+    if not scheduling.blackouts:
+        return None
+    second = now_ms // 1000
+    local = datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(scheduling.zone))
+    left = blackout_left(scheduling.blackouts, local)
+    return None if left is None else (second + int(left.total_seconds())) * 1000
+
+
 def blackout_left(blackouts: tuple[Blackout, ...], local: datetime) -> timedelta | None:
     """How long the blackout period in force goes on; ``None`` outside of one."""
     minute = local.weekday() * 1440 + local.hour * 60 + local.minute

@@ -25,6 +25,7 @@ class PolicyRecord:
     initialised: bool
     fault: str
     last_full_at: int | None
+    fault_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class MailboxRecord:
     backoff_until: int | None
     fault: str
     fault_kind: str
+    fault_class: str = ""
 
 
 def _mailbox(row: Any) -> MailboxRecord:
@@ -69,6 +71,7 @@ def _mailbox(row: Any) -> MailboxRecord:
         row.backoff_until,
         row.fault,
         row.fault_kind,
+        row.fault_class,
     )
 
 
@@ -81,7 +84,15 @@ def connections(conn: sa.Connection) -> list[tuple[str, str, dict[str, Any]]]:
 def policies(conn: sa.Connection) -> list[PolicyRecord]:
     """All policies by name."""
     return [
-        PolicyRecord(row.name, row.settings, row.state, bool(row.initialised), row.fault, row.last_full_at)
+        PolicyRecord(
+            row.name,
+            row.settings,
+            row.state,
+            bool(row.initialised),
+            row.fault,
+            row.last_full_at,
+            row.fault_class,
+        )
         for row in conn.execute(sa.select(policy).order_by(policy.c.name))
     ]
 

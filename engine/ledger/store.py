@@ -41,6 +41,11 @@ class StaleLease(Exception):
     """Somebody else has taken over the mailbox (or policy): this cycle must write nothing more."""
 
 
+def is_ledger_fault(error: BaseException) -> bool:
+    """Whether the database itself failed: a full or lost disk, a damaged file. Every mailbox is concerned then."""
+    return isinstance(error, sa.exc.SQLAlchemyError | sqlite3.Error)
+
+
 class Ledger(Protocol):
     """What the rest of the engine needs: run a unit of work."""
 

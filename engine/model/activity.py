@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.model.modules import ItemOutcome, Module, Step
-from engine.model.states import CycleKind, StepState, UserState
+from engine.model.states import CycleKind, FaultClass, StepState, UserState
 
 
 class ActivityKind(StrEnum):
@@ -45,6 +45,8 @@ class Activity:
         next_full_ms: time of the next full sync (``CYCLE`` end).
         ended: the cycle ended with this event.
         ok: whether it ended well.
+        fault: how far a fault reaches (``FAULT``, ``STATE`` of a mailbox in trouble, a refused item).
+        proved: the cycle really asked the providers (``CYCLE`` end); one that skipped every step proved nothing.
     """
 
     kind: ActivityKind
@@ -66,6 +68,8 @@ class Activity:
     next_full_ms: int | None = None
     ended: bool = False
     ok: bool = True
+    fault: FaultClass | None = None
+    proved: bool = True
 
 
 Emit = Callable[[Activity], None]

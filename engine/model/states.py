@@ -49,6 +49,16 @@ class JobState(StrEnum):
     ERROR = "error"
 
 
+class FaultClass(StrEnum):
+    """How far a fault reaches (Riva's classes: domain.md 5.5), the widest first; ``engine.sync.faults`` tells which."""
+
+    CRITICAL = "critical"  # the engine itself: its ledger, a fault of ours; everybody is concerned
+    CONNECTION = "connection"  # a provider cannot be reached, or refuses who we are
+    CYCLE = "cycle"  # one mailbox's cycle ended early
+    MODULE = "module"  # one step of a cycle; the other steps went on
+    ITEM = "item"  # one item; its mailbox went on
+
+
 class CycleKind(StrEnum):
     """The kinds of cycle."""
 

@@ -72,8 +72,11 @@ class Fold:
         if activity.kind is ActivityKind.STATE and ring and ring[-1].text.endswith(activity.text):
             return  # the fault itself was told a line above
         level = 3 if not activity.ok else LEVELS[activity.kind]
-        self.store.append(activity.mailbox, activity.at_ms, activity.sign, activity.text, level)
-        self.unsaved.append((activity.mailbox, activity.at_ms, activity.sign, activity.text, level))
+        text = activity.text
+        if activity.fault is not None and activity.kind is not ActivityKind.STATE:
+            text = f"{activity.fault.value} fault: {text}"
+        self.store.append(activity.mailbox, activity.at_ms, activity.sign, text, level)
+        self.unsaved.append((activity.mailbox, activity.at_ms, activity.sign, text, level))
 
     # -- one method per kind ---------------------------------------------------------------------------
 
@@ -87,6 +90,7 @@ class Fold:
         row.until_ms = activity.until_ms
         row.text = activity.text
         row.why = activity.text if activity.state in WITH_REASON else ""
+        row.fault_class = activity.fault
         if activity.state in {UserState.INITIALIZING, UserState.SYNCING}:
             row.place = None
         if activity.state is UserState.INITIALIZING:
@@ -120,7 +124,7 @@ class Fold:
             row.eta_seconds = None
             row.rate = 0.0
             self._read.pop(row.id, None)
-            if activity.ok:
+            if activity.ok and activity.proved:
                 row.last_success_ms = activity.at_ms
                 if activity.cycle is CycleKind.FIRST:
                     self._tell_first(row, activity.at_ms)

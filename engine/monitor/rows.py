@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from engine.model.modules import STEPS, ItemOutcome, Module, Step
-from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
+from engine.model.states import CycleKind, FaultClass, JobState, PolicyState, StepState, UserState
 
 
 @dataclass(slots=True)
@@ -35,6 +35,10 @@ class PolicyRow:
     held: int = 0
     failed: int = 0
     fault: str = ""
+    fault_class: FaultClass | None = None
+    last_fault: str = ""  # of the last run as a whole; unlike ``fault`` it may pass by itself
+    stale: int = 0  # users whom no cycle has reached for three intervals
+    blackout_until_ms: int | None = None
     schedule: str = ""
     windows: str = ""
     conflict: str = ""
@@ -84,6 +88,8 @@ class UserRow:
     until_ms: int | None = None
     why: str = ""
     text: str = ""
+    fault_class: FaultClass | None = None
+    stale_since_ms: int | None = None  # since when no end-to-end success lies within three intervals
     held: int = 0
     failed: int = 0
     barrier: tuple[int, int] | None = None
@@ -167,9 +173,11 @@ class EngineRow:
     fault: str = ""
     states: dict[UserState, int] = field(default_factory=dict)
     held: int = 0
+    stale: int = 0
     buckets: deque[int] = field(default_factory=lambda: deque(maxlen=300))  # items settled per second
     first_done: int = 0
     first_total: int = 0
     eta_seconds: tuple[float, float] | None = None
-    providers: dict[str, str] = field(default_factory=dict)  # name -> "ok" | "wait 20 s" | "fault: ..."
+    providers: dict[str, str] = field(default_factory=dict)  # name -> "ok" | "wait" | "fault: ..."
+    provider_until_ms: dict[str, int] = field(default_factory=dict)  # name -> end of its wait
     rev: int = 0

@@ -45,7 +45,6 @@ class _Listener:
 
     def __init__(self, office: Office) -> None:
         self._office = office
-        self._until: dict[str, float] = {}
 
     def called(self, provider: str, account: str) -> None:
         """One HTTP request was sent."""
@@ -55,16 +54,22 @@ class _Listener:
         if row is not None:
             row.calls += 1
         name = family(provider)
-        providers = office.store.engine.providers
-        if providers.get(name) != "ok" and self._until.get(name, 0.0) <= office.clock.monotonic():
-            providers[name] = "ok"
+        engine = office.store.engine
+        if (
+            engine.providers.get(name) != "ok"
+            and engine.provider_until_ms.get(name, 0) <= office.clock.now_ms()
+        ):
+            engine.providers[name] = "ok"
+            engine.provider_until_ms.pop(name, None)
 
     def waiting(self, provider: str, account: str, seconds: float, reason: str) -> None:
         """A provider asked us to wait, or a quota of ours ran out."""
         office = self._office
         name = family(provider)
-        office.store.engine.providers[name] = f"wait {seconds:.0f} s"
-        self._until[name] = office.clock.monotonic() + seconds
+        engine = office.store.engine
+        engine.providers[name] = "wait"
+        until = office.clock.now_ms() + int(seconds * 1000)
+        engine.provider_until_ms[name] = max(until, engine.provider_until_ms.get(name, 0))
         if account in office.store.users and seconds >= 1:
             now = office.clock.now_ms()
             office.fold(

@@ -29,6 +29,8 @@ def status(office: Office) -> dict[str, Any]:
                 "held": row.held,
                 "failed": row.failed,
                 "fault": row.fault,
+                "fault_class": row.fault_class,
+                "stale": row.stale,
             }
             for row in store.policies.values()
         ],
@@ -39,6 +41,8 @@ def status(office: Office) -> dict[str, Any]:
                 "state": row.state,
                 "last_success": row.last_success_ms,
                 "held": row.held,
+                "fault_class": row.fault_class,
+                "stale_since": row.stale_since_ms,
                 "text": row.text or row.why,
             }
             for row in store.users.values()

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from engine.jobs.schedule import describe, next_due
+from engine.jobs.schedule import blackout_until, describe, next_due
 from engine.ledger import intents, links, mailboxes
 from engine.ledger.mailboxes import MailboxRecord, PolicyRecord
 from engine.model.modules import Module
 from engine.model.policy import DeleteThreshold, Policy
 from engine.model.port import CalendarMode
-from engine.model.states import PolicyState, UserState
+from engine.model.states import FaultClass, PolicyState, UserState
 from engine.monitor.rows import PolicyRow, UserRow
 from engine.monitor.store import Table
 from engine.runtime.office import Office
@@ -58,6 +58,7 @@ def _user_row(office: Office, policy: PolicyRecord, record: MailboxRecord, old: 
     row.last_success_ms = record.last_success_at
     row.text = record.fault
     row.why = f"paused by {record.paused_by}" if record.paused else record.fault
+    row.fault_class = FaultClass(record.fault_class) if record.fault and record.fault_class else None
     return row
 
 
@@ -98,6 +99,8 @@ def policy_row(office: Office, record: PolicyRecord, records: list[MailboxRecord
     row.initialised = bool(mine) and all(one.phase == "ready" for one in mine)
     row.last_full_ms = record.last_full_at
     row.fault = record.fault
+    row.fault_class = FaultClass(record.fault_class) if record.fault and record.fault_class else None
+    row.blackout_until_ms = blackout_until(policy.scheduling, office.clock.now_ms())
     row.schedule = describe(policy.scheduling)
     row.windows = f"calendar -{policy.calendar.past_days} d .. +{policy.calendar.future_days} d, contacts all"
     row.conflict = _conflict(policy)

@@ -12,13 +12,14 @@ from apscheduler.triggers.cron import CronTrigger
 
 from engine.jobs.queue import Priority
 from engine.jobs.runner import PolicyRun, due_retries
-from engine.jobs.schedule import describe, in_blackout, next_due
+from engine.jobs.schedule import blackout_until, describe, in_blackout, next_due
 from engine.ledger import history, mailboxes
 from engine.model.states import JobState, PolicyState, UserState
-from engine.monitor.rows import JobRow, RunRow
+from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
 from engine.runtime import rows, words
 from engine.runtime.office import Office
+from engine.sync.faults import backoff_ms
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,8 @@ DAY_MS = 86_400_000
 #: Monitor lines, cycles and runs are kept so long; the journal is not pruned.
 KEEP_DAYS = 90
 
-#: A run that failed as a whole for a passing reason is tried again after so long, doubled each time.
-RETRY_MS = 30_000
-RETRY_MOST_MS = 960_000
+#: The time of a policy's last full sync is stored at least so often, milliseconds; an idle run commits nothing.
+STORE_MS = 960_000
 
 UPKEEP = "upkeep"
 UPKEEP_CRON = "30 3 * * *"
@@ -60,6 +60,7 @@ class Timekeeper:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._asked: dict[str, tuple[set[str] | None, Priority]] = {}
         self._failures: dict[str, int] = {}
+        self._retry_after: dict[str, float | None] = {}
         self._group: asyncio.TaskGroup | None = None
 
     # -- rows ------------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ class Timekeeper:
             policy_row = office.store.policies[name]
             if policy_row.state is not PolicyState.ENABLED:
                 row.next_run_ms, row.next_why = None, f"not applicable: the policy {name} is off"
-            elif policy_row.fault and not missed:
+            elif policy_row.fault:
                 row.next_run_ms, row.next_why = None, "waits for you: mend the fault, then r"
             elif policy_row.last_full_ms is None or (missed and not policy_row.initialised):
                 # Only at the start and after a change of configuration: a mailbox that cannot be initialised has its
@@ -115,18 +116,26 @@ class Timekeeper:
                 row.next_run_ms, row.next_why = due.at_ms, due.why
                 if due.at_ms is not None and due.at_ms < now:
                     row.next_run_ms, row.next_why = now, "overdue since the engine was away"
-            policy_row.next_full_ms, policy_row.next_why = row.next_run_ms, row.next_why
-            office.store.touch(Table.POLICIES, policy_row)
-            for user in office.store.users.values():
-                if user.policy == name and user.next_full_ms != row.next_run_ms:
-                    user.next_full_ms = row.next_run_ms
-                    office.store.touch(Table.USERS, user)
         else:
             verify = row.id.startswith(VERIFY.prefix)
             trigger = CronTrigger.from_crontab(row.schedule if verify else UPKEEP_CRON, timezone=row.zone)
             at = trigger.get_next_fire_time(None, datetime.fromtimestamp(now / 1000, UTC))
             row.next_run_ms, row.next_why = int(at.timestamp() * 1000), "by its schedule"
-        office.store.touch(Table.JOBS, row)
+        self._show_next(row)
+
+    def _show_next(self, row: JobRow) -> None:
+        """A job has got its next time: so have its policy and the mailboxes below it, if it is their full sync."""
+        store = self._office.store
+        store.touch(Table.JOBS, row)
+        policy = store.policies.get(row.id.removeprefix(FULL.prefix))
+        if not row.id.startswith(FULL.prefix) or policy is None:
+            return
+        policy.next_full_ms, policy.next_why = row.next_run_ms, row.next_why
+        store.touch(Table.POLICIES, policy)
+        for user in store.users.values():
+            if user.policy == policy.id and user.next_full_ms != row.next_run_ms:
+                user.next_full_ms = row.next_run_ms
+                store.touch(Table.USERS, user)
 
     async def switch(self, job: str, enabled: bool) -> JobRow:
         """Enable or disable a job; a running one finishes."""
@@ -181,9 +190,14 @@ class Timekeeper:
                 if policy is not None and in_blackout(policy.scheduling, now):
                     due = next_due(policy.scheduling, now - policy.scheduling.workdays.minutes * 60_000)
                     row.next_run_ms, row.next_why = due.at_ms, "a blackout period"
-                    office.store.touch(Table.JOBS, row)
+                    self._show_next(row)
                     continue
                 self.start(row.id, None, Priority.SCHEDULE)
+        for policy_row in office.store.policies.values():
+            until = blackout_until(office.policies[policy_row.id].scheduling, now)
+            if until != policy_row.blackout_until_ms:
+                policy_row.blackout_until_ms = until
+                office.store.touch(Table.POLICIES, policy_row)
         for email in due_retries(office.runner.retries, now):
             user = office.store.users.get(email)
             enabled = user is not None and office.store.policies[user.policy].state is PolicyState.ENABLED
@@ -271,9 +285,10 @@ class Timekeeper:
             return
         if run.result == "failed" and row.id.startswith(FULL.prefix):
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
-            wait = min(RETRY_MS * 2 ** (failures - 1), RETRY_MOST_MS)
+            wait = backoff_ms(failures, self._retry_after.pop(row.id, None))
             row.next_run_ms = self._office.clock.now_ms() + wait
-            row.next_why = f"tries again after {wait // 1000} s; failed {failures} times in a row"
+            times = words.count(failures, "time", "times")
+            row.next_why = f"tries again after {wait // 1000} s; failed {times} in a row"
         elif run.result == "stopped" and row.id.startswith(FULL.prefix):
             # Stopped by a person: it goes on with the next interval, or on request.
             due = next_due(
@@ -282,7 +297,18 @@ class Timekeeper:
             row.next_run_ms, row.next_why = due.at_ms, "stopped on request; r runs it now"
         else:
             self._failures.pop(row.id, None)
-        self._office.store.touch(Table.JOBS, row)
+        self._show_next(row)
+        if row.next_run_ms is not None and run.result == "failed":
+            self._show_retry(row.id.removeprefix(FULL.prefix), row.next_run_ms)
+
+    def _show_retry(self, policy: str, at_ms: int) -> None:
+        """The whole policy failed for a passing reason: its mailboxes come back with it, and say when."""
+        store = self._office.store
+        for user in store.users.values():
+            waits = user.policy == policy and user.state is UserState.FAILED and user.until_ms is None
+            if waits and user.why == store.policies[policy].last_fault:
+                user.until_ms = at_ms
+                store.touch(Table.USERS, user)
 
     async def _carry_out(self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow) -> None:
         if job == UPKEEP:
@@ -327,26 +353,33 @@ class Timekeeper:
             run.note = words.mailboxes(number) + (f", {len(result.faults)} failed" if result.faults else "")
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
         row.fault = fault if result.people else ""
+        row.fault_class = result.fault_class
+        row.last_fault = fault
+        self._retry_after[FULL.prefix + name] = result.retry_after
         if not result.stopped and not fault and only is None:
             row.last_full_ms = now
         records = await office.ledger.read(mailboxes.mailboxes, name)
         row.initialised = bool(records) and all(record.phase == "ready" for record in records)
         changed = bool(result.written or result.faults)
-        await self._store_result(name, row.last_full_ms, row.fault, row.initialised, changed)
+        await self._store_result(name, row, changed)
         if row.state is PolicyState.DISABLED:
             await rows.build(office)  # switched off meanwhile: its users are off now, too
         await rows.refresh_policy(office, name)
 
-    async def _store_result(
-        self, name: str, last_full: int | None, fault: str, initialised: bool, changed: bool
-    ) -> None:
+    async def _store_result(self, name: str, row: PolicyRow, changed: bool) -> None:
         """Store a policy's result; an idle run waits for the next change, so that it commits nothing."""
         office = self._office
+        last_full, fault, initialised = row.last_full_ms, row.fault, row.initialised
         stored = {record.name: record for record in await office.ledger.read(mailboxes.policies)}[name]
-        stale = last_full is not None and last_full - (stored.last_full_at or 0) > RETRY_MOST_MS
+        stale = last_full is not None and last_full - (stored.last_full_at or 0) > STORE_MS
         if changed or stale or stored.fault != fault or stored.initialised != initialised:
             await office.ledger.write(
-                mailboxes.set_policy, name, last_full_at=last_full, fault=fault, initialised=int(initialised)
+                mailboxes.set_policy,
+                name,
+                last_full_at=last_full,
+                fault=fault,
+                fault_class=(row.fault_class or "") if fault else "",
+                initialised=int(initialised),
             )
 
 

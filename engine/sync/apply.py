@@ -13,6 +13,7 @@ from engine.model.activity import ActivityKind
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.port import Capability, CreateKey, Outcome, Result, Write, WriteKind
+from engine.model.states import FaultClass
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.context import Feed, Run, Stopped, Waits
 from engine.sync.plan import line_for
@@ -244,7 +245,8 @@ async def _settle(
                 Module(intent.module), Side(intent.side), intent.kind, intent.fields or intent.shown
             )
             aside = " and set aside in quarantine" if intent.link_id in quarantined else ""
-            run.tell(ActivityKind.ITEMS, sign="✗", text=f"{text}: refused{aside}: {failed.error}", ok=False)
+            told = f"{text}: refused{aside}: {failed.error}"
+            run.tell(ActivityKind.ITEMS, sign="✗", text=told, ok=False, fault=FaultClass.ITEM)
     run.done += len(applied)
     run.count(counts)
     run.progress()

@@ -19,7 +19,7 @@ from engine.model.clock import Clock
 from engine.model.modules import ItemOutcome, Module, Side, Step
 from engine.model.policy import Policy
 from engine.model.port import Account, Capability, Scope
-from engine.model.states import CycleKind, StepState, UserState
+from engine.model.states import CycleKind, FaultClass, StepState, UserState
 
 
 class Stopped(Exception):
@@ -108,6 +108,11 @@ class Run:
     total: int | None = None
     counts: Counter[tuple[Module, ItemOutcome]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    fault_classes: list[FaultClass] = field(default_factory=list)
+    #: The longest wait that a provider asked for, seconds.
+    retry_after: float | None = None
+    #: Feeds of the mailbox that were really asked: a cycle that asked none has proved nothing.
+    asked: int = 0
 
     @property
     def ledger(self) -> Ledger:
@@ -203,7 +208,8 @@ class Run:
         if counts:
             self.tell(ActivityKind.ITEMS, counts=dict(counts))
 
-    def fault(self, text: str) -> None:
+    def fault(self, text: str, kind: FaultClass = FaultClass.MODULE) -> None:
         """Something failed; the cycle goes on where it can."""
         self.faults.append(text)
-        self.tell(ActivityKind.FAULT, text=text, sign="✗", ok=False)
+        self.fault_classes.append(kind)
+        self.tell(ActivityKind.FAULT, text=text, sign="✗", ok=False, fault=kind)

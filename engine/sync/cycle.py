@@ -20,6 +20,7 @@ from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
+from engine.sync.faults import backoff_ms, fault_class, waits_for_person
 from engine.sync.filters import window
 from engine.sync.guard import hold_excess
 from engine.sync.observe import read_crm, read_mailbox
@@ -121,12 +122,18 @@ async def run_cycle(
     except ProviderError as error:
         if run.step is not None:
             run.step_state(run.step, StepState.FAILED, str(error))
-        run.fault(str(error))
+        _fault(run, str(error), error, in_step=False)
         await _remember_fault(run, error)
     except (Stopped, Waits) as end:
         await run.close_cycle("stopped", str(end))
         raise
     return run
+
+
+def _fault(run: Run, text: str, error: Exception, *, in_step: bool) -> None:
+    run.fault(text, fault_class(error, in_step=in_step))
+    if isinstance(error, ProviderError) and error.retry_after is not None:
+        run.retry_after = max(run.retry_after or 0.0, error.retry_after)
 
 
 async def _remember_fault(run: Run, error: ProviderError) -> None:
@@ -208,14 +215,14 @@ async def _step(run: Run, step: Step) -> None:
         if error.kind in HOPELESS:
             raise
         if error.kind is ErrorKind.THROTTLED:
-            raise Waits(str(error), run.clock.now_ms() + int((error.retry_after or 60) * 1000)) from error
+            raise Waits(str(error), run.clock.now_ms() + backoff_ms(1, error.retry_after)) from error
         run.step_state(step, StepState.FAILED, str(error))
-        run.fault(f"{step.value}: {error}")
-        if error.kind is ErrorKind.PERMISSION:
+        _fault(run, f"{step.value}: {error}", error, in_step=True)
+        if waits_for_person(error):
             await _remember_fault(run, error)  # not retried blindly: it waits for a person
     except SuspiciousSource as error:
         run.step_state(step, StepState.FAILED, str(error))
-        run.fault(f"{step.value}: {error}")
+        _fault(run, f"{step.value}: {error}", error, in_step=True)
     else:
         run.step_state(step, StepState.DONE)
 
@@ -248,6 +255,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
     feeds = [feed for feed in run.feeds if set(feed.scope.modules) & set(modules)]
     for feed in feeds:
         await read_mailbox(run, feed)
+        run.asked += 1
     if step is Step.CALENDAR:
         await _roll_window(run)
     names = [module.value for module in modules]

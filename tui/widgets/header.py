@@ -82,17 +82,18 @@ class Header(LineView):
             left.append((f"{label} ETA {form.eta(row.eta_seconds)}", "first"))
         right: list[Span] = []
         for name, text in row.providers.items():
-            right.append(self._provider(name, text, wide))
+            left_ms = row.provider_until_ms.get(name, 0) - self.view.now_ms
+            right.append(self._provider(name, text, left_ms, wide))
         right.append((" ", "text"))
         return between(left, right, width)
 
     @staticmethod
-    def _provider(name: str, text: str, wide: bool) -> Span:
+    def _provider(name: str, text: str, left_ms: int, wide: bool) -> Span:
         gap = "  " if wide else " "
-        if text == "ok":
+        if text == "ok" or (text == "wait" and left_ms <= 0):
             return (f"{gap}{name} ✓", "text")
-        if text.startswith("wait"):
-            return (f"{gap}{name} ↻{text.removeprefix('wait')}", "warn")
+        if text == "wait":
+            return (f"{gap}{name} ↻ {-(-left_ms // 1000)} s", "warn")
         return (f"{gap}{name} ✗", "fault")
 
     def _tabs(self, tab: str, path: str, width: int) -> TextLine:
