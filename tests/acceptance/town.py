@@ -7,23 +7,28 @@ plain HTTP. Nothing of the engine's connectors is used for it.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import httpx
 import jwt
 
 from engine.mailbox.google.settings import Quotas
+from engine.sandbox.kit import edit
 from engine.service import Service
+from tests.acceptance import sandbox_process
+from tests.acceptance.forks import fork
+from tests.acceptance.sandbox_process import PEOPLE, SENTENCE
 
 SCOPES = " ".join(
     f"https://www.googleapis.com/auth/{name}" for name in ("contacts", "calendar", "tasks", "gmail.modify")
@@ -79,8 +84,10 @@ class Town:
 
     ready: dict[str, Any]
     ready_file: Path
-    process: subprocess.Popen[str]
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30.0, trust_env=False))
+    process: ForkServerProcess
+    client: httpx.Client = field(
+        default_factory=lambda: httpx.Client(timeout=30.0, trust_env=False, headers={"User-Agent": PEOPLE})
+    )
     quota: bool = False
     _tokens: dict[str, str] = field(default_factory=dict)
     _crm_token: str = ""
@@ -173,12 +180,17 @@ class Town:
         return {name: count for name, count in self.stats().items() if is_write(name)}
 
     def edit(self, side: str, user: str, count: int = 1, seed: int = 1) -> list[dict[str, Any]]:
-        """Edit contacts as a person would, by the sandbox's own command."""
-        words = [sys.executable, "-m", "engine.sandbox", "edit", side, "--ready-file", str(self.ready_file)]
-        words += ["--user", user, "--count", str(count), "--seed", str(seed)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        """Edit contacts as a person would, by what stands behind the sandbox's own command."""
+        return list(edit.run(side, self.ready_file, user, count, seed))
+
+    def sentence(self, pid: int, calls: int, when: str, delay: float = 0.0, sign: int = SIGKILL) -> None:
+        """Have an engine killed at its so-many-th call that may write, see ``sandbox_process.Sentence``."""
+        sentence = {"pid": pid, "calls": calls, "when": when, "delay": delay, "sign": sign}
+        self.client.post(self.ready["google"]["base_url"] + SENTENCE, json=sentence).raise_for_status()
+
+    def pardon(self) -> None:
+        """Take the sentence back."""
+        self.client.post(self.ready["google"]["base_url"] + SENTENCE).raise_for_status()
 
     # -- Google as anybody speaks to it ----------------------------------------------------------------
 
@@ -323,35 +335,29 @@ def town(
 ) -> Iterator[Town]:
     """A new sandbox in ``folder``, ended when the test ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    ready_file = folder / "ready.json"
-    words = [sys.executable, "-m", "engine.sandbox", "--ready-file", str(ready_file)]
-    words += [
-        "--data-dir",
-        str(folder / "sandbox"),
-        "--exit-with-parent",
-        "--today",
-        TODAY,
-        "--users",
-        str(users),
-        *options,
-    ]
-    words += ["--quota", "real" if quota else "off"]
+    ready_file, errors = folder / "ready.json", folder / "sandbox.errors"
+    words = ["--ready-file", str(ready_file), "--data-dir", str(folder / "sandbox"), "--exit-with-parent"]
+    words += ["--today", TODAY, "--users", str(users), *options, "--quota", "real" if quota else "off"]
     for name, count in sizes.items():
         words += [f"--{name.replace('_', '-')}", str(count)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    process = fork(sandbox_process.serve, words, writing, errors)
+    writing.close()
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()  # printed once connections are accepted
-        assert line, f"the sandbox did not start: {process.communicate()[1]}"
+        with open(reading.fileno(), encoding="utf-8", closefd=False) as out:
+            line = out.readline()  # printed once connections are accepted
+        assert line, f"the sandbox did not start: {errors.read_text(encoding='utf-8')}"
         place = Town(json.loads(line), ready_file, process, quota=quota)
         try:
             yield place
         finally:
             place.client.close()
     finally:
+        reading.close()
         process.terminate()
-        _, errors = process.communicate(timeout=20)
-    assert errors == "", errors
+        process.join(timeout=20)
+        assert process.exitcode == 0, process.exitcode
+    assert errors.read_text(encoding="utf-8") == ""
 
 
 @asynccontextmanager

@@ -179,21 +179,22 @@ class Faults:
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.kind == "status":
-            await _read_all(receive)
+            await read_all(receive)
             await _answer(fault, send)
         elif fault.kind == "status_after":
             await _swallow(self._app, scope, receive)
             await _answer(fault, send)
         elif fault.kind == "lost_request":
-            await _drop(scope, receive)
+            await drop(scope, receive)
         else:
             reply = await _swallow(self._app, scope, receive)
             if fault.kind == "truncate":
                 await _send_half(reply, send)
-            await _drop(scope, receive)
+            await drop(scope, receive)
 
 
-async def _read_all(receive: Receive) -> None:
+async def read_all(receive: Receive) -> None:
+    """Take the whole request and throw it away."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
@@ -230,7 +231,7 @@ async def _send_half(reply: list[Message], send: Send) -> None:
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
 
-async def _drop(scope: Scope, receive: Receive) -> None:
+async def drop(scope: Scope, receive: Receive) -> None:
     """Close the connection; returns once the server has noticed, so that it adds no answer of its own.
 
     Raises:

@@ -1,0 +1,135 @@
+"""The sandbox in a process of its own, which can kill an engine at the very moment at which a call of it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.sandbox import __main__ as command
+from engine.sandbox.kit import launch
+from engine.sandbox.kit.faults import drop, read_all
+from engine.sandbox.kit.world import World
+
+#: Where a sentence is handed in; only these processes have it, a sandbox has not.
+SENTENCE = "/_sentence"
+
+#: What the stories' own clients call themselves: their calls are those of people, not of an engine.
+PEOPLE = "people"
+
+
+@dataclass(slots=True)
+class Sentence:
+    """An engine is to be killed by SIGKILL when it makes a certain call.
+
+    Attributes:
+        pid: whom.
+        calls: at which call that may change something; 1 is the next one.
+        when: ``lost`` (before the call is looked at, which then is dropped), ``done`` (before it is carried out in full)
+            or ``answered`` (``delay`` seconds after the answer was sent).
+        sign: the signal's number.
+    """
+
+    pid: int
+    calls: int
+    when: str
+    delay: float = 0.0
+    sign: int = signal.SIGKILL
+
+    def strike(self) -> None:
+        """Send the signal; the process may have ended by itself."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, self.sign)
+
+
+class Court:
+    """Middleware of both services: counts an engine's writes and carries the sentence out."""
+
+    def __init__(self) -> None:
+        self.sentence: Sentence | None = None
+
+    def around(self, make: Callable[[World], Any]) -> Callable[[World], Any]:
+        """A maker of apps whose apps stand behind this court."""
+
+        def made(world: World) -> ASGIApp:
+            app = make(world)
+
+            async def judged(scope: Scope, receive: Receive, send: Send) -> None:
+                await self._judge(app, scope, receive, send)
+
+            return judged
+
+        return made
+
+    async def _judge(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        if scope["path"] == SENTENCE:
+            body = (await receive()).get("body", b"")
+            self.sentence = Sentence(**json.loads(body)) if body else None
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        sentence = self._due(scope)
+        if sentence is None:
+            await app(scope, receive, send)
+        elif sentence.when == "lost":
+            sentence.strike()
+            await read_all(receive)
+            await drop(scope, receive)
+        elif sentence.when == "done":
+            await app(scope, await _kept(receive, sentence), send)
+        else:
+            await app(scope, receive, send)
+            asyncio.get_running_loop().call_later(sentence.delay, sentence.strike)
+
+    def _due(self, scope: Scope) -> Sentence | None:
+        """The sentence, when this call is the one."""
+        sentence = self.sentence
+        if sentence is None or scope["method"] == "GET" or scope["path"].endswith("token"):
+            return None
+        if scope["path"].startswith("/_") or (b"user-agent", PEOPLE.encode()) in scope["headers"]:
+            return None
+        sentence.calls -= 1
+        if sentence.calls > 0:
+            return None
+        self.sentence = None
+        return sentence
+
+
+async def _kept(receive: Receive, sentence: Sentence) -> Receive:
+    """The request's body as it came, with its sender dead from now on."""
+    messages = []
+    while True:
+        message = await receive()
+        messages.append(message)
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            break
+    sentence.strike()
+
+    async def again() -> Any:
+        return messages.pop(0) if messages else await receive()
+
+    return again
+
+
+def serve(words: Sequence[str], out: Connection, errors: Path) -> None:
+    """Run the sandbox's command line; what it prints goes to ``out`` and ``errors``."""
+    os.dup2(out.fileno(), 1)
+    with errors.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    court = Court()
+    launch.google_app = court.around(launch.google_app)
+    launch.salesforce_app = court.around(launch.salesforce_app)
+    sys.exit(command.main(words))
