@@ -12,7 +12,7 @@ from engine.crm.connector import CrmConnector
 from engine.jobs.queue import JobQueue, Priority, Request, Running
 from engine.jobs.schedule import next_due
 from engine.ledger import fence as fences
-from engine.ledger import mailboxes
+from engine.ledger import mailboxes, orders
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.store import Ledger, StaleLease
@@ -25,6 +25,7 @@ from engine.model.port import Page
 from engine.model.states import CycleKind, FaultClass, UserState
 from engine.net.errors import ProviderError
 from engine.sync import cycle
+from engine.sync import orders as ordered
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.faults import FOR_PEOPLE, backoff_ms, fault_class, waits_for_person, worst
 
@@ -64,6 +65,7 @@ class _Batch:
     context: PolicyContext
     run: PolicyRun
     left: set[str]
+    orders_only: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -95,6 +97,8 @@ class Runner:
         self.retries: dict[str, int] = {}
         #: How often in a row a provider asked a mailbox to come back later.
         self._throttled: Counter[str] = Counter()
+        #: Mailboxes with an order of an admin that is still to be carried out, also while their policy is off.
+        self.ordered: set[str] = set()
 
     # -- a whole policy --------------------------------------------------------------------------------
 
@@ -127,32 +131,47 @@ class Runner:
             batch.done.set()
 
     async def run_policy(
-        self, policy: Policy, *, only: Collection[str] | None = None, priority: Priority = Priority.SCHEDULE
+        self,
+        policy: Policy,
+        *,
+        only: Collection[str] | None = None,
+        priority: Priority = Priority.SCHEDULE,
+        orders_only: bool = False,
     ) -> PolicyRun:
         """Run a policy once: read the CRM, then run its mailboxes (or ``only`` some) through the queue.
 
         Mailboxes that were never initialised make it a first sync: phase A reads the CRM completely for all of them
-        before any data is written.
+        before any data is written. A mailbox with orders of an admin carries them out first, also when it is paused; with
+        ``orders_only`` nothing else is done, as for a policy that is off.
         """
         async with self._turns.setdefault(policy.name, asyncio.Lock()):
             stop = self._stops[policy.name] = asyncio.Event()
             try:
-                return await self._run(policy, only, priority, stop)
+                return await self._run(policy, only, priority, stop, orders_only)
             finally:
                 del self._stops[policy.name]
 
     async def _run(
-        self, policy: Policy, only: Collection[str] | None, priority: Priority, stop: asyncio.Event
+        self,
+        policy: Policy,
+        only: Collection[str] | None,
+        priority: Priority,
+        stop: asyncio.Event,
+        orders_only: bool,
     ) -> PolicyRun:
         result = PolicyRun()
+        waiting = {one.mailbox_id for one in await self._ledger.read(orders.asked)}
         # What the CRM tells goes to paused mailboxes as well, since its feeds tell it once; they only run no cycle.
         # Who is paused before the first sync is read completely when resumed.
         records = [
             record
             for record in await self._ledger.read(mailboxes.mailboxes, policy.name)
-            if not record.paused or record.phase != "new"
+            if not (record.paused or orders_only) or record.phase != "new"
         ]
-        everybody = [record.email for record in records if not record.paused]
+        self.ordered |= {record.email for record in records if record.id in waiting}
+        everybody = [
+            record.email for record in records if record.id in waiting or not (record.paused or orders_only)
+        ]
         try:
             context = await self._context(policy, stop)
             records = await self._resolve_users(context, records, result)
@@ -172,11 +191,13 @@ class Runner:
                 self._tell_fault(policy, email, str(error), kind)
                 self._state(policy, email, UserState.FAILED, str(error), fault=kind)
             return result
-        chosen = [record for record in records if not record.paused and (only is None or record.email in only)]
+        chosen = [
+            record for record in records if record.email in everybody and (only is None or record.email in only)
+        ]
         if priority is not Priority.ADMIN:
             # What waits for a person is not tried again by the clock; an admin's request tries it.
             chosen = [record for record in chosen if record.fault_kind not in WAITING_KINDS]
-        await self._mailboxes(context, chosen, result, priority)
+        await self._mailboxes(context, chosen, result, priority, orders_only)
         return result
 
     async def _context(self, policy: Policy, stop: asyncio.Event) -> PolicyContext:
@@ -272,12 +293,19 @@ class Runner:
                 self._state(policy, record.email, UserState.QUEUED, "initialised; waiting for its turn")
 
     async def _mailboxes(
-        self, context: PolicyContext, records: list[MailboxRecord], result: PolicyRun, priority: Priority
+        self,
+        context: PolicyContext,
+        records: list[MailboxRecord],
+        result: PolicyRun,
+        priority: Priority,
+        orders_only: bool,
     ) -> None:
         if not records:
             return
         policy = context.policy
-        batch = self._batches[policy.name] = _Batch(context, result, {record.email for record in records})
+        batch = self._batches[policy.name] = _Batch(
+            context, result, {record.email for record in records}, orders_only
+        )
         try:
             for record in records:
                 self._records[record.email] = record
@@ -331,6 +359,17 @@ class Runner:
             policy, record.email, UserState.SYNCING, kind=kind, phase="B" if kind is CycleKind.FIRST else ""
         )
         try:
+            for order in await self._ledger.read(orders.asked, [record.id]):
+                run = await ordered.carry_out(batch.context, record, fence, order, stop)
+                if run.faults:
+                    await self._ended(batch, policy, record, run)
+                    return
+                batch.run.written += _written(run)
+            self.ordered.discard(record.email)
+            if batch.orders_only or record.paused:
+                batch.run.mailboxes += 1
+                self._state(policy, record.email, UserState.PAUSED if record.paused else UserState.DISABLED)
+                return
             run = await cycle.run_cycle(batch.context, record, fence, kind, stop)
         except Stopped:
             self._state(policy, record.email, UserState.QUEUED, "stopped; it goes on where it was")
@@ -357,11 +396,7 @@ class Runner:
 
     async def _ended(self, batch: _Batch, policy: Policy, record: MailboxRecord, run: Run) -> None:
         batch.run.mailboxes += 1
-        written = sum(
-            count
-            for (_, outcome), count in run.counts.items()
-            if outcome in {ItemOutcome.CREATED, ItemOutcome.UPDATED, ItemOutcome.DELETED}
-        )
+        written = _written(run)
         batch.run.written += written
         now = self._clock.now_ms()
         await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
@@ -491,6 +526,11 @@ class Runner:
                 fault=fault,
             )
         )
+
+
+def _written(run: Run) -> int:
+    made = {ItemOutcome.CREATED, ItemOutcome.UPDATED, ItemOutcome.DELETED}
+    return sum(count for (_, outcome), count in run.counts.items() if outcome in made)
 
 
 def due_retries(retries: Mapping[str, int], now: int) -> list[str]:

@@ -80,7 +80,7 @@ def abandon_runs(conn: sa.Connection, now: int) -> int:
     """Close runs and cycles that an earlier process left open. Returns how many runs."""
     conn.execute(
         sa.update(cycle)
-        .where(cycle.c.ended_at.is_(None))
+        .where(cycle.c.ended_at.is_(None), cycle.c.state != "asked")
         .values(state="stopped", error="the engine ended", ended_at=now)
     )
     return conn.execute(

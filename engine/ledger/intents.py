@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
+from engine.ledger.special import Special, settle
 from engine.ledger.sql import inserting, setting
 from engine.ledger.statement import Statement
 
@@ -45,6 +46,8 @@ class IntentRow:
     sent_at: int | None
     parent: str | None
     occurrence: str | None
+    before: dict[str, Any]
+    mode: str
 
 
 def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
@@ -80,6 +83,8 @@ _PLANNED = Statement(
         intent.c.attempt,
         intent.c.notify,
         intent.c.sent_at,
+        intent.c.before,
+        intent.c.mode,
         _CURRENT.c.native,
         _CURRENT.c.fields.label("shown"),
         _CURRENT.c.accepted,
@@ -145,6 +150,8 @@ def planned(
             row.sent_at,
             row.parent,
             row.original,
+            row.before or {},
+            row.mode,
         )
         for row in rows
     ]
@@ -293,7 +300,7 @@ _UNKNOWN = setting(intent, "id", ("state", "error", "not_before"))
 # Copied inside the database: the documents need not be read and written again.
 _JOURNALLED = Statement(
     sa.insert(journal).from_select(
-        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at"],
+        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at", "intent_id"],
         sa.select(
             intent.c.mailbox_id,
             intent.c.cycle_id,
@@ -304,6 +311,7 @@ _JOURNALLED = Statement(
             intent.c.patch,
             intent.c.why,
             sa.bindparam("b_now", type_=sa.BigInteger),
+            intent.c.id,
         ).where(intent.c.id == sa.bindparam("b_id")),
     )
 )
@@ -354,6 +362,7 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                 "new_reason": "",
             }
             for one in written
+            if not one.intent.mode
         ],
     )
     links = [{"b_link": one.intent.link_id} for one in written]
@@ -364,6 +373,8 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
         [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in removed],
     )
     _STATE.many(connection, [{"which": one.intent.link_id, "new_state": "tombstone"} for one in removed])
+    special = [one.intent for one in applied if one.intent.mode]
+    settle(connection, [Special(one.link_id, one.side, one.kind, one.mode, one.patch) for one in special])
     _NO_LONGER_WRITING.many(connection, [{"b_link": one.intent.link_id} for one in applied])
     _NO_FAILURES.many(connection, [{"which": one.intent.link_id, "new_attempts": 0} for one in written])
     _CLOSE.many(connection, [{"which": one.intent.id, "new_state": "done"} for one in applied])

@@ -20,7 +20,13 @@ USE_OWN = "an admin lets it use the person's own item; the next cycle does it"
 BESIDE = "an admin lets it stand beside its twin"
 KEPT_DELETE = "an admin keeps it, although it was deleted in the other place"
 DISMISSED = "an admin dismissed it"
+UNDONE_CREATE = "an admin undid its creation; it is sent again when it changes"
+UNDONE_DELETE = "an admin undid its deletion in this place; the other place gets it again when it changes"
 KEPT_TWIN = "an admin leaves it where it is, since the other place has an item of its own"
+
+
+#: Reasons of a link in state ``absent`` under which its one item is not deleted because the other is gone.
+KEPT = frozenset({KEPT_DELETE, UNDONE_CREATE, UNDONE_DELETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,35 @@ def work_list(
     ``after`` is the last link id of the previous call, for paging.
     """
     rows = _WORK.rows(connection, mailbox=mailbox_id, modules=modules, now=now, after=after, most=limit)
+    return _trees(connection, rows)
+
+
+_TREES = Statement(
+    sa.select(
+        link.c.id,
+        link.c.mailbox_id,
+        link.c.module,
+        link.c.base,
+        link.c.state,
+        link.c.generation,
+        link.c.parent_link,
+        link.c.occurrence,
+        link.c.reason,
+        sa.literal_column("0").label("attempts"),
+        _PARENT.c.state.label("parent_state"),
+    )
+    .select_from(link)
+    .outerjoin(_PARENT, _PARENT.c.id == link.c.parent_link)
+    .where(_in(link.c.id))
+)
+
+
+def trees(connection: sa.Connection, link_ids: Sequence[int]) -> list[LinkRow]:
+    """Links by id, whatever their state, with both their sides; ids that no longer exist are left out."""
+    return _trees(connection, _TREES.among(connection, link_ids))
+
+
+def _trees(connection: sa.Connection, rows: Sequence[Any]) -> list[LinkRow]:
     sides: dict[int, dict[str, ItemRow]] = {}
     for row in _ITEMS.among(connection, [row.id for row in rows]):
         one = _item_row(row)
@@ -333,7 +368,7 @@ def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[
 
 # Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.
 _SENT = Statement(
-    sa.select(intent.c.link_id, item.c.link_id.label("found"), intent.c.patch)
+    sa.select(intent.c.link_id, item.c.link_id.label("found"), intent.c.patch, intent.c.mode)
     .join(
         item,
         sa.and_(
@@ -388,14 +423,21 @@ def _merge_apart(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) ->
         return
     keeper = {one: keep for keep, drop in pairs for one in (keep, drop)}
     sent: dict[int, Any] = {}
+    restored: set[int] = set()
     for row in _SENT.among(connection, keeper):
         if keeper.get(row.found) == keeper[row.link_id]:
             sent.setdefault(keeper[row.link_id], row.patch)
+            if row.mode:
+                restored.add(keeper[row.link_id])
     _VOID_FOUND.many(connection, [{"b_link": one} for one in keeper])
     _MOVE_ITEMS.many(connection, [{"which": drop, "new_link_id": keep} for keep, drop in pairs])
     dropped = [{"b_link": drop} for _, drop in pairs]
     _UNDIRTY.many(connection, dropped)
     _AFRESH.many(connection, [{"which": keep, "new_state": "new", "new_reason": ""} for keep, _ in pairs])
+    # An undo made it again, although its other side stays deleted: it stands alone.
+    _AFRESH.many(
+        connection, [{"which": one, "new_state": "absent", "new_reason": UNDONE_DELETE} for one in restored]
+    )
     _AGREED.many(connection, [{"which": keep, "new_base": patch} for keep, patch in sent.items() if patch])
     moved, doubles = [], []
     children = _CHILDREN.among(connection, keeper)
@@ -435,6 +477,7 @@ class NewIntent:
     state: str = "planned"
     notify: bool = False
     guests: int = 0
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,6 +543,8 @@ _PLAN = inserting(
         "state",
         "why",
         "notify",
+        "guests",
+        "mode",
     ),
 )
 _JOURNAL = inserting(
@@ -552,6 +597,7 @@ def commit_plan(
                 "why": one.why,
                 "notify": int(one.notify),
                 "guests": one.guests,
+                "mode": one.mode,
             }
             for one in plan.intents
         )

@@ -286,6 +286,8 @@ cycle = sa.Table(
     _int("about"),
     _int("undone_by"),
     sa.Index("ix_cycle_mailbox", "mailbox_id", "started_at"),
+    # Orders of an admin that are still to be carried out (engine.ledger.orders); asked before every cycle.
+    sa.Index("ix_cycle_asked", "mailbox_id", sqlite_where=sa.text("state = 'asked'")),
 )
 
 conflict = sa.Table(

@@ -67,3 +67,6 @@ class CycleKind(StrEnum):
     LABELS = "drop-label check"
     VERIFY = "verify"
     PREVIEW = "preview"
+    UNDO = "undo"
+    CLEAR = "clear"
+    LEAVE = "leave"

@@ -20,6 +20,7 @@ from engine.sync.plan import line_for
 from engine.sync.reconcile import after_write
 from engine.sync.resolve import without_private_body
 from engine.sync.structure import branch_path
+from engine.sync.undo import undone
 
 #: A cycle waits so long by itself when a provider asks for it; longer, and the mailbox comes back later.
 PATIENCE_SECONDS = 90.0
@@ -266,7 +267,7 @@ def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Ou
     else:
         patched = after_write(module, frozenset(row.patch), row.fields, shows)
         kept = {name: pair for name, pair in row.accepted.items() if name not in row.patch}
-        accepted = {**kept, **patched}
+        accepted = {**kept, **(undone(row, module, shows) if row.mode == "undo" else patched)}
         # A field that we did not touch shows something else than before: a person was at work meanwhile.
         table = FIELDS[module]
         drifted = any(

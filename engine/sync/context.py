@@ -22,6 +22,10 @@ from engine.model.port import Account, Capability, Scope
 from engine.model.states import CycleKind, FaultClass, StepState, UserState
 
 
+#: Kinds of cycle whose record is an order of an admin, which only its end closes (engine.ledger.orders).
+ORDERED = frozenset({CycleKind.UNDO, CycleKind.LEAVE})
+
+
 class Stopped(Exception):
     """An admin, or the end of the program, asked the cycle to stop; it stopped at a page boundary."""
 
@@ -161,8 +165,8 @@ class Run:
             )
 
     async def close_cycle(self, state: str, error: str = "") -> None:
-        """Close the cycle's record, if it has one: ``ok``, ``failed`` or ``stopped``."""
-        if self.cycle_id:
+        """Close the cycle's record, if it has one: ``ok``, ``failed`` or ``stopped``. An order stands until it is done."""
+        if self.cycle_id and self.kind not in ORDERED:
             counts = {f"{module}.{outcome}": count for (module, outcome), count in self.counts.items()}
             await self.ledger.write(
                 history.end_cycle, self.cycle_id, state, counts, 0, error, self.clock.now_ms()

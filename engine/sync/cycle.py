@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from engine.ledger import links, mailboxes
 from engine.ledger import observe as observe_units
@@ -93,12 +93,32 @@ async def baseline(
     await read_crm(context, owners, everybody, complete=complete, on_page=on_page)
 
 
+#: What a cycle does with the modules of a step, instead of bringing both sides in step.
+Work = Callable[[Run, Sequence[Module], Sequence[Feed]], Awaitable[None]]
+
+
 async def run_cycle(
-    context: PolicyContext, record: MailboxRecord, fence: Fence, kind: CycleKind, stop: asyncio.Event
+    context: PolicyContext,
+    record: MailboxRecord,
+    fence: Fence,
+    kind: CycleKind,
+    stop: asyncio.Event,
+    *,
+    work: Work | None = None,
+    cycle_id: int = 0,
 ) -> Run:
     """One cycle of one mailbox: structure, then the five steps in order, each on its own (phase B).
 
     A step that fails does not stop later independent ones; a refused credential ends the cycle.
+
+    Args:
+        context: the policy.
+        record: the mailbox.
+        fence: of the mailbox.
+        kind: of cycle.
+        stop: set to end it at a page boundary.
+        work: carries out an admin's order instead (``engine.sync.orders``); containers are left as they are.
+        cycle_id: the record of that order.
 
     Returns:
         the finished run, with counts and faults.
@@ -108,17 +128,18 @@ async def run_cycle(
         Waits: a provider asked to come back later.
         StaleLease: somebody else has taken over.
     """
-    run = Run(context, record, account_of(record), fence, kind, stop)
+    run = Run(context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id)
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
     run.feeds = await stored_feeds(run)
     run.tell(ActivityKind.CYCLE, text=f"{kind.value} started", sign="▸")
     try:
         await recover(run)
-        if record.structure != fingerprint(whole_structure(context.policy)) or not run.feeds:
+        structure = fingerprint(whole_structure(context.policy))
+        if work is None and (record.structure != structure or not run.feeds):
             await _ensure(run)
         for step in STEPS:
-            await _step(run, step)
+            await _step(run, step, work)
     except ProviderError as error:
         if run.step is not None:
             run.step_state(run.step, StepState.FAILED, str(error))
@@ -194,9 +215,12 @@ async def _store_structure(run: Run, scopes: Sequence[Scope], *, complete: bool)
     await run.ledger.write(mailboxes.set_mailbox_fenced, run.fence, **values)
 
 
-async def _step(run: Run, step: Step) -> None:
+async def _step(run: Run, step: Step, work: Work | None) -> None:
     """One of the five steps. Raises only what ends the cycle."""
     run.check_stop()
+    if work is not None and step is Step.LABELS:
+        run.step_state(step, StepState.SKIPPED)
+        return
     on = [module for module in STEP_MODULES[step] if module in run.base.modules()]
     labels = label_structure(run.policy).labels if step is Step.LABELS else ()
     run.done, run.total = 0, None
@@ -209,6 +233,8 @@ async def _step(run: Run, step: Step) -> None:
     try:
         if step is Step.LABELS:
             await _labels(run)
+        elif work is not None:
+            await _ordered(run, on, work)
         else:
             await _modules(run, step, on)
     except ProviderError as error:
@@ -273,9 +299,18 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
         await hold_excess(run, modules)
         conflicts = await apply_writes(run, modules)
         if conflicts:
-            await _read_again(run, feeds, modules, conflicts)
+            await read_again(run, feeds, modules, conflicts)
         elif not planned:
             break
+
+
+async def _ordered(run: Run, modules: list[Module], work: Work) -> None:
+    """Read the mailbox's feeds of a step, then carry out an order there."""
+    feeds = [feed for feed in run.feeds if set(feed.scope.modules) & set(modules)]
+    for feed in feeds:
+        await read_mailbox(run, feed)
+    await repeat_lost(run, modules)
+    await work(run, modules, feeds)
 
 
 async def _roll_window(run: Run) -> None:
@@ -416,7 +451,7 @@ def _tell_planned(run: Run, planned: Sequence[Planned]) -> None:
     run.count({(module, outcome): count for (module, outcome), count in counts.items() if outcome is not None})
 
 
-async def _read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module], remote_ids: set[str]) -> None:
+async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module], remote_ids: set[str]) -> None:
     """Items that changed between our reading and our writing are read by id and go through planning again."""
     sides: Mapping[Side, Sequence[Feed]] = {
         Side.MAILBOX: feeds,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.ledger.links import KEPT_DELETE, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
 from engine.model.canonical import FIELDS, display_name, instant
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
@@ -165,7 +165,7 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
                 module,
                 ItemOutcome.HELD,
                 "⚑",
-                f"{_noun(module)} {_named(module, live[0].fields)} is held: {held}",
+                f"{_noun(module)} {named(module, live[0].fields)} is held: {held}",
             )
         out = why_filtered(
             planning.policy,
@@ -186,14 +186,17 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
         mailbox = None
     tree = Tree(row.id, module, base, crm, mailbox)
     decision = reconcile(tree, rules)
-    if row.state == "absent" and row.reason == KEPT_DELETE and _only_deletes(decision):
+    if row.state == "absent" and row.reason in KEPT and _only_deletes(decision):
         return Planned(
-            LinkPlan(row.id, module, state="absent", reason=KEPT_DELETE), module, ItemOutcome.FILTERED
+            LinkPlan(row.id, module, state="absent", reason=row.reason), module, ItemOutcome.FILTERED
         )
     return _to_plan(row, module, decision, planning)
 
 
 def _only_deletes(decision: Decision) -> bool:
+    """Whether nothing would happen but that the one item goes, or stays alone for another reason than now."""
+    if decision.verdict is Verdict.ABSENT:
+        return True
     return bool(decision.writes) and all(write.kind is WriteKind.DELETE for write in decision.writes)
 
 
@@ -318,7 +321,7 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
             )
         )
     outcome = ItemOutcome.CONFLICT if decision.conflict else None
-    name = _named(module, intents[0].fields) if intents else ""
+    name = named(module, intents[0].fields) if intents else ""
     return Planned(
         LinkPlan(
             row.id,
@@ -351,7 +354,8 @@ def _noun(module: Module) -> str:
     return _NOUNS[module]
 
 
-def _named(module: Module, fields: Mapping[str, Any]) -> str:
+def named(module: Module, fields: Mapping[str, Any]) -> str:
+    """An item's name in a sentence; a private one is named by its kind only."""
     return "(private)" if fields.get("private") else repr(display_name(module, fields))
 
 
@@ -361,6 +365,6 @@ def line_for(
     """Sign and text of a monitor line for a write. Private items are named by their kind only."""
     sign = {"create": "+", "update": "~", "delete": "-"}[kind]
     origin = "from CRM" if side is Side.MAILBOX else "to CRM"
-    name = _named(module, fields)
+    name = named(module, fields)
     changed = ", ".join(FIELDS[module][field].label for field in patch)
     return sign, f"{_noun(module)} {name} {origin}" + (f": {changed}" if changed else "")

@@ -25,7 +25,8 @@ class View:
     Attributes:
         live: False when the item is known to be deleted.
         fields: canonical fields shown.
-        accepted: what this side made of values that we wrote: field to (wrote, shows).
+        accepted: what this side made of values that we wrote: field to (wrote, shows). A third element, what was put
+            there, says that an undo has restored an earlier value on this side alone (engine.sync.undo).
         etag: version for a guarded write.
         remote_id: the provider's id.
         modified: server time of the last change, epoch milliseconds.
@@ -47,6 +48,14 @@ class View:
         if pair is not None and same(kind, shown, pair[1]):
             return pair[0]
         return shown
+
+    def replaced(self, name: str, kind: Any) -> Any:
+        """What a write to this side replaces, for the journal: where an undo has put an earlier value back, that one."""
+        shown = self.fields.get(name)
+        pair = self.accepted.get(name)
+        if pair is not None and len(pair) > 2 and same(kind, shown, pair[1]):
+            return shown
+        return self.value(name, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,8 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
             lost.append(Lost(loser, name, overruled, value, _why_lost(rules.conflict, winner)))
         agreed[name] = value
         patches[loser][name] = value
-        before[loser][name] = overruled
+        held = crm if loser is Side.CRM else mailbox
+        before[loser][name] = held.replaced(name, kind)
         why[loser].append(table[name].label)
     writes = tuple(
         PlannedWrite(

@@ -134,14 +134,16 @@ class World:
         self.crashes += 1
         raise Crash
 
-    async def cycle(self, priority: Priority = Priority.SCHEDULE) -> PolicyRun | None:
+    async def cycle(
+        self, priority: Priority = Priority.SCHEDULE, *, orders_only: bool = False
+    ) -> PolicyRun | None:
         """Run the policy once; None when the process died on the way (and has been started again)."""
         self.clock.ms += 60_000
         stop = asyncio.Event()
         server = asyncio.ensure_future(self.queue.serve(self.runner.handle, 2, stop))
         crashed, result = False, None
         try:
-            result = await self.runner.run_policy(self.policy, priority=priority)
+            result = await self.runner.run_policy(self.policy, priority=priority, orders_only=orders_only)
         except Crash:
             crashed = True
         stop.set()

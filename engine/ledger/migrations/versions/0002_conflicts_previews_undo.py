@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("decided_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("ix_cycle_asked", "cycle", ["mailbox_id"], sqlite_where=sa.text("state = 'asked'"))
     op.create_index("ix_conflict_mailbox", "conflict", ["mailbox_id", "state"])
     op.create_index("ix_conflict_link", "conflict", ["link_id"])
     op.create_index(

@@ -1,0 +1,62 @@
+"""Units of work on writes that an order of an admin made: what becomes of their links is not what agreement makes of them.
+
+An undone update leaves base and state as they are: its item's accepted form carries what it shows now. An item that was
+taken back or put back stands alone, and stays so until somebody changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.ledger.links import UNDONE_CREATE, UNDONE_DELETE
+from engine.ledger.schema import dirty, item, link
+from engine.ledger.sql import chunks, set_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A write that was made on an order: ``mode`` is the order's kind."""
+
+    link_id: int
+    side: str
+    kind: str
+    mode: str
+    patch: Mapping[str, Any]
+
+
+def settle(connection: sa.Connection, made: Sequence[Special]) -> None:
+    """Give the links of such writes the state that the order wants."""
+    alone = {"delete": UNDONE_CREATE, "create": UNDONE_DELETE}
+    for one in made:
+        if one.mode == "undo" and one.kind in alone:
+            values: dict[str, Any] = {"state": "absent", "reason": alone[one.kind]}
+            if one.kind == "create":
+                values["base"] = {name: value for name, value in one.patch.items() if value is not None}
+            set_columns(connection, link, "id", one.link_id, **values)
+    _end_occurrences(connection, [one for one in made if one.kind == "delete"])
+
+
+def _end_occurrences(connection: sa.Connection, masters: Sequence[Special]) -> None:
+    """The changed occurrences of a removed series went with it, by our hand: nobody has cancelled them.
+
+    They are forgotten on that side, and their other side waits for the series like a new one.
+    """
+    for side in sorted({one.side for one in masters}):
+        for piece in chunks([one.link_id for one in masters if one.side == side]):
+            query = sa.select(link.c.id).where(link.c.parent_link.in_(piece))
+            for children in chunks(connection.execute(query).scalars().all()):
+                connection.execute(
+                    sa.update(link)
+                    .where(link.c.id.in_(children))
+                    .values(state="filtered", reason="its series is not there", base=sa.null())
+                )
+                connection.execute(
+                    sa.update(item)
+                    .where(item.c.link_id.in_(children), item.c.side == side)
+                    .values(deleted=1, link_id=None)
+                )
+                connection.execute(sa.delete(dirty).where(dirty.c.link_id.in_(children)))
