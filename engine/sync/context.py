@@ -21,7 +21,6 @@ from engine.model.policy import Policy
 from engine.model.port import Account, Capability, Scope
 from engine.model.states import CycleKind, FaultClass, StepState, UserState
 
-
 #: Kinds of cycle whose record is an order of an admin, which only its end closes (engine.ledger.orders).
 ORDERED = frozenset({CycleKind.UNDO, CycleKind.LEAVE})
 

@@ -137,7 +137,7 @@ async def test_an_edit_that_the_undo_has_not_seen_is_not_overwritten() -> None:
 
 async def test_what_a_cycle_made_is_removed_and_not_sent_again_until_it_changes() -> None:
     world = await World(policy=policy(crm_deletes=DeleteMode.MIRROR, mailbox_deletes=DeleteMode.MIRROR)).start()
-    record, item = await pair(world, family="Berg")
+    record, _item = await pair(world, family="Berg")
     edited, kept = await pair(world, family="Lind")
     first = await world.ledger.read(units.cycles)
     world.mail.edit(CONTACTS, kept, title="Mine")
@@ -160,7 +160,7 @@ async def test_what_a_cycle_deleted_is_made_again_and_stays() -> None:
     for key in CreateKey:
         lag = 120 if key is CreateKey.MARKER else 0
         world = await World(policy=policy(), mail_key=key, lag=lag).start()
-        record, item = await pair(world, family="Berg", title="Clerk")
+        record, _item = await pair(world, family="Berg", title="Clerk")
         await world.settle(1)
         world.crm.delete("Contact", record)
         await world.settle(2)
@@ -212,7 +212,7 @@ async def test_an_undo_runs_while_the_policy_is_off_and_syncs_nothing_else() -> 
 
 async def test_the_journal_of_the_write_after_an_undo_keeps_what_stood_there() -> None:
     world = await World(policy=policy()).start()
-    record, item = await pair(world, family="Berg", title="Clerk")
+    record, _item = await pair(world, family="Berg", title="Clerk")
     world.crm.edit("Contact", record, title="Boss")
     await world.cycle()
     await undo(world, await last_cycle(world))
