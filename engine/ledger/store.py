@@ -29,6 +29,10 @@ T = TypeVar("T")
 READERS = 3
 
 
+#: Statements that a connection keeps prepared; an IN list has one for each power of two.
+PREPARED = 512
+
+
 class LedgerBusy(Exception):
     """Another engine holds this data directory."""
 
@@ -88,12 +92,12 @@ def _engine(path: Path, *, read_only: bool) -> sa.Engine:
         poolclass=sa.pool.QueuePool,
         pool_size=READERS if read_only else 1,
         max_overflow=0,
-        connect_args={"check_same_thread": False},
+        connect_args={"check_same_thread": False, "cached_statements": PREPARED},
         hide_parameters=True,  # what people wrote must not reach an exception text or a log
     )
     sa.event.listen(engine, "connect", _pragmas(read_only))
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    sa.event.listen(engine, "begin", lambda connection: connection.connection.driver_connection.execute(begin))
     return engine
 
 
@@ -179,7 +183,7 @@ class SqliteLedger:
         """Run a unit in a read transaction, in one of the readers' threads."""
 
         def run() -> T:
-            with self._reader.connect() as connection:
+            with self._reader.begin() as connection:
                 return unit(connection, *args, **kwargs)
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._reading, run))
@@ -216,25 +220,43 @@ def _lock(path: Path) -> int:
 
 
 class MemoryLedger:
-    """The same units on a plain in-memory connection, without a thread: for simulations and unit tests."""
+    """The same units on one in-memory connection, without a thread: for simulations and unit tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: bytes | None = None) -> None:
+        """An empty ledger, or one that begins as ``image()`` of another (no migration then)."""
         self._engine = sa.create_engine(
             "sqlite://",
             poolclass=sa.pool.StaticPool,
-            connect_args={"check_same_thread": False},
+            connect_args={"check_same_thread": False, "cached_statements": PREPARED},
             hide_parameters=True,
         )
+        self._connection = self._engine.connect()
+        self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
+        self._driver.isolation_level = None
         self.commits = 0
-        with self._engine.begin() as connection:
-            migrate(connection)
+        if image is None:
+            with self._connection.begin():
+                migrate(self._connection)
+        else:
+            self._driver.deserialize(image)
+
+    def image(self) -> bytes:
+        """The whole database, to begin other ledgers with."""
+        return self._driver.serialize()
 
     async def write(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a unit in a write transaction."""
-        with self._engine.begin() as connection:
-            result = unit(connection, *args, **kwargs)
+        self._driver.execute("BEGIN")
+        try:
+            result = unit(self._connection, *args, **kwargs)
+        except BaseException:
+            self._connection.rollback()
+            self._driver.rollback()
+            raise
+        self._connection.commit()
+        self._driver.commit()
         self.commits += 1
         return result
 
@@ -242,9 +264,14 @@ class MemoryLedger:
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a unit; nothing is committed."""
-        with self._engine.connect() as connection:
-            return unit(connection, *args, **kwargs)
+        self._driver.execute("BEGIN")
+        try:
+            return unit(self._connection, *args, **kwargs)
+        finally:
+            self._connection.rollback()
+            self._driver.rollback()
 
     async def close(self) -> None:
         """Forget everything."""
+        self._connection.close()
         self._engine.dispose()

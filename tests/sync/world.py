@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -26,19 +25,9 @@ from tests.sync.fakes import Crash, FakeCrm, FakeMail, VirtualClock
 A, B = "ada@example.org", "bob@example.org"
 
 
-#: Compiled statements, shared by all ledgers of the tests.
-_COMPILED: dict[Any, Any] = {}
-
-
 @cache
 def _template() -> bytes:
-    ledger = MemoryLedger()
-    connection = ledger._engine.raw_connection()
-    try:
-        return connection.driver_connection.serialize()  # type: ignore[union-attr]
-    finally:
-        connection.close()
-        ledger._engine.dispose()
+    return MemoryLedger().image()
 
 
 class TestLedger(MemoryLedger):
@@ -47,14 +36,7 @@ class TestLedger(MemoryLedger):
     __test__ = False
 
     def __init__(self) -> None:
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(":memory:", check_same_thread=False)
-            connection.deserialize(_template())
-            return connection
-
-        engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool, creator=connect)
-        self._engine = engine.execution_options(compiled_cache=_COMPILED)
-        self.commits = 0
+        super().__init__(_template())
         self.dead = False
         #: Called before and after each write with its number; may raise.
         self.hook: Callable[[str, int], None] = lambda _when, _number: None
