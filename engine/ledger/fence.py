@@ -33,6 +33,8 @@ def take(connection: sa.Connection, policy_name: str, mailbox_id: int = 0) -> Fe
 
 
 _MAILBOX_EPOCH = Statement(sa.select(mailbox.c.epoch).where(mailbox.c.id == sa.bindparam("which")))
+_EVERY_MAILBOX = Statement(sa.update(mailbox).values(epoch=mailbox.c.epoch + 1))
+_EVERY_POLICY = Statement(sa.update(policy).values(epoch=policy.c.epoch + 1))
 _POLICY_EPOCH = Statement(sa.select(policy.c.epoch).where(policy.c.name == sa.bindparam("which")))
 
 
@@ -70,5 +72,5 @@ def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int:
 
 def take_all(connection: sa.Connection) -> None:
     """A new engine begins: whatever an older one still had in hand can no longer be committed."""
-    connection.execute(sa.update(mailbox).values(epoch=mailbox.c.epoch + 1))
-    connection.execute(sa.update(policy).values(epoch=policy.c.epoch + 1))
+    _EVERY_MAILBOX.run(connection)
+    _EVERY_POLICY.run(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import connection as connection_table
 from engine.ledger.schema import dirty, intent, item, job, link, mailbox, match_key, policy, scope, work
-from engine.ledger.sql import insert, set_columns
+from engine.ledger.sql import inserting, set_columns, setting
 from engine.ledger.statement import Statement
 
 
@@ -115,6 +116,47 @@ def mailbox_by_id(conn: sa.Connection, mailbox_id: int) -> MailboxRecord:
     return _mailbox(_MAILBOX.one(conn, which=mailbox_id))
 
 
+@cache
+def _upserting(table: sa.Table, key: str, columns: tuple[str, ...]) -> Statement:
+    """Insert a row, or change these columns of the row with the same key."""
+
+    def build(insert: Any) -> Any:
+        made = insert(table)
+        return made.on_conflict_do_update(
+            index_elements=[key], set_={name: made.excluded[name] for name in columns}
+        )
+
+    return Statement(build, (key, *columns))
+
+
+def _upsert_mailbox(insert: Any) -> Any:
+    upsert = insert(mailbox)
+    new = upsert.excluded
+    return upsert.on_conflict_do_update(
+        index_elements=["email"],
+        set_={
+            "policy": new.policy,
+            "crm_user": sa.case((new.crm_user != "", new.crm_user), else_=mailbox.c.crm_user),
+            "zone": sa.case((new.zone != "", new.zone), else_=mailbox.c.zone),
+            "removed": 0,
+            "structure": sa.case((mailbox.c.policy != new.policy, ""), else_=mailbox.c.structure),
+            # Who comes back, or moves to another policy, is read completely again.
+            "phase": sa.case(
+                (sa.or_(mailbox.c.policy != new.policy, mailbox.c.removed == 1), "new"),
+                else_=mailbox.c.phase,
+            ),
+        },
+    )
+
+
+_UPSERT_MAILBOX = Statement(_upsert_mailbox, ("email", "policy", "crm_user", "zone"))
+_DROP_CONNECTIONS = Statement(sa.delete(connection_table))
+_TURN = Statement(
+    sa.update(mailbox).where(mailbox.c.removed == sa.bindparam("was")).values(removed=sa.bindparam("becomes"))
+)
+_PLACES = Statement(sa.select(mailbox.c.id, mailbox.c.email, mailbox.c.policy))
+
+
 def replace_configuration(
     conn: sa.Connection,
     connections_: Iterable[tuple[str, str, Mapping[str, Any]]],
@@ -132,47 +174,28 @@ def replace_configuration(
         policies_: (name, settings, enabled or None to leave the switch as it is).
         users: (email, policy, crm_user, zone).
     """
-    conn.execute(sa.delete(connection_table))
-    for name, kind, settings in connections_:
-        conn.execute(sa.insert(connection_table).values(name=name, kind=kind, settings=dict(settings)))
+    _DROP_CONNECTIONS.run(conn)
+    inserting(connection_table, ("name", "kind", "settings")).many(
+        conn,
+        [{"name": name, "kind": kind, "settings": dict(settings)} for name, kind, settings in connections_],
+    )
     named = []
     for name, settings, enabled in policies_:
         named.append(name)
         values: dict[str, Any] = {"settings": dict(settings)}
         if enabled is not None:
             values["state"] = "enabled" if enabled else "disabled"
-        statement = insert(conn, policy).values(name=name, **values)
-        conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+        _upserting(policy, "name", tuple(values)).run(conn, name=name, **values)
     conn.execute(sa.delete(policy).where(policy.c.name.not_in(named)))
     leaving = 2
-    conn.execute(sa.update(mailbox).where(mailbox.c.removed == 0).values(removed=leaving))
+    _TURN.run(conn, was=0, becomes=leaving)
     rows = [
         {"email": email, "policy": policy_name, "crm_user": crm_user, "zone": zone}
         for email, policy_name, crm_user, zone in users
     ]
     _forget_moved(conn, {row["email"]: row["policy"] for row in rows})
-    if rows:
-        upsert = insert(conn, mailbox)
-        new = upsert.excluded
-        conn.execute(
-            upsert.on_conflict_do_update(
-                index_elements=["email"],
-                set_={
-                    "policy": new.policy,
-                    "crm_user": sa.case((new.crm_user != "", new.crm_user), else_=mailbox.c.crm_user),
-                    "zone": sa.case((new.zone != "", new.zone), else_=mailbox.c.zone),
-                    "removed": 0,
-                    "structure": sa.case((mailbox.c.policy != new.policy, ""), else_=mailbox.c.structure),
-                    # Who comes back, or moves to another policy, is read completely again.
-                    "phase": sa.case(
-                        (sa.or_(mailbox.c.policy != new.policy, mailbox.c.removed == 1), "new"),
-                        else_=mailbox.c.phase,
-                    ),
-                },
-            ),
-            rows,
-        )
-    conn.execute(sa.update(mailbox).where(mailbox.c.removed == leaving).values(removed=1))
+    _UPSERT_MAILBOX.many(conn, rows)
+    _TURN.run(conn, was=leaving, becomes=1)
 
 
 def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
@@ -180,8 +203,7 @@ def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
 
     Nothing is created twice by it: our marks on the items find their twins again. The journal stays.
     """
-    known = conn.execute(sa.select(mailbox.c.id, mailbox.c.email, mailbox.c.policy))
-    for row in known.all():
+    for row in _PLACES.rows(conn):
         if policy_of.get(row.email, row.policy) == row.policy:
             continue
         mine = sa.select(link.c.id).where(link.c.mailbox_id == row.id)
@@ -213,7 +235,7 @@ def set_mailbox_fenced(conn: sa.Connection, /, fence: Fence, **values: Any) -> N
 def set_phase(conn: sa.Connection, fence: Fence, mailbox_ids: Sequence[int], phase: str) -> None:
     """Mark mailboxes of a policy as having passed a phase of the first sync; the fence is the policy's."""
     check(conn, fence)
-    conn.execute(sa.update(mailbox).where(mailbox.c.id.in_(mailbox_ids)).values(phase=phase))
+    setting(mailbox, "id", ("phase",)).many(conn, [{"which": one, "new_phase": phase} for one in mailbox_ids])
 
 
 # -- waiting work (level-triggered: a row here is what must be done; the queue in memory is a hint) -----
@@ -262,5 +284,4 @@ def jobs(conn: sa.Connection) -> dict[str, tuple[bool, int | None]]:
 def set_job(conn: sa.Connection, name: str, *, enabled: bool, next_run_at: int | None) -> None:
     """Store a job's switch and its next run."""
     values = {"enabled": int(enabled), "next_run_at": next_run_at}
-    statement = insert(conn, job).values(name=name, **values)
-    conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    _upserting(job, "name", tuple(values)).run(conn, name=name, **values)
