@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger.conflicts import two_sided
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
 from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
@@ -323,6 +324,7 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     # A create starts afresh: what an earlier generation had and this one lacks is no base.
     updated = [one.intent.link_id for one in written if one.intent.kind == "update"]
     bases = {row.id: row.base or {} for row in _BASES.among(connection, updated)}
+    waits = two_sided(connection, [one.intent.id for one in written if one.intent.kind == "update"])
     _WRITTEN.many(
         connection,
         [
@@ -355,7 +357,10 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                 "which": one.intent.link_id,
                 "new_base": {
                     name: value
-                    for name, value in {**bases.get(one.intent.link_id, {}), **one.intent.patch}.items()
+                    for name, value in {
+                        **bases.get(one.intent.link_id, {}),
+                        **_agreed(one.intent.patch, waits.get(one.intent.id)),
+                    }.items()
                     if value is not None
                 },
                 "new_state": "live",
@@ -390,6 +395,11 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
             if one.intent.kind == "create" and one.intent.fields.get("rule")
         ],
     )
+
+
+def _agreed(patch: Mapping[str, Any], waits: set[str] | None) -> Mapping[str, Any]:
+    """What of a patch is the base from now on."""
+    return patch if waits is None else {name: value for name, value in patch.items() if name not in waits}
 
 
 _AGAIN = Statement(

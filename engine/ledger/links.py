@@ -9,11 +9,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger import conflicts
+from engine.ledger.conflicts import Conflict, Questions
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.sql import inserting, setting
 from engine.ledger.statement import Statement
+
+#: A plan knows our own writes of so many milliseconds, to see what goes back and forth.
+WRITES_MS = 24 * 3600 * 1000
 
 #: What an admin has decided about a waiting link, as its reason; people read it.
 USE_OWN = "an admin lets it use the person's own item; the next cycle does it"
@@ -67,6 +72,12 @@ class LinkRow:
     reason: str = ""
     #: For an occurrence: what its series shows, by side.
     series: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    #: Fields that wait for an admin, or whose decision is to be carried out.
+    conflicts: tuple[Conflict, ...] = ()
+    #: By field: how often it went back and forth, and since when that is counted, epoch milliseconds.
+    bounces: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    #: Our updates of the last day, oldest first.
+    writes: tuple[Any, ...] = ()
 
 
 def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
@@ -127,6 +138,7 @@ _WORK = Statement(
         link.c.parent_link,
         link.c.occurrence,
         link.c.reason,
+        link.c.bounces,
         dirty.c.attempts,
         _PARENT.c.state.label("parent_state"),
     )
@@ -214,6 +226,9 @@ def _trees(connection: sa.Connection, rows: Sequence[Any]) -> list[LinkRow]:
             sides[row.link_id][one.side] = one
     masters: dict[int, dict[str, dict[str, Any]]] = {}
     parents = [row.parent_link for row in rows if row.parent_link is not None]
+    ids = [row.id for row in rows if row.base is not None]
+    asked = conflicts.of_links(connection, ids)
+    writes = conflicts.past_writes(connection, ids, now - WRITES_MS)
     for found in _LIVING.among(connection, sorted(set(parents))):
         masters.setdefault(found.link_id, {})[found.side] = found.fields or {}
     return [
@@ -232,6 +247,9 @@ def _trees(connection: sa.Connection, rows: Sequence[Any]) -> list[LinkRow]:
             sides.get(row.id, {}).get("mailbox"),
             row.reason,
             masters.get(row.parent_link, {}) if row.parent_link is not None else {},
+            asked.get(row.id, ()),
+            row.bounces or {},
+            tuple(writes.get(row.id, ())),
         )
         for row in rows
     ]
@@ -490,6 +508,8 @@ class LinkPlan:
         settled: nothing is left to do: off the work list.
         lost: journal rows ``(side, kind, before, after, why)``.
         bump: the create's key needs a new generation (it was created before and deleted since).
+        questions: what becomes of its conflicts; None when it has none.
+        bounces: new counts of fields that go back and forth; None keeps them.
     """
 
     link_id: int
@@ -503,6 +523,8 @@ class LinkPlan:
     bump: bool = False
     start_at: int | None = None
     not_before: int | None = None
+    questions: Questions | None = None
+    bounces: Mapping[str, Sequence[int]] | None = None
 
 
 @cache
@@ -575,6 +597,8 @@ def commit_plan(
             values["generation"] = 1
         if plan.start_at is not None:
             values["start_at"] = plan.start_at
+        if plan.bounces is not None:
+            values["bounces"] = dict(plan.bounces)
         if values:
             given = {f"b_{name}": value for name, value in values.items()}
             changed.setdefault(tuple(values), []).append({"b_link": plan.link_id, **given})
@@ -633,6 +657,9 @@ def commit_plan(
     _STATE.many(connection, [{"which": row.id, "new_state": "tombstone"} for row in children])
     _ITEMS_GONE.many(connection, [{"which": row.id, "new_deleted": 1} for row in children])
     _UNDIRTY.many(connection, [{"b_link": row.id} for row in children])
+    conflicts.close_all(connection, [row.id for row in children])
+    asked = [(plan.link_id, plan.module, plan.questions) for plan in plans if plan.questions is not None]
+    conflicts.settle(connection, fence.mailbox_id, asked, now)
     _PLAN.many(connection, intents)
     _JOURNAL.many(connection, lost)
     return len(intents)

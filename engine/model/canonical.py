@@ -55,6 +55,10 @@ class Kind(StrEnum):
     PEOPLE = "people"
 
 
+#: Kinds that hold several values, so that two of them can be merged value by value.
+SEVERAL = frozenset({Kind.ATTENDEES, Kind.PEOPLE})
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One synchronised field: its name, kind, the words an admin reads, and whether it may hold private text."""

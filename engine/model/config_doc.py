@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.model.canonical import FIELDS
 from engine.model.config import ENABLED, USER
 from engine.model.config_connections import KINDS
 from engine.model.config_export import value_text
 from engine.model.config_policy import POLICY
-from engine.model.config_sections import REQUIRED, ByModule, ListOf, Section, Setting
+from engine.model.config_sections import REQUIRED, ByModule, ByName, ListOf, Section, Setting
 from engine.model.config_values import Kind
 from engine.model.modules import Module
 from engine.model.policy import ModuleSettings
@@ -83,8 +84,17 @@ def _modules() -> str:
     names = ", ".join(f"`{module}`" for module in Module)
     return (
         "### `[policies.NAME.modules.MODULE]`\n\n"
-        f"{setting.meaning} The modules are {names}.\n\n{_table(setting.kind.kind.settings, ModuleSettings())}"
+        f"{setting.meaning} The modules are {names}.\n\n{_table(setting.kind.kind.settings, ModuleSettings())}\n"
+        f"The fields that `conflicts` can name, by module:\n\n{_fields()}"
     )
+
+
+def _fields() -> str:
+    """The fields by module; modules with the same fields share a line."""
+    tables: dict[str, list[str]] = {}
+    for module in Module:
+        tables.setdefault(", ".join(f"`{name}`" for name in FIELDS[module]), []).append(f"`{module}`")
+    return "\n".join(f"- {', '.join(modules)}: {names}" for names, modules in tables.items()) + "\n"
 
 
 def _table(settings: tuple[Setting, ...], defaults: Any = None) -> str:
@@ -110,10 +120,10 @@ def _rows(name: str, setting: Setting, default: Any) -> Iterator[str]:
         yield _row(name, setting.meaning, kind.allowed, _written(kind, default))
 
 
-def _written(kind: Kind | ListOf | Section, default: Any) -> str:
+def _written(kind: Kind | ListOf | ByName | Section, default: Any) -> str:
     if default is REQUIRED:
         return "must be given"
-    if default is None or default == "":
+    if default in (None, "", {}):
         return "none"
     written = kind.write(default)
     return f"`{value_text(written)}`" if not isinstance(written, Mapping) else ""

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from engine.model.canonical import FIELDS, SEVERAL
 from engine.model.config_problems import Collector, join
 from engine.model.config_sections import (
     REQUIRED,
     ByModule,
+    ByName,
     ListOf,
     Section,
     Setting,
@@ -80,6 +82,13 @@ MODULE = Section(
             optional(one_of(ConflictRule)),
             "As the policy's `conflict`, for this module alone.",
             None,
+        ),
+        Setting(
+            "conflicts",
+            ByName(one_of(ConflictRule), "fields"),
+            "As `conflict`, for single fields of this module; `union` only for fields with several values (attendees). "
+            "The end of an event follows its start.",
+            {},
         ),
     ),
 )
@@ -261,7 +270,12 @@ POLICY: tuple[Setting, ...] = (
         _DEFAULTS.match_existing,
     ),
     Setting(
-        "conflict", one_of(ConflictRule), "Who wins when both sides changed the same field.", _DEFAULTS.conflict
+        "conflict",
+        one_of(ConflictRule),
+        "What happens when both sides changed the same field: the value changed last, the CRM's or the mailbox's wins; or "
+        "it stays as it is on both sides and waits for you; or fields with several values (attendees) keep what both "
+        "kept and what either added, while all others follow `newest`.",
+        _DEFAULTS.conflict,
     ),
     Setting(
         "mailbox_deletes",
@@ -317,6 +331,8 @@ def _check(policy: Policy, where: str, problems: Collector) -> None:
                 value=policy.settings(module).direction.value,
                 allowed=Direction.TO_MAILBOX.value,
             )
+    for module, chosen in policy.modules.items():
+        _check_conflicts(f"{where}.modules.{module}.conflicts", module, chosen.conflicts, problems)
     names = {
         "address_books.groups": policy.address_books.groups.values(),
         "calendar.colours": [label for label, _ in policy.calendar.colours.values()],
@@ -339,6 +355,24 @@ def _check(policy: Policy, where: str, problems: Collector) -> None:
                 f"{where}.scheduling.{name}",
                 f"starts at {hours.start:%H:%M}, which is not before its end at {hours.end:%H:%M}",
                 allowed="a start before the end; an end of 00:00 is midnight at the end of the day",
+            )
+
+
+def _check_conflicts(
+    where: str, module: Module, chosen: Mapping[str, ConflictRule], problems: Collector
+) -> None:
+    table = FIELDS[module]
+    several = ", ".join(name for name, field in table.items() if field.kind in SEVERAL)
+    others = ", ".join(rule for rule in ConflictRule if rule is not ConflictRule.UNION)
+    for name, rule in chosen.items():
+        if name not in table:
+            problems.unknown(join(where, name), name, table, f"field of the module {module}")
+        elif rule is ConflictRule.UNION and table[name].kind not in SEVERAL:
+            problems.add(
+                join(where, name),
+                "holds one value, so that there is nothing to unite",
+                value=rule.value,
+                allowed=others + (f" (union is for: {several})" if several else ""),
             )
 
 

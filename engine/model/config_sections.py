@@ -88,6 +88,31 @@ class ByModule:
 
 
 @dataclass(frozen=True, slots=True)
+class ByName:
+    """One value for each of some names that only the reader of the whole policy can judge."""
+
+    kind: Kind
+    names: str
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words."""
+        return f"a table of {self.names}, each: {self.kind.allowed}"
+
+    def read(self, raw: Any, where: str, problems: Collector) -> Any:
+        """A mapping by name, or ``BAD``."""
+        if not isinstance(raw, Mapping):
+            problems.add(where, "is not a table", value=raw, allowed=self.allowed)
+            return BAD
+        values = {key: self.kind.read(each, join(where, key), problems) for key, each in raw.items()}
+        return {key: value for key, value in values.items() if value is not BAD}
+
+    def write(self, value: Any) -> dict[str, Any] | None:
+        """JSON-able; an empty one is left out."""
+        return {name: self.kind.write(each) for name, each in value.items()} or None
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One setting.
 
@@ -99,7 +124,7 @@ class Setting:
     """
 
     name: str
-    kind: Kind | ListOf | ByModule | Section
+    kind: Kind | ListOf | ByModule | ByName | Section
     meaning: str
     default: Any = None
 

@@ -11,16 +11,23 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from enum import StrEnum
 
+from engine.model.canonical import FIELDS, SEVERAL
 from engine.model.modules import CONTACT_MODULES, Direction, Module
 from engine.model.port import CalendarMode
 
 
 class ConflictRule(StrEnum):
-    """Who wins when both sides changed the same field."""
+    """What happens when both sides changed the same field.
+
+    ``UNION`` holds for fields with several values (``canonical.SEVERAL``); said of a whole module or policy, its other
+    fields follow ``NEWEST``.
+    """
 
     NEWEST = "newest"
     CRM = "crm"
     MAILBOX = "mailbox"
+    ASK = "ask"  # the field stays as it is on both sides until an admin decides
+    UNION = "union"  # what both kept, and what either added
 
 
 class DeleteMode(StrEnum):
@@ -167,6 +174,9 @@ class ModuleSettings:
     direction: Direction = Direction.BOTH
     visibility: Visibility = Visibility.OWNED
     conflict: ConflictRule | None = None  # None: the policy's rule
+    conflicts: Mapping[str, ConflictRule] = field(
+        default_factory=dict
+    )  # by canonical field, beside ``conflict``
 
 
 def _default_modules() -> dict[Module, ModuleSettings]:
@@ -207,6 +217,18 @@ class Policy:
     def on(self, module: Module) -> bool:
         """Whether a module is switched on."""
         return self.settings(module).enabled
+
+    def rule(self, module: Module, name: str) -> ConflictRule:
+        """The conflict rule of a field: its own, else its module's, else the policy's.
+
+        The end of an event follows its start unless it has a rule of its own: one is nothing without the other.
+        """
+        settings = self.settings(module)
+        own = settings.conflicts.get(name) or (settings.conflicts.get("start") if name == "end" else None)
+        found = own or settings.conflict or self.conflict
+        if found is ConflictRule.UNION and FIELDS[module][name].kind not in SEVERAL:
+            return ConflictRule.NEWEST
+        return found
 
     def threshold(self, module: Module) -> DeleteThreshold:
         """Delete Safety's threshold for a module."""

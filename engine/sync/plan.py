@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.ledger.conflicts import Questions
 from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
 from engine.model.canonical import FIELDS, display_name, instant
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
 from engine.model.recurrence import in_series
+from engine.sync.asking import Judged, judge
 from engine.sync.filters import millis, why_filtered, window
 from engine.sync.invitations import guests_mailed, series_of
 from engine.sync.markers import create_key
-from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View, reconcile
+from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View
 
 MOVED = "its series was moved away from this start"
 
@@ -69,6 +71,7 @@ def rules_for(policy: Policy, module: Module, crm: Capability, mailbox: Capabili
         direction=settings.direction,
         conflict=settings.conflict or policy.conflict,
         deletes={Side.CRM: policy.crm_deletes, Side.MAILBOX: policy.mailbox_deletes},
+        conflicts={name: policy.rule(module, name) for name in shared},
     )
 
 
@@ -145,6 +148,14 @@ def _said(kind: str) -> str:
 
 def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     """The plan of one link."""
+    planned = _plan_link(row, planning, held)
+    if row.conflicts and planned.plan.questions is None:
+        # Not two live sides any more: there is nothing to decide.
+        return replace(planned, plan=replace(planned.plan, questions=Questions()))
+    return planned
+
+
+def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     module = Module(row.module)
     rules = planning.rules[module]
     live = [view for view in (row.crm, row.mailbox) if view is not None and not view.deleted]
@@ -185,12 +196,13 @@ def plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if base is None and row.base is not None:
         mailbox = None
     tree = Tree(row.id, module, base, crm, mailbox)
-    decision = reconcile(tree, rules)
+    judged = judge(row, tree, rules, planning.now)
+    decision = judged.decision
     if row.state == "absent" and row.reason in KEPT and _only_deletes(decision):
         return Planned(
             LinkPlan(row.id, module, state="absent", reason=row.reason), module, ItemOutcome.FILTERED
         )
-    return _to_plan(row, module, decision, planning)
+    return _to_plan(row, module, judged, planning)
 
 
 def _only_deletes(decision: Decision) -> bool:
@@ -251,15 +263,25 @@ def _view(item: ItemRow | None) -> View | None:
     )
 
 
-def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Planning) -> Planned:
+def _to_plan(row: LinkRow, module: Module, judged: Judged, planning: Planning) -> Planned:
+    decision = judged.decision
     lost = tuple(
         (lost.side.value, "conflict", {lost.name: lost.value}, {lost.name: lost.winner}, lost.why)
         for lost in decision.lost
     )
     if decision.verdict is Verdict.AGREED:
-        return Planned(
-            LinkPlan(row.id, module, base=decision.base, state="live", lost=lost), module, ItemOutcome.UNCHANGED
+        plan = LinkPlan(
+            row.id,
+            module,
+            base=decision.base,
+            state="live",
+            lost=lost,
+            questions=judged.questions,
+            bounces=judged.bounces,
         )
+        if not judged.fresh:
+            return Planned(plan, module, ItemOutcome.UNCHANGED)
+        return Planned(plan, module, ItemOutcome.CONFLICT, "!", _asked(row, module, judged))
     if decision.verdict is Verdict.TOMBSTONE:
         return Planned(LinkPlan(row.id, module, state="tombstone"), module)
     if decision.verdict is Verdict.ABSENT:
@@ -320,22 +342,42 @@ def _to_plan(row: LinkRow, module: Module, decision: Decision, planning: Plannin
                 guests=guests,
             )
         )
-    outcome = ItemOutcome.CONFLICT if decision.conflict else None
+    outcome = ItemOutcome.CONFLICT if decision.conflict or judged.fresh else None
     name = named(module, intents[0].fields) if intents else ""
+    told = [_asked(row, module, judged)] if judged.fresh else []
+    if decision.conflict:
+        told.append(f"{_noun(module)} {name}: {_overruled(decision)}, the other value is in the journal")
     return Planned(
         LinkPlan(
             row.id,
             module,
             base=decision.base,
+            settled=not decision.both,
             intents=tuple(intents),
             lost=lost,
             bump=bump,
+            questions=judged.questions,
+            bounces=judged.bounces,
         ),
         module,
         outcome,
         "!" if outcome else "",
-        f"{_noun(module)} {name}: {decision.lost[0].why}, the other value is in the journal" if outcome else "",
+        "; ".join(told),
     )
+
+
+def _overruled(decision: Decision) -> str:
+    return next(lost.why for lost in decision.lost if lost.name not in decision.ruled)
+
+
+def _asked(row: LinkRow, module: Module, judged: Judged) -> str:
+    """A line for the monitor about fields that wait for an admin from now on."""
+    shown = row.crm.fields if row.crm is not None else {}
+    if row.mailbox is not None and row.mailbox.fields.get("private"):
+        shown = row.mailbox.fields
+    why = {one.name: one.why for one in judged.decision.asks}
+    fields = "; ".join(f"{FIELDS[module][name].label}: {why[name]}" for name in judged.fresh)
+    return f"{_noun(module)} {named(module, shown)} waits for you ({fields}); key C, or syncline conflicts, decides"
 
 
 _NOUNS = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from engine.model.canonical import FIELDS, Fields, compact, same
+from engine.model.canonical import FIELDS, SEVERAL, Field, Fields, Kind, compact, same
 from engine.model.modules import Direction, Module, Side
 from engine.model.policy import ConflictRule, DeleteMode
 from engine.model.port import WriteKind
+from engine.sync.merge import TOGETHER, Ask, Ruling, union
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,20 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One link with its three trees; ``None`` for a side that never was."""
+    """One link with its three trees; ``None`` for a side that never was.
+
+    Attributes:
+        rulings: what an admin has decided, by field; it holds only while both sides show what he saw.
+        frozen: fields that were written back and forth, with what to tell about each.
+    """
 
     link_id: int
     module: Module
     base: Fields | None
     crm: View | None
     mailbox: View | None
+    rulings: Mapping[str, Ruling] = field(default_factory=dict)
+    frozen: Mapping[str, str] = field(default_factory=dict)
 
     def side(self, side: Side) -> View | None:
         """The view of a side."""
@@ -82,6 +90,7 @@ class Rules:
         writable: fields that can be written, by side.
         direction: which way the module flows.
         conflict: who wins when both changed a field.
+        conflicts: rules of single fields, where they differ from it.
         deletes: what a delete on a side does on the other side.
     """
 
@@ -92,12 +101,18 @@ class Rules:
     deletes: Mapping[Side, DeleteMode] = field(
         default_factory=lambda: {Side.CRM: DeleteMode.MIRROR, Side.MAILBOX: DeleteMode.NEVER}
     )
+    conflicts: Mapping[str, ConflictRule] = field(default_factory=dict)
+
+    def rule(self, of: Field) -> ConflictRule:
+        """The conflict rule of a field; one with a single value cannot be united, and follows the newer side."""
+        found = self.conflicts.get(of.name, self.conflict)
+        return ConflictRule.NEWEST if found is ConflictRule.UNION and of.kind not in SEVERAL else found
 
 
 class Verdict(StrEnum):
     """What becomes of the link."""
 
-    AGREED = "agreed"  # both sides show the base, nothing to write
+    AGREED = "agreed"  # both sides show the base but for fields that an admin is asked about; nothing to write
     WRITE = "write"
     ABSENT = (
         "absent"  # deleted in the mailbox; the CRM keeps it and does not send it again until it changes there
@@ -138,7 +153,15 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The plan for one link."""
+    """The plan for one link.
+
+    Attributes:
+        lost: values that are overruled.
+        conflict: a rule of the policy has overruled one.
+        asks: fields that stay as they are on both sides until an admin decides.
+        ruled: fields in which an admin's decision is carried out.
+        both: fields that get a value which neither side need show: looked at again when both sides have it.
+    """
 
     link_id: int
     verdict: Verdict
@@ -146,6 +169,9 @@ class Decision:
     writes: tuple[PlannedWrite, ...] = ()
     lost: tuple[Lost, ...] = ()
     conflict: bool = False
+    asks: tuple[Ask, ...] = ()
+    ruled: frozenset[str] = frozenset()
+    both: frozenset[str] = frozenset()
 
 
 def reconcile(tree: Tree, rules: Rules) -> Decision:
@@ -166,18 +192,38 @@ def reconcile(tree: Tree, rules: Rules) -> Decision:
 def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
     """Both live: field by field."""
     base = dict(tree.base or {})
-    agreed: dict[str, Any] = {}
+    shown = _shown(tree, crm, mailbox, rules)
+    asks = _asks(tree, shown, rules)
+    ruled: set[str] = set()
+    both: set[str] = set()
+    targets: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
     patches: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
     before: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
     why: dict[Side, list[str]] = {Side.CRM: [], Side.MAILBOX: []}
+    flows: dict[Side, list[str]] = {Side.CRM: [], Side.MAILBOX: []}
     lost: list[Lost] = []
     conflict = False
     table = FIELDS[tree.module]
-    for name in sorted(rules.shared):
+    for name, (c, m) in shown.items():
         kind = table[name].kind
-        c, m, b = crm.value(name, kind), mailbox.value(name, kind), base.get(name)
+        b = base.get(name)
+        targets[Side.CRM][name], targets[Side.MAILBOX][name] = c, m
         if same(kind, c, m):
-            agreed[name] = base[name] = c
+            base[name] = targets[Side.MAILBOX][name] = c
+            continue
+        if name in asks:
+            continue
+        if (settled := _both_ways(tree, name, c, m, rules)) is not None:
+            # Both sides may change: the base follows when the ledger knows that both have.
+            value, reason, by_admin = settled
+            both.add(name)
+            ruled |= {name} if by_admin else set()
+            for side, view, old in ((Side.CRM, crm, c), (Side.MAILBOX, mailbox, m)):
+                targets[side][name] = value
+                if not same(kind, old, value):
+                    patches[side][name], before[side][name] = value, view.replaced(name, kind)
+                    why[side].append(f"{table[name].label} {reason}")
+                    lost += [Lost(side, name, old, value, reason)] if by_admin else []
             continue
         clash = False
         if same(kind, c, b) and tree.base is not None:
@@ -189,8 +235,8 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
                 Side.CRM if m is None else Side.MAILBOX
             )  # first meeting: an empty field takes the other's value
         else:
-            clash = conflict = True
-            winner = _winner(rules.conflict, crm, mailbox)
+            clash = True
+            winner = _winner(rules.rule(table[name]), crm, mailbox)
         loser = winner.other
         value = c if winner is Side.CRM else m
         overruled = m if winner is Side.CRM else c
@@ -200,23 +246,25 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
                 winner, loser, value, overruled = loser, winner, overruled, value
             else:
                 # The value cannot flow: this side keeps it, the other keeps its own, and neither is an edit any more.
-                agreed[name] = overruled
                 continue
         if clash:
-            lost.append(Lost(loser, name, overruled, value, _why_lost(rules.conflict, winner)))
-        agreed[name] = value
-        patches[loser][name] = value
+            conflict = True
+            lost.append(Lost(loser, name, overruled, value, _why_lost(rules.rule(table[name]), winner)))
+        targets[loser][name] = patches[loser][name] = value
         held = crm if loser is Side.CRM else mailbox
         before[loser][name] = held.replaced(name, kind)
-        why[loser].append(table[name].label)
+        flows[loser].append(table[name].label)
     writes = tuple(
         PlannedWrite(
             side,
             WriteKind.UPDATE,
-            target=compact(agreed),
+            target=compact(targets[side]),
             patch=patches[side],
             before=before[side],
-            why=f"{', '.join(why[side])} changed in the {_where(side.other)}",
+            why="; ".join(
+                ([f"{', '.join(flows[side])} changed in the {_where(side.other)}"] if flows[side] else [])
+                + why[side]
+            ),
         )
         for side in (Side.MAILBOX, Side.CRM)
         if patches[side]
@@ -228,7 +276,84 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
         writes,
         tuple(lost),
         conflict=conflict,
+        asks=tuple(Ask(name, *_three(shown[name], tree.base, name), asks[name]) for name in sorted(asks)),
+        ruled=frozenset(ruled),
+        both=frozenset(both),
     )
+
+
+def _three(shown: tuple[Any, Any], base: Fields | None, name: str) -> tuple[Any, Any, Any]:
+    return shown[0], (base or {}).get(name), shown[1]
+
+
+def _shown(tree: Tree, crm: View, mailbox: View, rules: Rules) -> dict[str, tuple[Any, Any]]:
+    """What both sides show of each shared field, through what the providers made of our own writes."""
+    table = FIELDS[tree.module]
+    return {
+        name: (crm.value(name, table[name].kind), mailbox.value(name, table[name].kind))
+        for name in sorted(rules.shared)
+    }
+
+
+def _asks(tree: Tree, shown: Mapping[str, tuple[Any, Any]], rules: Rules) -> dict[str, str]:
+    """The fields that wait for an admin, and why."""
+    if not tree.frozen and not {ConflictRule.ASK} & {rules.conflict, *rules.conflicts.values()}:
+        return {}
+    table = FIELDS[tree.module]
+    private = any(view is not None and view.fields.get("private") for view in (tree.crm, tree.mailbox))
+    open_: dict[str, str] = {}
+    differ = []
+    for name, (c, m) in shown.items():
+        kind = table[name].kind
+        # Nobody may read the text of a private item, so nobody is asked about it. Nor where one side cannot be written:
+        # there is nothing to decide.
+        if same(kind, c, m) or (table[name].body and private) or not _both_may(tree, name, rules):
+            continue
+        differ.append(name)
+        ruling = tree.rulings.get(name)
+        if ruling is not None and ruling.holds(kind, c, m):
+            continue
+        if name in tree.frozen:
+            open_[name] = tree.frozen[name]
+        elif kind is Kind.FLAG and tree.base is None:
+            continue  # no base would tell the question from an edit: never set and not set are the same
+        elif rules.rule(table[name]) is ConflictRule.ASK and _clash(tree, name, c, m):
+            agreed = tree.base is not None and tree.base.get(name) is not None
+            open_[name] = "both sides changed it" if agreed else "each side has a value of its own"
+    for group in TOGETHER:
+        for first in sorted(group & open_.keys())[:1]:
+            for name in group & set(differ) - open_.keys():
+                open_[name] = f"waits for {table[first].label}, which belongs to it"
+    return open_
+
+
+def _both_may(tree: Tree, name: str, rules: Rules) -> bool:
+    return all(_may_write(tree, side, name, rules) for side in Side)
+
+
+def _clash(tree: Tree, name: str, c: Any, m: Any) -> bool:
+    """Whether both sides show something else than they last agreed on (without such: whether both show anything)."""
+    if tree.base is None:
+        return c is not None and m is not None
+    kind, b = FIELDS[tree.module][name].kind, tree.base.get(name)
+    return not same(kind, c, b) and not same(kind, m, b)
+
+
+def _both_ways(tree: Tree, name: str, c: Any, m: Any, rules: Rules) -> tuple[Any, str, bool] | None:
+    """A value that neither side need show yet: (value, why, whether an admin decided); None where one side's wins."""
+    if not _both_may(tree, name, rules):
+        return None
+    known = FIELDS[tree.module][name]
+    ruling = tree.rulings.get(name)
+    if ruling is not None and ruling.holds(known.kind, c, m):
+        return ruling.value, f"decided by {ruling.by}", True
+    if rules.rule(known) is ConflictRule.UNION and _clash(tree, name, c, m):
+        assert tree.crm is not None
+        assert tree.mailbox is not None
+        newer = _winner(ConflictRule.NEWEST, tree.crm, tree.mailbox) is Side.MAILBOX
+        base = (tree.base or {}).get(name)
+        return union(known.kind, base, c, m, mailbox_newer=newer), "united from both sides", False
+    return None
 
 
 def _one_sided(tree: Tree, side: Side, rules: Rules) -> Decision:
@@ -305,9 +430,9 @@ def _winner(rule: ConflictRule, crm: View, mailbox: View) -> Side:
 
 
 def _why_lost(rule: ConflictRule, winner: Side) -> str:
-    if rule is ConflictRule.NEWEST:
-        return f"both sides differed; the {_where(winner)} was changed last"
-    return f"both sides differed; the policy lets the {_where(winner)} win"
+    if rule in {ConflictRule.CRM, ConflictRule.MAILBOX}:
+        return f"both sides differed; the policy lets the {_where(winner)} win"
+    return f"both sides differed; the {_where(winner)} was changed last"
 
 
 def _where(side: Side) -> str:
