@@ -188,7 +188,7 @@ def work_list(
     ``after`` is the last link id of the previous call, for paging.
     """
     rows = _WORK.rows(connection, mailbox=mailbox_id, modules=modules, now=now, after=after, most=limit)
-    return _trees(connection, rows)
+    return _trees(connection, rows, now - WRITES_MS)
 
 
 _TREES = Statement(
@@ -202,6 +202,7 @@ _TREES = Statement(
         link.c.parent_link,
         link.c.occurrence,
         link.c.reason,
+        link.c.bounces,
         sa.literal_column("0").label("attempts"),
         _PARENT.c.state.label("parent_state"),
     )
@@ -213,10 +214,11 @@ _TREES = Statement(
 
 def trees(connection: sa.Connection, link_ids: Sequence[int]) -> list[LinkRow]:
     """Links by id, whatever their state, with both their sides; ids that no longer exist are left out."""
-    return _trees(connection, _TREES.among(connection, link_ids))
+    return _trees(connection, _TREES.among(connection, link_ids), None)
 
 
-def _trees(connection: sa.Connection, rows: Sequence[Any]) -> list[LinkRow]:
+def _trees(connection: sa.Connection, rows: Sequence[Any], since: int | None) -> list[LinkRow]:
+    """Rows with both sides, and (unless ``since`` is None) with our own writes since then."""
     sides: dict[int, dict[str, ItemRow]] = {}
     for row in _ITEMS.among(connection, [row.id for row in rows]):
         one = _item_row(row)
@@ -228,7 +230,7 @@ def _trees(connection: sa.Connection, rows: Sequence[Any]) -> list[LinkRow]:
     parents = [row.parent_link for row in rows if row.parent_link is not None]
     ids = [row.id for row in rows if row.base is not None]
     asked = conflicts.of_links(connection, ids)
-    writes = conflicts.past_writes(connection, ids, now - WRITES_MS)
+    writes = {} if since is None else conflicts.past_writes(connection, ids, since)
     for found in _LIVING.among(connection, sorted(set(parents))):
         masters.setdefault(found.link_id, {})[found.side] = found.fields or {}
     return [
