@@ -49,7 +49,7 @@ from engine.monitor.commands import (
     TestPolicy,
     VerifyPolicy,
 )
-from engine.monitor.explain import Explanation, FieldView, Filtered, Hit, Item
+from engine.monitor.explain import Explanation, FieldView, Filtered, Hit, Item, Standing
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
 from engine.monitor.report import HeldRow, VerifyRow, Waits
@@ -64,6 +64,7 @@ from engine.monitor.rows import (
     UserRow,
 )
 from engine.monitor.store import Store, Subscription, Table
+from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
 from engine.runtime import explain as explained
 from engine.runtime import held, rows, words
@@ -113,6 +114,7 @@ __all__ = [
     "Settle",
     "SettleHeld",
     "Side",
+    "Standing",
     "Step",
     "StepRow",
     "StepState",
@@ -127,6 +129,8 @@ __all__ = [
     "VerifyPolicy",
     "VerifyRow",
     "Waits",
+    "why_job",
+    "why_user",
 ]
 
 #: Cycles that run at once. Providers' quotas are the limit, not this.
@@ -369,6 +373,7 @@ class Service:
             [(one.name, policy_to_doc(one), wanted.enabled.get(one.name)) for one in wanted.policies],
             [(one.email, one.policy, one.crm_user, one.zone) for one in wanted.users],
         )
+        await self._ledger.write(_forgive)
         await self._load()
         text = (
             f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
@@ -438,6 +443,17 @@ class Service:
         if mailbox is not None and mailbox not in self.store.users:
             raise ServiceError(f"{mailbox!r} is no user of any policy")
         return await explained.explain(self._office, query, mailbox, zone)
+
+    def why(self, target: str, zone: tzinfo = UTC) -> Standing | None:
+        """Why a mailbox or a job does not run now; None when there is none of that address, name or title."""
+        store, now, at = self.store, self.clock.now_ms(), words.clock(zone)
+        if target in store.users:
+            return Standing("user", target, store.users[target].state, why_user(store, target, now, at))
+        wanted = target.casefold()
+        for job in store.jobs.values():
+            if wanted in {job.id.casefold(), job.title.casefold()}:
+                return Standing("job", job.id, job.state, why_job(store, job.id, now, at))
+        return None
 
     async def filtered(
         self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
@@ -550,6 +566,16 @@ class Service:
 
 def _due(scheduling: Scheduling, ended_ms: int) -> int | None:
     return next_due(scheduling, ended_ms).at_ms
+
+
+def _forgive(connection: Any) -> None:
+    """A person has applied a configuration: what waited for a person is given another try."""
+    for record in mailboxes.policies(connection):
+        if record.fault:
+            mailboxes.set_policy(connection, record.name, fault="", fault_class="")
+    for user in mailboxes.mailboxes(connection):
+        if user.fault_kind:
+            mailboxes.set_mailbox(connection, user.id, fault_kind="")
 
 
 def _begin(connection: Any, now: int) -> None:

@@ -29,6 +29,7 @@ WAYS = {
     "both": "create held items beside their twins",
     "adopt": "use the item that the mailbox has as the twin, and merge both",
     "keep": "leave held items where they are, until they change",
+    "dismiss": "give up quarantined items until they change on either side",
 }
 
 MOST_USERS = 5_000
@@ -127,6 +128,18 @@ def parser() -> _Parser:
     ways = held.add_mutually_exclusive_group()
     for way, text in WAYS.items():
         ways.add_argument(f"--{way}", nargs="*", type=_id, metavar="ID", help=text)
+    why = command("why", "why an item, a mailbox or a job stands as it does, and what comes next")
+    why.add_argument(
+        "query",
+        nargs="+",
+        metavar="QUERY",
+        help="a mailbox of a policy, a job, or an item: #LINK, its id at a provider, an e-mail address, words of its name",
+    )
+    why.add_argument("--user", metavar="EMAIL", help="look for an item in this mailbox alone")
+    why.add_argument(
+        "--filtered", action="store_true", help="with a mailbox: list what does not cross over, and why"
+    )
+    why.add_argument("--json", action="store_true", help="as one JSON object")
     doctor = command("doctor", "test every connection and tell what to do")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
@@ -195,7 +208,7 @@ def _tell(line: str) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import run
+    from tui import run, why
     from tui.demo import demo
 
     commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
@@ -207,6 +220,7 @@ def _run(given: argparse.Namespace) -> int:
         "status": run.status,
         "verify": run.verify,
         "held": run.held,
+        "why": why.why,
         "doctor": run.doctor,
     }
     return asyncio.run(commands[given.command](given))

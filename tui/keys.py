@@ -223,7 +223,9 @@ KEYS: tuple[Key, ...] = (
         "K",
         {"K": "keep"},
         "keep",
-        {HELD: "Keep it as it is: give up the delete, or leave the twin where it is, until it changes."},
+        {
+            HELD: "Keep it as it is until it changes: give up the delete, leave the twin, dismiss what is in quarantine."
+        },
         2,
     ),
     Key(

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.links import BESIDE, KEPT_TWIN, USE_OWN, merge_links
+from engine.ledger.links import BESIDE, DISMISSED, KEPT_TWIN, USE_OWN, merge_links
 from engine.ledger.observe import Seen, mark_dirty, waiting_for, wake_occurrences
 from engine.ledger.schema import dirty, item, journal, link, match_key
 from engine.ledger.sql import select_in
@@ -108,6 +108,46 @@ def keep_apart(connection: sa.Connection, fence: Fence, link_ids: Sequence[int],
             ],
         )
     return found
+
+
+def dismiss(connection: sa.Connection, fence: Fence, link_ids: Sequence[int], now: int) -> list[int]:
+    """Give up items in quarantine until something changes about them on either side. Returns the links.
+
+    They leave the list of what waits and are counted with what the policy filters, under the reason that they were
+    dismissed for; a change puts them on the work list with their failures forgotten.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    query = sa.select(link.c.id, link.c.reason).where(
+        link.c.mailbox_id == fence.mailbox_id, link.c.state == "quarantined"
+    )
+    found = {row.id: row.reason for row in select_in(connection, query, link.c.id, link_ids)}
+    if not found:
+        return []
+    given_up = {one: f"{DISMISSED}: {reason}" if reason else DISMISSED for one, reason in found.items()}
+    connection.execute(
+        sa.update(link)
+        .where(link.c.id == sa.bindparam("b_link"))
+        .values(state="filtered", reason=sa.bindparam("b_reason"), start_at=None),
+        [{"b_link": one, "b_reason": reason} for one, reason in given_up.items()],
+    )
+    connection.execute(
+        sa.insert(journal),
+        [
+            {
+                "mailbox_id": fence.mailbox_id,
+                "link_id": one,
+                "side": "",
+                "kind": "dismissed",
+                "why": reason,
+                "at": now,
+            }
+            for one, reason in given_up.items()
+        ],
+    )
+    return list(found)
 
 
 def _twins(connection: sa.Connection, link_id: int) -> list[sa.Row[Any]]:

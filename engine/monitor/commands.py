@@ -105,13 +105,14 @@ class Settle(StrEnum):
     BOTH = "both"  # create it beside its twin
     ADOPT = "adopt"  # use the item that the other side has as its twin, and merge both
     KEEP = "keep"  # leave it where it is, until it changes
+    DISMISS = "dismiss"  # give up an item in quarantine until it changes on either side
 
 
 #: What can be done about an item, by why it waits.
 SETTLES: Mapping[Waits, frozenset[Settle]] = {
     Waits.DELETE: frozenset({Settle.APPROVE, Settle.DISCARD}),
     Waits.TWIN: frozenset({Settle.ADOPT, Settle.BOTH, Settle.KEEP, Settle.RETRY}),
-    Waits.QUARANTINE: frozenset({Settle.RETRY}),
+    Waits.QUARANTINE: frozenset({Settle.RETRY, Settle.DISMISS}),
 }
 
 

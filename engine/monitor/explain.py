@@ -100,6 +100,21 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Why a mailbox or a job does not run now (or that it runs).
+
+    Attributes:
+        kind: ``user`` or ``job``.
+        why: sentences, the deciding one first.
+    """
+
+    kind: str
+    id: str
+    state: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KeptCount:
     """So many items of a module stay on their side for one reason.
 

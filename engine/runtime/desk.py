@@ -164,8 +164,10 @@ class Desk:
         if on == (row.state is PolicyState.ENABLED):
             return Answer(False, f"{policy} is already {'on' if on else 'off'}")
         state = PolicyState.ENABLED if on else PolicyState.DISABLED
-        await self._office.ledger.write(mailboxes.set_policy, policy, state=state.value, fault="")
-        row.fault = ""
+        await self._office.ledger.write(
+            mailboxes.set_policy, policy, state=state.value, fault="", fault_class=""
+        )
+        row.fault, row.fault_class = "", None
         await rows.build(self._office)
         job = FULL.prefix + policy
         await self._timekeeper.reschedule(policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any
 
 from engine.ledger.explain import Material
@@ -50,8 +50,7 @@ class Times:
         """``2026-11-21 14:00:12 CET, 3 min ago``; ``unknown`` for none."""
         if at_ms is None:
             return "unknown"
-        local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone)
-        return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}, {self.away(at_ms)}"
+        return f"{words.clock(self.zone)(at_ms)}, {self.away(at_ms)}"
 
     def away(self, at_ms: int) -> str:
         """``3 min ago``, ``in 40 s``, ``now``."""

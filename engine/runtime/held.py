@@ -29,6 +29,10 @@ _DONE = {
     Settle.BOTH: ("{} item is created beside its twin", "{} items are created beside their twins"),
     Settle.ADOPT: ("{} item takes its twin", "{} items take their twins"),
     Settle.KEEP: ("{} item stays where it is", "{} items stay where they are"),
+    Settle.DISMISS: (
+        "{} item dismissed: it comes back when it changes on either side",
+        "{} items dismissed: they come back when they change on either side",
+    ),
 }
 
 
@@ -163,5 +167,7 @@ async def _decide(office: Office, fence: Fence, ids: list[int], how: Settle) -> 
             return await write(twins.make_both, fence, ids), []
         case Settle.KEEP:
             return await write(twins.keep_apart, fence, ids, now), []
+        case Settle.DISMISS:
+            return await write(twins.dismiss, fence, ids, now), []
         case Settle.ADOPT:
             return await write(twins.use_own, fence, ids)

@@ -193,6 +193,7 @@ async def test_a_twin_is_used_after_a_yes(build: Build) -> None:
         ("7", "K", SettleHeld(WANG, (7,), Settle.KEEP)),
         ("101", "K", SettleHeld(WANG, (101,), Settle.DISCARD)),
         ("9", "r", SettleHeld(WANG, (9,), Settle.RETRY)),
+        ("9", "K", SettleHeld(WANG, (9,), Settle.DISMISS)),
     ],
 )
 async def test_what_breaks_nothing_needs_no_question(build: Build, row: str, key: str, wanted: object) -> None:
@@ -209,7 +210,6 @@ async def test_what_breaks_nothing_needs_no_question(build: Build, row: str, key
         ("7", "d", "No held delete is chosen"),
         ("9", "u", "No held twin is chosen"),
         ("9", "b", "No held twin is chosen"),
-        ("9", "K", "No held delete or twin is chosen"),
         ("100", "r", "a held delete needs d or K"),
     ],
 )
@@ -242,13 +242,14 @@ async def test_new_held_items_appear_when_a_cycle_holds_them(build: Build) -> No
         await user.sees("2 items waiting")
 
 
-async def test_keep_acts_on_marked_deletes_and_twins_alike(build: Build) -> None:
+async def test_keep_acts_on_all_that_is_marked_alike(build: Build) -> None:
     async with at_held(build) as user:
         await user.press("a", "K")
-        await user.until(lambda: len(user.commands) == 2)
+        await user.until(lambda: len(user.commands) == 3)
         assert user.commands == [
             SettleHeld(WANG, (100, 101, 102), Settle.DISCARD),
             SettleHeld(WANG, (7, 8), Settle.KEEP),
+            SettleHeld(WANG, (9,), Settle.DISMISS),
         ]
 
 

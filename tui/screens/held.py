@@ -30,6 +30,7 @@ _WAYS: tuple[tuple[Settle, str, str], ...] = (
     (Settle.ADOPT, "u", "use the item that is there already, and merge both"),
     (Settle.BOTH, "b", "create it beside the other"),
     (Settle.KEEP, "K", "leave it where it is until it changes"),
+    (Settle.DISMISS, "K", "dismiss it until it changes on either side"),
     (Settle.RETRY, "r", "try it again in the next cycle"),
 )
 
@@ -190,16 +191,16 @@ class HeldScreen(TableFrame):
             self.send(command)
 
     def action_keep(self) -> None:
-        """Keep it as it is: a held delete is given up, a held twin stays on its side."""
+        """Keep it as it is: a delete is given up, a twin stays on its side, an item in quarantine is dismissed."""
         commands = [
             SettleHeld(self.mailbox, ids, how)
-            for how in (Settle.DISCARD, Settle.KEEP)
+            for how in (Settle.DISCARD, Settle.KEEP, Settle.DISMISS)
             if (ids := self._chosen(how))
         ]
         if commands:
             self.send(*commands)
         else:
-            self.say("No held delete or twin is chosen; K is for those. r tries an item in quarantine again.")
+            self.say("No item is chosen that can be kept as it is.")
 
     def action_run(self) -> None:
         """Try again in the next cycle."""
