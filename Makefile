@@ -40,11 +40,14 @@ check: test  ## the same as test
 bench: $(VENV)/.app  ## measures; prints a table and writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks
 
-# Seeds of the simulation that `make soak` runs; a seed that fails is repeated with SYNCLINE_SEEDS=17-18.
-SEEDS ?= 2000
+# Seeds of the simulation that `make soak` runs, for so many minutes at most; a seed that fails is repeated by its number:
+# python -m tests.simulation --seeds 17:18
+SEEDS ?= 1000000
+TIME ?= 60
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 
-soak: $(VENV)/.ready  ## long proofs: many seeds of the simulation, killed processes; SEEDS=2000
-	SYNCLINE_SEEDS=0-$(SEEDS) $(BIN)/pytest -n auto --durations=5 tests/sync/test_simulation.py
+soak: $(VENV)/.ready  ## long proofs: many seeds of the simulation, killed processes; SEEDS=1000000 TIME=60 (minutes)
+	$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs $(CORES) --minutes $(TIME) --figures build/simulation.json
 	$(BIN)/pytest --durations=5 tests/acceptance
 
 clean:  ## removes what make has made

@@ -196,7 +196,7 @@ class Service:
         store = Store()
         service = cls(Office(ledger, clock, store, Fold(store), EmbeddedQueue()), ledger)
         try:
-            await ledger.write(_begin, clock.now_ms())
+            service._office.runner.lease = await ledger.write(_begin, clock.now_ms())
             await service._load()
         except ConfigErrors as errors:
             await service.close()
@@ -578,7 +578,8 @@ def _forgive(connection: Any) -> None:
             mailboxes.set_mailbox(connection, user.id, fault_kind="")
 
 
-def _begin(connection: Any, now: int) -> None:
-    """A new engine on this ledger: older epochs end, open records of a dead process are closed."""
-    fence.take_all(connection)
+def _begin(connection: Any, now: int) -> int:
+    """A new engine on this ledger: older epochs end, open records of a dead process are closed. Returns its lease."""
+    token = fence.take_all(connection)
     history.abandon_runs(connection, now)
+    return token

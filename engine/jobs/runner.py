@@ -91,6 +91,8 @@ class Runner:
         self._batches: dict[str, _Batch] = {}
         self._records: dict[str, MailboxRecord] = {}
         self._stops: dict[str, asyncio.Event] = {}
+        #: What ``fence.take_all`` gave this engine; ``None`` checks no lease (a runner without an engine around it).
+        self.lease: int | None = None
         #: Mailboxes whose success has not been stored yet: id to time. An idle cycle commits nothing by itself.
         self.fresh: dict[int, int] = {}
         #: Mailboxes that come back before their schedule: address to time.
@@ -208,7 +210,7 @@ class Runner:
             policy,
             self._connect_crm(policy.crm),
             self._connect_mailbox(policy.mailbox),
-            Fence(policy.name, 0, await self._ledger.read(fences.epoch, policy.name, 0)),
+            Fence(policy.name, 0, await self._ledger.read(fences.epoch, policy.name, 0, self.lease)),
             [],
             stop,
         )
@@ -352,13 +354,14 @@ class Runner:
     async def _cycle(self, batch: _Batch, policy: Policy, record: MailboxRecord, stop: asyncio.Event) -> None:
         record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         kind = CycleKind.FULL if record.phase == "ready" else CycleKind.FIRST
-        if record.fault_kind:
-            await self._ledger.write(mailboxes.set_mailbox, record.id, fault_kind="")
-        fence = Fence(policy.name, record.id, await self._ledger.read(fences.epoch, policy.name, record.id))
-        self._state(
-            policy, record.email, UserState.SYNCING, kind=kind, phase="B" if kind is CycleKind.FIRST else ""
-        )
         try:
+            epoch = await self._ledger.read(fences.epoch, policy.name, record.id, self.lease)
+            fence = Fence(policy.name, record.id, epoch)
+            if record.fault_kind:
+                await self._ledger.write(mailboxes.set_mailbox_fenced, fence, fault_kind="")
+            self._state(
+                policy, record.email, UserState.SYNCING, kind=kind, phase="B" if kind is CycleKind.FIRST else ""
+            )
             for order in await self._ledger.read(orders.asked, [record.id]):
                 run = await ordered.carry_out(batch.context, record, fence, order, stop)
                 if run.faults:
@@ -371,6 +374,7 @@ class Runner:
                 self._state(policy, record.email, UserState.PAUSED if record.paused else UserState.DISABLED)
                 return
             run = await cycle.run_cycle(batch.context, record, fence, kind, stop)
+            await self._ended(batch, policy, record, run)
         except Stopped:
             self._state(policy, record.email, UserState.QUEUED, "stopped; it goes on where it was")
             batch.run.stopped = True
@@ -391,8 +395,6 @@ class Runner:
             return
         except StaleLease as stale:
             self._state(policy, record.email, UserState.QUEUED, str(stale))
-            return
-        await self._ended(batch, policy, record, run)
 
     async def _ended(self, batch: _Batch, policy: Policy, record: MailboxRecord, run: Run) -> None:
         batch.run.mailboxes += 1

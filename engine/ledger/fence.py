@@ -1,12 +1,17 @@
-"""Fencing: a cycle takes an epoch when it starts, and every commit of it checks that the epoch is still its own."""
+"""Fencing: every commit of a cycle checks that the epoch under which it started is still the mailbox's (or policy's).
+
+An engine that starts takes the lease of the whole ledger and makes all older epochs stale. An older engine that is still
+about (it was suspended, say) can finish nothing, and its lease keeps it from beginning anything new.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from engine.ledger.schema import mailbox, policy
+from engine.ledger.schema import lease, mailbox, policy
 from engine.ledger.statement import Statement
 from engine.ledger.store import StaleLease
 
@@ -58,19 +63,42 @@ def check(connection: sa.Connection, fence: Fence) -> None:
         )
 
 
-def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int:
-    """The present epoch; a cycle reads it when it starts. ``take`` makes older ones stale.
+def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int, lease_token: int | None = None) -> int:
+    """The present epoch; a cycle reads it when it starts.
+
+    Args:
+        connection: a transaction.
+        policy_name: the policy.
+        mailbox_id: the mailbox, 0 for the CRM feeds of the policy.
+        lease_token: what ``take_all`` gave the engine that asks; ``None`` for commands that need no running engine.
 
     Raises:
-        StaleLease: the policy or mailbox has been removed.
+        StaleLease: the policy or mailbox has been removed, or another engine has taken over.
     """
     value = _epoch(connection, policy_name, mailbox_id)
     if value is None:
         raise StaleLease(f"{policy_name} or its mailbox {mailbox_id} has been removed")
+    if lease_token is not None and _TOKEN.scalar(connection) != lease_token:
+        raise StaleLease("another engine has taken over this ledger; this one writes nothing more")
     return value
 
 
-def take_all(connection: sa.Connection) -> None:
-    """A new engine begins: whatever an older one still had in hand can no longer be committed."""
+_ENGINE = "engine"
+_TOKEN = Statement(sa.select(lease.c.token).where(lease.c.name == _ENGINE))
+
+
+def _next_token(insert: Any) -> Any:
+    taken = insert(lease).values(name=_ENGINE, holder="", token=1)
+    return taken.on_conflict_do_update(index_elements=["name"], set_={"token": lease.c.token + 1})
+
+
+_NEXT_TOKEN = Statement(_next_token)
+
+
+def take_all(connection: sa.Connection) -> int:
+    """A new engine begins: whatever an older one still had in hand can no longer be committed. Returns its lease token."""
     _EVERY_MAILBOX.run(connection)
     _EVERY_POLICY.run(connection)
+    _NEXT_TOKEN.run(connection)
+    token: int = _TOKEN.scalar(connection)
+    return token

@@ -320,18 +320,39 @@ def pending(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Two items of opposite sides that share a key. ``link_id`` is None for the user's own item."""
+    """Two items of opposite sides that share a key.
+
+    Attributes:
+        link_id: of an item without twin.
+        other_link_id: of the other item, ``None`` for the user's own.
+        side: of the first item.
+        paired: the other item has a twin already.
+    """
 
     link_id: int
     other_link_id: int | None
     side: str
     key: str
+    paired: bool = False
 
 
 _MINE, _THEIRS = match_key.alias("mine"), match_key.alias("theirs")
 _MY_ITEM, _THEIR_ITEM = item.alias("my_item"), item.alias("their_item")
+
+
+def _has_twin(one: sa.FromClause) -> sa.Exists:
+    twin = item.alias()
+    return sa.exists().where(twin.c.link_id == one.c.link_id, twin.c.side != one.c.side, twin.c.deleted == 0)
+
+
 _CANDIDATES = Statement(
-    sa.select(_MY_ITEM.c.link_id, _THEIR_ITEM.c.link_id.label("other"), _MY_ITEM.c.side, _MINE.c.key)
+    sa.select(
+        _MY_ITEM.c.link_id,
+        _THEIR_ITEM.c.link_id.label("other"),
+        _MY_ITEM.c.side,
+        _MINE.c.key,
+        _has_twin(_THEIR_ITEM).label("paired"),
+    )
     .select_from(_MY_ITEM)
     .join(_MINE, _MINE.c.item_id == _MY_ITEM.c.id)
     .join(
@@ -343,14 +364,15 @@ _CANDIDATES = Statement(
         ),
     )
     .join(_THEIR_ITEM, sa.and_(_THEIR_ITEM.c.id == _THEIRS.c.item_id, _THEIR_ITEM.c.deleted == 0))
-    .where(_MY_ITEM.c.deleted == 0, _in(_MY_ITEM.c.link_id))
+    .where(_MY_ITEM.c.deleted == 0, ~_has_twin(_MY_ITEM), _in(_MY_ITEM.c.link_id))
 )
 
 
 def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candidate]:
     """All items of the opposite side that share a match key with these one-sided links."""
     return [
-        Candidate(row.link_id, row.other, row.side, row.key) for row in _CANDIDATES.among(connection, link_ids)
+        Candidate(row.link_id, row.other, row.side, row.key, bool(row.paired))
+        for row in _CANDIDATES.among(connection, link_ids)
     ]
 
 
@@ -384,6 +406,45 @@ def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[
     """
     rows = _FOUND_CREATES.rows(connection, mailbox=mailbox_id, modules=modules)
     return list({row.link_id: (row.link_id, row.found) for row in rows}.values())
+
+
+_DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")
+_DOUBLES = Statement(
+    sa.select(_DOUBLE.c.link_id.label("double_link"), _FIRST)
+    .select_from(dirty)
+    .join(link, link.c.id == dirty.c.link_id)
+    .join(_DOUBLE, sa.and_(_DOUBLE.c.link_id == dirty.c.link_id, _DOUBLE.c.deleted == 0))
+    .join(
+        _FIRST,
+        sa.and_(
+            _FIRST.c.marker == _DOUBLE.c.marker,
+            _FIRST.c.mailbox_id == _DOUBLE.c.mailbox_id,
+            _FIRST.c.side == _DOUBLE.c.side,
+            _FIRST.c.deleted == 0,
+            _FIRST.c.link_id != _DOUBLE.c.link_id,
+        ),
+    )
+    .join(_FIRST_LINK, _FIRST_LINK.c.id == _FIRST.c.link_id)
+    .where(
+        dirty.c.mailbox_id == sa.bindparam("mailbox"),
+        _in(dirty.c.module, "modules"),
+        link.c.base.is_(None),
+        link.c.reason != BESIDE,
+        ~_has_twin(_DOUBLE),
+        sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
+    )
+    .order_by(_FIRST.c.id)
+)
+
+
+def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> dict[int, ItemRow]:
+    """Due links of items that carry the marker of another item of the same side: link id to that other item.
+
+    A create of ours was carried out twice (a request that was delivered twice, or late), or a person copied the item
+    with all that is on it.
+    """
+    rows = _DOUBLES.rows(connection, mailbox=mailbox_id, modules=modules)
+    return {row.double_link: _item_row(row) for row in rows}
 
 
 # Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.

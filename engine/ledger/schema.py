@@ -174,6 +174,7 @@ item = sa.Table(
     sa.UniqueConstraint("mailbox_id", "side", "scope_id", "remote_id"),
     sa.Index("ix_item_scope", "scope_id", "remote_id"),
     sa.Index("ix_item_link", "link_id", sqlite_where=sa.text("link_id IS NOT NULL")),
+    sa.Index("ix_item_marker", "marker", sqlite_where=sa.text("marker IS NOT NULL")),
     sa.Index(
         "uq_item_live",
         "link_id",

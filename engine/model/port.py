@@ -48,6 +48,8 @@ class Capability:
         cursor_days: lifetime of a cursor in days, ``None`` if it does not expire; the engine renews it a day earlier.
         tombstones: whether the feed reports deletions explicitly.
         exceptions: whether the feed and ``apply`` speak of changed occurrences of a series.
+        windowed: the feed also reports as removed what only left its window (Graph's calendarView delta): a removal
+            counts only after the item was looked for by id.
     """
 
     fields: frozenset[str]
@@ -60,6 +62,7 @@ class Capability:
     cursor_days: float | None = None
     tombstones: bool = True
     exceptions: bool = False
+    windowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

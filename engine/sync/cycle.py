@@ -20,6 +20,7 @@ from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
+from engine.sync.doubles import plan_double
 from engine.sync.faults import backoff_ms, fault_class, waits_for_person
 from engine.sync.filters import window
 from engine.sync.guard import hold_excess
@@ -358,6 +359,7 @@ def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = N
 async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
     """Plan every due link; returns how many intents were planned."""
     await _match(run, names)
+    doubles = await run.ledger.read(links.doubles, run.record.id, names)
     after, total = 0, 0
     room = await room_for(run, names)
     while True:
@@ -377,7 +379,11 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
             for row in rows:
                 if row.reason == links.BESIDE:
                     held.pop(row.id, None)
-        planned = [within_room(plan_link(row, planning, held.get(row.id)), room) for row in rows]
+        planned = [
+            (plan_double(row, doubles[row.id], planning) if row.id in doubles else None)
+            or within_room(plan_link(row, planning, held.get(row.id)), room)
+            for row in rows
+        ]
         total += await run.ledger.write(
             links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
         )

@@ -288,22 +288,35 @@ async def _settled(
     observations: Sequence[Observation],
     lag_seconds: int,
 ) -> Sequence[Observation]:
-    """Replace what a lagging feed may show in an old version by what the provider says by id (sync.md section 3.4)."""
-    if not lag_seconds or not observations:
-        return observations
-    written = await ledger.read(
-        units.recently_written,
-        feed.row.id,
-        [one.remote_id for one in observations],
-        clock.now_ms() - lag_seconds * 1000,
-    )
-    doubtful = [
-        one.remote_id for one in observations if one.remote_id in written and written[one.remote_id] != one.etag
-    ]
+    """Replace what a feed may show wrongly by what the provider says by id.
+
+    An old version in a feed that lags (sync.md section 3.4), and a removal that may only mean that an item has left the
+    window of a windowed feed (sync.md section 6).
+    """
+    doubtful = []
+    if _windowed(connector, feed):
+        doubtful = [one.remote_id for one in observations if one.deleted]
+    if lag_seconds and observations:
+        written = await ledger.read(
+            units.recently_written,
+            feed.row.id,
+            [one.remote_id for one in observations],
+            clock.now_ms() - lag_seconds * 1000,
+        )
+        doubtful += [
+            one.remote_id
+            for one in observations
+            if one.remote_id in written and written[one.remote_id] != one.etag
+        ]
     if not doubtful:
         return observations
-    certain = {one.remote_id: one for one in await connector.fetch(feed.scope, doubtful)}
+    certain = {one.remote_id: one for one in await connector.fetch(feed.scope, list(dict.fromkeys(doubtful)))}
     return [certain.get(one.remote_id, one) for one in observations]
+
+
+def _windowed(connector: Connector, feed: Feed) -> bool:
+    capabilities = (connector.capability(module) for module in feed.scope.modules)
+    return any(capability is not None and capability.windowed for capability in capabilities)
 
 
 async def _prove_absent(

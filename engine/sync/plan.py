@@ -92,12 +92,15 @@ def find_twins(
         pairs ``(keep, drop)`` of link ids, where the CRM's link is kept, and reasons by link id that is to be held.
     """
     sure: dict[int, int] = {}
+    paired: set[int] = set()
     natural: dict[str, dict[int, set[int | None]]] = {}
     sides: dict[int, str] = {}
     for one in candidates:
         sides[one.link_id] = one.side
+        if one.paired and one.other_link_id is not None:
+            paired.add(one.other_link_id)
         if one.key.startswith("ref:"):
-            if one.other_link_id is not None:
+            if one.other_link_id is not None and not one.paired:
                 sure.setdefault(one.link_id, one.other_link_id)
                 sure.setdefault(one.other_link_id, one.link_id)
             continue
@@ -130,6 +133,8 @@ def find_twins(
             held[link_id] = f"several items have the same {_said(kind)}"
         elif other is None:
             held[link_id] = f"the mailbox already has an item of its own with the same {_said(kind)}"
+        elif other in paired:
+            held[link_id] = f"several items have the same {_said(kind)}"
         elif natural[kind][other] == {link_id} and other not in taken:
             pair(link_id, other)
         elif other not in taken:

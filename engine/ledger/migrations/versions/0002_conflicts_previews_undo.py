@@ -39,6 +39,7 @@ def upgrade() -> None:
     for table, columns in added.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_item_marker", "item", ["marker"], sqlite_where=sa.text("marker IS NOT NULL"))
     op.create_table(
         "conflict",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

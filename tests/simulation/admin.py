@@ -1,0 +1,44 @@
+"""An admin who decides what waits: held deletes, held twins, items in quarantine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.ledger import fence as fences
+from engine.ledger import twins, waiting
+from engine.ledger.fence import Fence
+from engine.model.modules import Module
+
+if TYPE_CHECKING:
+    from tests.simulation.world import SimWorld
+
+
+async def settle_all(world: SimWorld, *, sample: bool = False) -> None:
+    """Decide about everything that waits, or about a part of it."""
+    write: Any = world.store.write
+    for mailbox_id, email in world.rows("SELECT id, email FROM mailbox ORDER BY id"):
+        found = await world.store.read(waiting.listed, [mailbox_id])
+        if sample:
+            found = [one for one in found if world.dice.random() < 0.5]
+        if not found:
+            continue
+        epoch = await world.store.read(fences.epoch, world.policy.name, mailbox_id)
+        fence, now = Fence(world.policy.name, mailbox_id, epoch), world.clock.now_ms()
+        for one in found:
+            if one.kind == "delete":
+                if world.dice.random() < 0.5:
+                    done = await write(waiting.approve_deletes, fence, [one.id])
+                    world.let_through[email, one.side, Module(one.module)] += len(done)
+                else:
+                    done = await write(waiting.discard_deletes, fence, [one.id], now)
+            elif one.kind == "quarantine":
+                done = await write(twins.retry, fence, [one.id])
+            else:
+                match world.dice.choice(("retry", "keep", "adopt")):
+                    case "retry":
+                        done = await write(twins.retry, fence, [one.id])
+                    case "keep":
+                        done = await write(twins.keep_apart, fence, [one.id], now)
+                    case _:
+                        done = await write(twins.use_own, fence, [one.id])
+            world.note("admin", one.kind, one.id, done)
