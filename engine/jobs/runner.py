@@ -24,7 +24,7 @@ from engine.model.policy import Policy
 from engine.model.port import Page
 from engine.model.states import CycleKind, FaultClass, UserState
 from engine.net.errors import ProviderError
-from engine.sync import cycle
+from engine.sync import cycle, reinit
 from engine.sync import orders as ordered
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.faults import FOR_PEOPLE, backoff_ms, fault_class, waits_for_person, worst
@@ -162,7 +162,10 @@ class Runner:
         orders_only: bool,
     ) -> PolicyRun:
         result = PolicyRun()
-        waiting = {one.mailbox_id for one in await self._ledger.read(orders.asked)}
+        asked = await self._ledger.read(orders.asked)
+        waiting = {one.mailbox_id for one in asked}
+        # To leave, nothing of the CRM need be known: it works also when the CRM is gone.
+        leaving = orders_only and {one.kind for one in asked if one.policy == policy.name} == {orders.LEAVE}
         # What the CRM tells goes to paused mailboxes as well, since its feeds tell it once; they only run no cycle.
         # Who is paused before the first sync is read completely when resumed.
         records = [
@@ -176,9 +179,12 @@ class Runner:
         ]
         try:
             context = await self._context(policy, stop)
-            records = await self._resolve_users(context, records, result)
-            new = [record for record in records if record.phase == "new"]
-            await self._baseline(context, records, new)
+            if not leaving:
+                records = await self._resolve_users(context, records, result)
+                new = [record for record in records if record.phase == "new"]
+                due = [one for one in records if one.email in everybody and (only is None or one.email in only)]
+                await reinit.before_baseline(context, due)
+                await self._baseline(context, records, new)
         except Stopped:
             result.stopped = True
             for email in everybody:

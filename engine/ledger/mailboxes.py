@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -51,6 +51,7 @@ class MailboxRecord:
     fault: str
     fault_kind: str
     fault_class: str = ""
+    reinit: dict[str, str] = field(default_factory=dict)
 
 
 def _mailbox(row: Any) -> MailboxRecord:
@@ -73,6 +74,7 @@ def _mailbox(row: Any) -> MailboxRecord:
         row.fault,
         row.fault_kind,
         row.fault_class,
+        row.reinit or {},
     )
 
 
@@ -206,10 +208,14 @@ def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
     for row in _PLACES.rows(conn):
         if policy_of.get(row.email, row.policy) == row.policy:
             continue
-        mine = sa.select(link.c.id).where(link.c.mailbox_id == row.id)
-        conn.execute(sa.delete(dirty).where(dirty.c.link_id.in_(mine)))
-        for table in (match_key, intent, item, link, scope):
-            conn.execute(sa.delete(table).where(table.c.mailbox_id == row.id))
+        forget_items(conn, row.id)
+
+
+def forget_items(conn: sa.Connection, mailbox_id: int) -> None:
+    """Forget feeds, items, links and writes of a mailbox; its journal and its cycles stay."""
+    conn.execute(sa.delete(dirty).where(dirty.c.mailbox_id == mailbox_id))
+    for table in (match_key, intent, item, link, scope):
+        conn.execute(sa.delete(table).where(table.c.mailbox_id == mailbox_id))
 
 
 def set_policy(conn: sa.Connection, /, name: str, **values: Any) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from engine.model.port import Account, Connector, Containers, Finding, Structure
+from engine.model.port import Account, Connector, Containers, Finding, Scope, Structure
 
 
 class MailboxConnector(Connector, Protocol):
@@ -23,6 +23,18 @@ class MailboxConnector(Connector, Protocol):
 
         ``ids`` hold what exists (and what needs no making), ``scopes`` the feeds that can be read now, ``missing`` what
         ``ensure`` would make.
+        """
+        ...
+
+    async def occupied(self, scope: Scope, ids: Sequence[str]) -> set[str]:
+        """Those of our items that hold something of the person's own, as a drop label under which mails were filed."""
+        ...
+
+    async def remove(self, account: Account, made: Mapping[str, str]) -> dict[str, str]:
+        """Take away the containers that we made (ids by logical name), as far as nothing is left in them. Idempotent.
+
+        Returns:
+            by logical name: why it stays, empty when it is gone.
         """
         ...
 

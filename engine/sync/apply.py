@@ -170,7 +170,7 @@ def _write(run: Run, side: Side, row: IntentRow) -> Write:
         patch=row.patch,
         etag=row.etag,
         native=row.native,
-        containers=_containers(run, module) if side is Side.MAILBOX else (),
+        containers=_containers(run, module) if side is Side.MAILBOX and kind is not WriteKind.DELETE else (),
         parent=row.parent,
         occurrence=row.occurrence,
         attempt=row.attempt,

@@ -104,6 +104,7 @@ class Run:
     stop: asyncio.Event
     feeds: list[Feed] = field(default_factory=list)
     containers: dict[str, str] = field(default_factory=dict)
+    reinit: dict[str, str] = field(default_factory=dict)
     cycle_id: int = 0
     phase: str = ""
     step: Step | None = None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from engine.ledger import links, mailboxes
 from engine.ledger import observe as observe_units
 from engine.ledger.fence import Fence
+from engine.ledger.leave import MADE
 from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
-from engine.ledger.observe import Seen
 from engine.model.activity import ActivityKind
 from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
 from engine.model.policy import Attendees, Policy
-from engine.model.port import Account, Page, Scope
+from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
@@ -27,15 +27,19 @@ from engine.sync.guard import hold_excess
 from engine.sync.observe import read_crm, read_mailbox
 from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
 from engine.sync.recover import recover, repeat_lost
-from engine.sync.resolve import crm_seen, mailbox_seen
-from engine.sync.structure import containers_structure, fingerprint, label_structure, whole_structure
+from engine.sync.reinit import begin_afresh
+from engine.sync.reread import ROUNDS, read_again
+from engine.sync.structure import (
+    containers_structure,
+    fingerprint,
+    label_structure,
+    made_ids,
+    whole_structure,
+)
 from engine.sync.waiting import carry_out
 
 #: Links planned in one transaction.
 PLAN_BATCH = 500
-
-#: Rounds of planning and writing in one cycle; what is still dirty then waits for the next.
-ROUNDS = 3
 
 #: Failures of these kinds concern the whole mailbox: no later step would fare better.
 HOPELESS = frozenset({ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.CONFIGURATION})
@@ -130,6 +134,7 @@ async def run_cycle(
         StaleLease: somebody else has taken over.
     """
     run = Run(context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id)
+    run.reinit = dict(record.reinit)
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
     run.feeds = await stored_feeds(run)
@@ -195,11 +200,18 @@ async def _feed_row(run: Run, scope: Scope) -> observe_units.ScopeRow:
 async def _ensure(run: Run) -> None:
     """Groups, calendar and task list exist, and their ids are stored, so that later cycles need no call for them."""
     run.note("preparing groups, calendar and task list")
-    found = await run.base.mailbox.ensure(run.account, containers_structure(run.policy), run.containers)
+    structure = containers_structure(run.policy)
+    found = await run.base.mailbox.ensure(run.account, structure, run.containers)
+    _remember(run, structure, found)
+    await _store_structure(run, found.scopes, complete=False)
+
+
+def _remember(run: Run, structure: Structure, found: Containers) -> None:
+    """Ids of containers; and which of them we made, so that leaving the mailbox takes away no others."""
     for name in found.created:
         run.note(f"created {name}", "+")
     run.containers |= found.ids
-    await _store_structure(run, found.scopes, complete=False)
+    run.containers |= {f"{MADE}{name}": value for name, value in made_ids(structure, found).items()}
 
 
 async def _store_structure(run: Run, scopes: Sequence[Scope], *, complete: bool) -> None:
@@ -222,7 +234,10 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
     if work is not None and step is Step.LABELS:
         run.step_state(step, StepState.SKIPPED)
         return
-    on = [module for module in STEP_MODULES[step] if module in run.base.modules()]
+    # A mailbox is left with all that is in it, also of modules that are off by now.
+    on = [
+        module for module in STEP_MODULES[step] if module in run.base.modules() or run.kind is CycleKind.LEAVE
+    ]
     labels = label_structure(run.policy).labels if step is Step.LABELS else ()
     run.done, run.total = 0, None
     if not on and not labels:
@@ -260,9 +275,7 @@ async def _labels(run: Run) -> None:
     if fresh and all(f"label:{path}" in run.containers for path in structure.labels):
         return
     found = await run.base.mailbox.ensure(run.account, structure, run.containers)
-    for name in found.created:
-        run.note(f"created {name}", "+")
-    run.containers |= found.ids
+    _remember(run, structure, found)
     run.done = run.total = len(structure.labels)
     run.progress()
     await _store_structure(run, found.scopes, complete=True)
@@ -283,6 +296,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
     for feed in feeds:
         await read_mailbox(run, feed)
         run.asked += 1
+    await begin_afresh(run, modules, feeds)
     if step is Step.CALENDAR:
         await _roll_window(run)
     names = [module.value for module in modules]
@@ -455,46 +469,3 @@ def _tell_planned(run: Run, planned: Sequence[Planned]) -> None:
             run.tell(ActivityKind.ITEMS, sign=one.sign, text=one.text)
     run.done += sum(not one.plan.intents for one in planned)
     run.count({(module, outcome): count for (module, outcome), count in counts.items() if outcome is not None})
-
-
-async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module], remote_ids: set[str]) -> None:
-    """Items that changed between our reading and our writing are read by id and go through planning again."""
-    sides: Mapping[Side, Sequence[Feed]] = {
-        Side.MAILBOX: feeds,
-        Side.CRM: [feed for feed in run.base.crm_feeds if set(feed.scope.modules) & set(modules)],
-    }
-    for side, candidates in sides.items():
-        for feed in candidates:
-            known = await run.ledger.read(
-                observe_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids)
-            )
-            if known:
-                await _reread(run, side, feed, known)
-
-
-async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
-    connector = run.base.crm if side is Side.CRM else run.base.mailbox
-    seen: list[Seen] = []
-    gone: list[str] = []
-    here = (run.record.id, run.account.email)
-    for observation in await connector.fetch(feed.scope, remote_ids):
-        if observation.deleted:
-            gone.append(observation.remote_id)
-        elif side is Side.CRM:
-            seen.extend(crm_seen(run.policy, observation, {run.account.crm_user: here}, [here]) or ())
-        else:
-            one = mailbox_seen(run.policy, *here, observation, run.containers)
-            seen.extend([] if one is None else [one])
-    await run.ledger.write(
-        observe_units.record_page,
-        run.fence,
-        feed.row.id,
-        side.value,
-        seen,
-        gone,
-        frozenset({run.record.id}),
-        cursor=None,
-        generation=feed.row.generation,
-        snapshot=False,
-        now=run.clock.now_ms(),
-    )

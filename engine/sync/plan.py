@@ -253,6 +253,11 @@ def _comes_in(planning: Planning, item: ItemRow) -> int | None:
     return begins if begins > window(planning.policy, planning.now)[1] else None
 
 
+def tree_of(row: LinkRow) -> Tree:
+    """A link as the planner sees it."""
+    return Tree(row.id, Module(row.module), row.base, _view(row.crm), _view(row.mailbox))
+
+
 def _view(item: ItemRow | None) -> View | None:
     if item is None:
         return None

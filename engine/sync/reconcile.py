@@ -368,7 +368,7 @@ def _one_sided(tree: Tree, side: Side, rules: Rules) -> Decision:
     if view.read_only:
         # Somebody else's meeting: deleting it would decline it, and its changes are not this person's edits.
         return Decision(tree.link_id, Verdict.ABSENT, base)
-    if _changed(tree, view, rules) and rules.direction.writes(side.other):
+    if changed(tree, view, rules) and rules.direction.writes(side.other):
         # An edit beats a delete; both are in the journal.
         decision = _create(
             tree, side, view, rules, f"changed in the {_where(side)} after it was deleted elsewhere"
@@ -401,8 +401,8 @@ def _create(tree: Tree, side: Side, view: View, rules: Rules, why: str) -> Decis
     return Decision(tree.link_id, Verdict.WRITE, tree.base, (write,))
 
 
-def _changed(tree: Tree, view: View, rules: Rules) -> bool:
-    """Whether a side shows something else than the base."""
+def changed(tree: Tree, view: View, rules: Rules) -> bool:
+    """Whether a live side shows something else than the base."""
     if tree.base is None:
         return True
     table = FIELDS[tree.module]

@@ -7,7 +7,7 @@ import json
 
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
 from engine.model.policy import Policy
-from engine.model.port import CalendarMode, Structure
+from engine.model.port import CalendarMode, Containers, Structure
 
 CREATE_NEW_NAMES = {
     Module.CASE: "Create New Case",
@@ -46,6 +46,15 @@ def containers_structure(policy: Policy) -> Structure:
         colours={module: policy.calendar.colours[module] for module in events} if colours else {},
         tasks=policy.on(Module.TASK),
     )
+
+
+def made_ids(structure: Structure, found: Containers) -> dict[str, str]:
+    """Ids by logical name of the containers that ``ensure`` has made just now, and not found."""
+    said = {f"colour:{module}": f"event label {name}" for module, (name, _) in structure.colours.items()}
+    said["calendar"] = f"calendar {structure.calendar_name}"
+    return {
+        name: value for name, value in found.ids.items() if {name, said.get(name, name)} & set(found.created)
+    }
 
 
 def label_structure(policy: Policy) -> Structure:

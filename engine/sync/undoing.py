@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.ledger import links, orders
+from engine.ledger import links
 from engine.ledger import undo as units
 from engine.ledger.links import LinkPlan, LinkRow
 from engine.ledger.orders import Left, Order
 from engine.ledger.store import Ledger
-from engine.model.activity import ActivityKind
 from engine.model.modules import Module, Side
 from engine.model.port import Capability, Guard
 from engine.sync.apply import apply_writes
 from engine.sync.context import Feed, PolicyContext, Run
-from engine.sync.cycle import ROUNDS, Work, read_again
-from engine.sync.plan import named
+from engine.sync.cycle import Work
+from engine.sync.reread import ROUNDS, read_again
+from engine.sync.telling import tell_left
 from engine.sync.undo import Undoing, UndoRow, What, net_changes, plan_undo
 
 #: Links planned in one transaction.
@@ -150,13 +150,3 @@ async def _tell_left(run: Run, undoing: Undoing, modules: Sequence[Module]) -> N
         after = page.last
         left = [row for row in page.rows if row.what is What.LEFT]
         await tell_left(run, [Left(row.link_id, row.module, row.side, row.fields, row.why) for row in left])
-
-
-async def tell_left(run: Run, left: Sequence[Left]) -> None:
-    """Journal and show what an order leaves alone."""
-    if not left:
-        return
-    await run.ledger.write(orders.record_left, run.fence, run.cycle_id, left, run.clock.now_ms())
-    for one in left:
-        what = named(Module(one.module), one.before) if one.module else "an item"
-        run.tell(ActivityKind.ITEMS, sign="=", text=f"{what} is left alone: {one.why}")

@@ -124,6 +124,8 @@ class FakeProvider:
         self.mailed = 0
         #: Logical names of the containers that we made, by mailbox.
         self.made: dict[str, set[str]] = {}
+        #: Ids of labels under which people have filed mails of their own.
+        self.filed: set[str] = set()
         self.unguarded = 0
         self.dead = False
         self.rewrites: dict[str, Callable[[Any], Any]] = {}
@@ -410,6 +412,26 @@ class FakeMail(FakeProvider):
         ids, scopes = self._structure(account, structure)
         self.made.setdefault(account.email, set()).update(ids)
         return Containers(ids, scopes, tuple(sorted(set(ids) - set(known))))
+
+    async def occupied(self, scope: Scope, ids: Sequence[str]) -> set[str]:
+        self._call("occupied", scope)
+        return self.filed & set(ids)
+
+    async def remove(self, account: Account, made: Mapping[str, str]) -> dict[str, str]:
+        self._call("remove", None)
+        told = {}
+        for name, value in made.items():
+            used = any(
+                value in thing.containers
+                for where, shelf in self.shelves.items()
+                if where.startswith(account.email)
+                for thing in shelf.live()
+            )
+            told[name] = "something of the person's own is in it" if used else ""
+            if not used:
+                self.made.get(account.email, set()).discard(name)
+                self.log.append(f"remove {name}")
+        return told
 
     async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
         self._call("survey", None)

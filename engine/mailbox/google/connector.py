@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 
-from engine.mailbox.google import calendar, doctor, ensure, gmail, people, survey, tasks
+from engine.mailbox.google import calendar, doctor, ensure, gmail, people, remove, survey, tasks
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.quota import limits_of
 from engine.mailbox.google.settings import Api, GoogleSettings
@@ -79,6 +79,16 @@ class GoogleConnector:
     async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
         """See ``engine.mailbox.google.survey.survey``."""
         return await survey.survey(self.client, account, structure, known)
+
+    async def occupied(self, scope: Scope, ids: Sequence[str]) -> set[str]:
+        """Labels under which the person has filed mails; other items hold nothing."""
+        if scope.account is None or not set(scope.modules) & RECORD_MODULES:
+            return set()
+        return await remove.occupied(self.client, scope.account, ids)
+
+    async def remove(self, account: Account, made: Mapping[str, str]) -> dict[str, str]:
+        """See ``engine.mailbox.google.remove.remove``."""
+        return await remove.remove(self.client, account, made)
 
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """See ``engine.mailbox.google.ensure.verify``."""

@@ -1,0 +1,57 @@
+"""Reading again, by id, what changed between our reading and our writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.ledger import observe as observe_units
+from engine.ledger.observe import Seen
+from engine.model.modules import Module, Side
+from engine.sync.context import Feed, Run
+from engine.sync.resolve import crm_seen, mailbox_seen
+
+#: Rounds of planning and writing in one cycle; what is still dirty then waits for the next.
+ROUNDS = 3
+
+
+async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module], remote_ids: set[str]) -> None:
+    """Items that changed between our reading and our writing are read by id and go through planning again."""
+    sides: Mapping[Side, Sequence[Feed]] = {
+        Side.MAILBOX: feeds,
+        Side.CRM: [feed for feed in run.base.crm_feeds if set(feed.scope.modules) & set(modules)],
+    }
+    for side, candidates in sides.items():
+        for feed in candidates:
+            known = await run.ledger.read(
+                observe_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids)
+            )
+            if known:
+                await _reread(run, side, feed, known)
+
+
+async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
+    connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    seen: list[Seen] = []
+    gone: list[str] = []
+    here = (run.record.id, run.account.email)
+    for observation in await connector.fetch(feed.scope, remote_ids):
+        if observation.deleted:
+            gone.append(observation.remote_id)
+        elif side is Side.CRM:
+            seen.extend(crm_seen(run.policy, observation, {run.account.crm_user: here}, [here]) or ())
+        else:
+            one = mailbox_seen(run.policy, *here, observation, run.containers)
+            seen.extend([] if one is None else [one])
+    await run.ledger.write(
+        observe_units.record_page,
+        run.fence,
+        feed.row.id,
+        side.value,
+        seen,
+        gone,
+        frozenset({run.record.id}),
+        cursor=None,
+        generation=feed.row.generation,
+        snapshot=False,
+        now=run.clock.now_ms(),
+    )
