@@ -23,6 +23,7 @@ from typing import Any
 
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.schedule import next_due
+from engine.ledger import conflicts as conflict_units
 from engine.ledger import fence, history, mailboxes
 from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
@@ -35,10 +36,12 @@ from engine.monitor.commands import (
     Answer,
     CancelUser,
     Command,
+    DecideConflict,
     DisableJob,
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    Keep,
     PauseUser,
     ResumeUser,
     RunJob,
@@ -52,7 +55,7 @@ from engine.monitor.commands import (
 from engine.monitor.explain import Explanation, FieldView, Filtered, Hit, Item, Standing
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
-from engine.monitor.report import HeldRow, VerifyRow, Waits
+from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
 from engine.monitor.rows import (
     EngineRow,
     JobRow,
@@ -66,8 +69,8 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
+from engine.runtime import conflicts, held, rows, words
 from engine.runtime import explain as explained
-from engine.runtime import held, rows, words
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
@@ -81,7 +84,9 @@ __all__ = [
     "Answer",
     "CancelUser",
     "Command",
+    "ConflictRow",
     "CycleKind",
+    "DecideConflict",
     "Direction",
     "DisableJob",
     "DisablePolicy",
@@ -99,6 +104,7 @@ __all__ = [
     "ItemOutcome",
     "JobRow",
     "JobState",
+    "Keep",
     "LimitRow",
     "Line",
     "Module",
@@ -144,6 +150,9 @@ FRESHNESS_MS = 30_000
 
 #: A stop waits so long for cycles to reach a page boundary, in seconds.
 STOP_SECONDS = 8.0
+
+#: Commands that are stored for the next cycle, and need no running engine.
+NEED_LEDGER_ONLY = (SettleHeld, DecideConflict)
 
 LEDGER_FAULT = "the ledger cannot be written"
 
@@ -374,6 +383,7 @@ class Service:
             [(one.email, one.policy, one.crm_user, one.zone) for one in wanted.users],
         )
         await self._ledger.write(_forgive)
+        await self._ledger.write(conflict_units.ask_again)
         await self._load()
         text = (
             f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
@@ -423,11 +433,23 @@ class Service:
         Raises:
             ServiceError: there is no such mailbox or policy.
         """
+        self._known(mailbox, policy)
+        return await held.waiting(self._office, mailbox, policy)
+
+    async def conflicts(self, mailbox: str | None = None, policy: str | None = None) -> list[ConflictRow]:
+        """Fields that both sides changed and that wait for an admin; of a mailbox, of a policy, or of all.
+
+        Raises:
+            ServiceError: there is no such mailbox or policy.
+        """
+        self._known(mailbox, policy)
+        return await conflicts.conflicts(self._office, mailbox, policy)
+
+    def _known(self, mailbox: str | None, policy: str | None) -> None:
         if mailbox is not None and mailbox not in self.store.users:
             raise ServiceError(f"{mailbox!r} is no user of any policy")
         if policy is not None and policy not in self.store.policies:
             raise ServiceError(f"there is no policy {policy!r}")
-        return await held.waiting(self._office, mailbox, policy)
 
     async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
         """Explain an item: how it stands on both sides, why, and what happens next; several that fit are listed.
@@ -550,7 +572,7 @@ class Service:
 
     async def do(self, command: Command, by: str) -> Answer:
         """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
-        if not self._running and not isinstance(command, SettleHeld):  # which needs the ledger alone
+        if not self._running and not isinstance(command, NEED_LEDGER_ONLY):
             return Answer(False, "the engine is not running")
         try:
             answer = await self._desk.do(command, by)

@@ -130,6 +130,31 @@ class SettleHeld:
     how: Settle
 
 
+class Keep(StrEnum):
+    """Which value of a field shall stand on both sides."""
+
+    CRM = "crm"
+    MAILBOX = "mailbox"
+    EDIT = "edit"  # one that the admin types
+
+
+@dataclass(frozen=True, slots=True)
+class DecideConflict:
+    """Decide about fields of a mailbox's items that both sides changed. Refused while a cycle of the mailbox runs.
+
+    Attributes:
+        mailbox: whose.
+        ids: of ``ConflictRow``. The start and the end of an event are decided together, unless a value is typed.
+        choice: whose value.
+        value: with ``edit``: what was typed; ``ConflictRow.allowed`` says how, and nothing clears the field.
+    """
+
+    mailbox: str
+    ids: tuple[int, ...]
+    choice: Keep
+    value: str = ""
+
+
 Command = (
     EnablePolicy
     | DisablePolicy
@@ -144,6 +169,7 @@ Command = (
     | StopJob
     | TestPolicy
     | SettleHeld
+    | DecideConflict
 )
 
 

@@ -64,3 +64,45 @@ class HeldRow:
     reason: str
     since_ms: int | None
     before: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """One field of one item that both sides changed, and that waits for an admin.
+
+    Attributes:
+        id: by which it is decided; it stays the same until the field is settled.
+        mailbox: whose.
+        policy: of that mailbox.
+        module: ``contact``, ``appointment`` ...
+        name: of the item; a private one is named ``(private)``, and its texts are shown so as well.
+        field: its canonical name; ``label`` is what people read.
+        crm: what the CRM shows, as people read it; "" for nothing.
+        agreed: on what both last agreed.
+        theirs: what the mailbox shows.
+        crm_ms: when the item was last changed in the CRM, by its clock; epoch milliseconds, None when nobody knows.
+        mailbox_ms: and in the mailbox.
+        why: it waits, for people.
+        since_ms: since when.
+        decided: what was decided and is yet to be carried out; "" while it waits.
+        typed: the newer value as a line that can be typed and changed.
+        allowed: what can be typed, in words.
+    """
+
+    id: int
+    mailbox: str
+    policy: str
+    module: str
+    name: str
+    field: str
+    label: str
+    crm: str
+    agreed: str
+    theirs: str
+    crm_ms: int | None
+    mailbox_ms: int | None
+    why: str
+    since_ms: int
+    decided: str = ""
+    typed: str = ""
+    allowed: str = ""

@@ -33,6 +33,7 @@ class PolicyRow:
     next_why: str = ""
     items: int = 0
     held: int = 0
+    conflicts: int = 0
     failed: int = 0
     fault: str = ""
     fault_class: FaultClass | None = None
@@ -91,6 +92,7 @@ class UserRow:
     fault_class: FaultClass | None = None
     stale_since_ms: int | None = None  # since when no end-to-end success lies within three intervals
     held: int = 0
+    conflicts: int = 0
     failed: int = 0
     barrier: tuple[int, int] | None = None
     rev: int = 0
@@ -173,6 +175,7 @@ class EngineRow:
     fault: str = ""
     states: dict[UserState, int] = field(default_factory=dict)
     held: int = 0
+    conflicts: int = 0
     stale: int = 0
     buckets: deque[int] = field(default_factory=lambda: deque(maxlen=300))  # items settled per second
     first_done: int = 0

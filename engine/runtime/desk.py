@@ -11,6 +11,7 @@ from engine.monitor.commands import (
     Answer,
     CancelUser,
     Command,
+    DecideConflict,
     DisableJob,
     DisablePolicy,
     EnableJob,
@@ -26,7 +27,7 @@ from engine.monitor.commands import (
     VerifyPolicy,
 )
 from engine.monitor.store import Table
-from engine.runtime import held, rows, words
+from engine.runtime import conflicts, held, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
@@ -62,6 +63,8 @@ class Desk:
                 )
             case SettleHeld(_, ids, how):
                 return held.what_happens(how, None if ids is None else len(ids))
+            case DecideConflict():
+                return conflicts.what_happens(command)
             case _:
                 return ()
 
@@ -142,14 +145,26 @@ class Desk:
 
             case SettleHeld(mailbox, ids, how):
                 return await self._settle(mailbox, ids, how)
+            case DecideConflict(mailbox):
+                if refusal := self._busy(mailbox):
+                    return refusal
+                return await self._carried_out(mailbox, await conflicts.decide(self._office, command, by))
 
     async def _settle(self, mailbox: str, ids: tuple[int, ...] | None, how: Settle) -> Answer:
-        row = self._office.store.users[mailbox]
+        if refusal := self._busy(mailbox):
+            return refusal
+        answer = await held.settle(self._office, mailbox, ids, how)
+        return await self._carried_out(mailbox, answer, cycle=how in held.NEED_CYCLE)
+
+    def _busy(self, mailbox: str) -> Answer | None:
         if mailbox in self._office.queue.running():
             return Answer(False, f"a cycle of {mailbox} is running; try again when it has ended, or x stops it")
-        answer = await held.settle(self._office, mailbox, ids, how)
-        await rows.refresh_policy(self._office, row.policy)
-        if answer.ok and how in held.NEED_CYCLE:
+        return None
+
+    async def _carried_out(self, mailbox: str, answer: Answer, *, cycle: bool = True) -> Answer:
+        """The answer to a decision that was stored, with when a cycle carries it out; one is started."""
+        await rows.refresh_policy(self._office, self._office.store.users[mailbox].policy)
+        if answer.ok and cycle:
             follows = "the next cycle does it"
             if self._timekeeper.serving:
                 synced = self._sync_now(mailbox, "")

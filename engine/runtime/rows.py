@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from engine.jobs.schedule import blackout_until, describe, next_due
-from engine.ledger import intents, links, mailboxes
+from engine.ledger import conflicts, intents, links, mailboxes
 from engine.ledger.mailboxes import MailboxRecord, PolicyRecord
 from engine.model.modules import Module
 from engine.model.policy import DeleteThreshold, Policy
@@ -33,15 +33,17 @@ async def build(office: Office) -> None:
     }
     store.policies = {name: policy_row(office, record, records) for name, record in stored.items()}
     held = await office.ledger.read(intents.held_counts)
+    asked = await office.ledger.read(conflicts.counts)
     live = await office.ledger.read(_live, [record.id for record in records])
     for record in records:
         store.users[record.email].held = held.get(record.id, 0)
+        store.users[record.email].conflicts = asked.get(record.id, 0)
         store.users[record.email].items = live[record.id]
     for line_mailbox in list(store.lines):
         if line_mailbox not in store.users:
             del store.lines[line_mailbox]
     office.fold.recount()
-    store.engine.held = sum(row.held for row in store.users.values())
+    _sum_all(office)
     for policy in store.policies.values():
         sum_up(office, policy)
     store.reshape(Table.POLICIES)
@@ -129,7 +131,17 @@ def _kind(office: Office, name: str) -> str:
 
 
 def _conflict(policy: Policy) -> str:
-    return {"newest": "newest wins", "crm": "the CRM wins", "mailbox": "the mailbox wins"}[policy.conflict]
+    words = {
+        "newest": "newest wins",
+        "crm": "the CRM wins",
+        "mailbox": "the mailbox wins",
+        "ask": "you are asked",
+        "union": "lists united, else newest wins",
+    }
+    others = {
+        rule for one in policy.modules.values() for rule in (one.conflict, *one.conflicts.values()) if rule
+    }
+    return words[policy.conflict] + (", some fields otherwise" if others - {policy.conflict} else "")
 
 
 def _threshold(threshold: DeleteThreshold) -> str:
@@ -142,10 +154,11 @@ async def refresh_policy(office: Office, name: str) -> None:
     if row is None:
         return
     held = await office.ledger.read(intents.held_counts)
+    asked = await office.ledger.read(conflicts.counts)
     for user in office.store.users.values():
-        count = held.get(office.mailbox_ids[user.id], 0)
-        if user.held != count:
-            user.held = count
+        counts = tuple(found.get(office.mailbox_ids[user.id], 0) for found in (held, asked))
+        if (user.held, user.conflicts) != counts:
+            user.held, user.conflicts = counts
             office.store.touch(Table.USERS, user)
     wrote = [
         user for user in office.store.users.values() if user.policy == name and user.id in office.fold.wrote
@@ -156,7 +169,7 @@ async def refresh_policy(office: Office, name: str) -> None:
         office.fold.wrote.discard(user.id)
     await _name_crm_users(office, name)
     sum_up(office, row)
-    office.store.engine.held = sum(user.held for user in office.store.users.values())
+    _sum_all(office)
     office.store.touch(Table.POLICIES, row)
 
 
@@ -175,14 +188,22 @@ async def _name_crm_users(office: Office, name: str) -> None:
             office.store.touch(Table.USERS, user)
 
 
+def _sum_all(office: Office) -> None:
+    """What waits for an admin in all mailboxes, for the header."""
+    engine, users = office.store.engine, office.store.users.values()
+    engine.held = sum(user.held for user in users)
+    engine.conflicts = sum(user.conflicts for user in users)
+
+
 def sum_up(office: Office, row: PolicyRow) -> None:
     """The sums of a policy over its users."""
     row.users_by_state = {}
-    row.items = row.held = row.failed = 0
+    row.items = row.held = row.conflicts = row.failed = 0
     for user in office.store.users.values():
         if user.policy != row.id:
             continue
         row.users_by_state[user.state] = row.users_by_state.get(user.state, 0) + 1
         row.items += user.items
         row.held += user.held
+        row.conflicts += user.conflicts
         row.failed += user.failed
