@@ -23,8 +23,9 @@ KINDS = ("contacts", "leads", "appointments", "calls", "service-calls", "tasks",
 
 #: What can be done about an item that waits (``engine.service.Settle``).
 WAYS = {
-    "approve": "let held deletes through",
-    "discard": "give up held deletes: the items stay until something changes about them",
+    "approve": "let held deletes through, or let the guests of held changes be mailed",
+    "quiet": "let held changes of meetings go out without a mail to their guests",
+    "discard": "give up held deletes or changes: the items stay until something changes about them",
     "retry": "look at held twins or quarantined items again",
     "both": "create held items beside their twins",
     "adopt": "use the item that the mailbox has as the twin, and merge both",

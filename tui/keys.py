@@ -205,8 +205,8 @@ KEYS: tuple[Key, ...] = (
         {"h": "held"},
         "held items",
         {
-            QUEUE: "List what waits for you in the mailbox: held deletes and twins, and quarantine.",
-            USER: "List what waits for you in this mailbox: held deletes and twins, and quarantine.",
+            QUEUE: "List what waits for you in the mailbox: held deletes, guest mails and twins, and quarantine.",
+            USER: "List what waits for you in this mailbox: held deletes, guest mails and twins, and quarantine.",
             POLICY: "List what waits for you in the mailbox in the row.",
         },
         6,
@@ -224,9 +224,17 @@ KEYS: tuple[Key, ...] = (
         {"K": "keep"},
         "keep",
         {
-            HELD: "Keep it as it is until it changes: give up the delete, leave the twin, dismiss what is in quarantine."
+            HELD: "Keep it as it is until it changes: give up the delete or the change, leave the twin, dismiss what is in quarantine."
         },
         2,
+    ),
+    Key(
+        "i I",
+        {"i": "invite(True)", "I": "invite(False)"},
+        "mail guests",
+        {
+            HELD: "Let the held change of a meeting go out, and its guests be mailed; I lets it go out without a mail."
+        },
     ),
     Key(
         "u",
@@ -247,7 +255,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
-            HELD: "Mark the item; d, K, u, b and r then act on all that are marked.",
+            HELD: "Mark the item; d, i, I, K, u, b and r then act on all that are marked.",
         },
         11,
         {MONITORS: "tick"},

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.crm.connector import CrmConnector
+from engine.jobs.errands import Errand
 from engine.jobs.queue import JobQueue, Priority, Request, Running
 from engine.jobs.schedule import next_due
 from engine.ledger import fence as fences
@@ -66,6 +67,7 @@ class _Batch:
     run: PolicyRun
     left: set[str]
     orders_only: bool = False
+    errand: Errand | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -208,6 +210,45 @@ class Runner:
         await self._mailboxes(context, chosen, result, priority, orders_only)
         return result
 
+    async def run_errand(self, policy: Policy, errand: Errand) -> PolicyRun:
+        """Read the CRM, then do something else than a cycle for each mailbox; waits while the policy runs.
+
+        States, schedules and phases stay as they are, and a mailbox that fails is told in the result alone.
+        """
+        async with self._turns.setdefault(policy.name, asyncio.Lock()):
+            stop = self._stops[policy.name] = asyncio.Event()
+            try:
+                return await self._run_errand(policy, errand, stop)
+            finally:
+                del self._stops[policy.name]
+
+    async def _run_errand(self, policy: Policy, errand: Errand, stop: asyncio.Event) -> PolicyRun:
+        result = PolicyRun()
+        records = [
+            record
+            for record in await self._ledger.read(mailboxes.mailboxes, policy.name)
+            if not record.paused or record.phase != "new"
+        ]
+        try:
+            context = await self._context(policy, stop)
+            records = await self._resolve_users(context, records, result)
+            if records:
+                complete = any(record.phase == "new" for record in records)
+                await cycle.baseline(context, records, complete=complete)
+        except Stopped:
+            result.stopped = True
+            return result
+        except (ProviderError, SuspiciousSource, StaleLease) as error:
+            result.faults[""] = str(error)
+            return result
+        chosen = [
+            record
+            for record in records
+            if not record.paused and (errand.only is None or record.email in errand.only)
+        ]
+        await self._mailboxes(context, chosen, result, Priority.ADMIN, False, errand)
+        return result
+
     async def _context(self, policy: Policy, stop: asyncio.Event) -> PolicyContext:
         context = PolicyContext(
             self._ledger,
@@ -307,18 +348,20 @@ class Runner:
         result: PolicyRun,
         priority: Priority,
         orders_only: bool,
+        errand: Errand | None = None,
     ) -> None:
         if not records:
             return
         policy = context.policy
         batch = self._batches[policy.name] = _Batch(
-            context, result, {record.email for record in records}, orders_only
+            context, result, {record.email for record in records}, orders_only, errand
         )
         try:
             for record in records:
                 self._records[record.email] = record
-                self.retries.pop(record.email, None)
-                self._state(policy, record.email, UserState.QUEUED)
+                if errand is None:
+                    self.retries.pop(record.email, None)
+                    self._state(policy, record.email, UserState.QUEUED)
             self._queue.submit(
                 Request(record.email, policy.name, CycleKind.FULL.value, priority) for record in records
             )
@@ -331,6 +374,8 @@ class Runner:
                 running = set(self._queue.running())
                 for email in batch.left - running:
                     self._queue.cancel(email)
+                    if errand is not None:
+                        continue
                     self._state(policy, email, UserState.QUEUED, "stopped; it goes on where it was")
                 batch.left &= running
                 if batch.left:
@@ -349,6 +394,9 @@ class Runner:
             return  # its policy's run has ended meanwhile; the schedule brings it back
         policy = batch.context.policy
         try:
+            if batch.errand is not None:
+                await self._carry(batch, batch.errand, record, running.stop)
+                return
             await self._cycle(batch, policy, record, running.stop)
         except Exception as error:  # a fault of ours must not stop the other mailboxes, and must be seen
             log.exception("cycle of %s failed", record.email)
@@ -401,6 +449,32 @@ class Runner:
             return
         except StaleLease as stale:
             self._state(policy, record.email, UserState.QUEUED, str(stale))
+
+    async def _carry(self, batch: _Batch, errand: Errand, record: MailboxRecord, stop: asyncio.Event) -> None:
+        """Do an errand for one mailbox. Whatever goes wrong is told in the run's result alone."""
+        policy = batch.context.policy
+        record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
+        fence = Fence(policy.name, record.id, await self._ledger.read(fences.epoch, policy.name, record.id))
+        if errand.writes:
+            self._state(policy, record.email, UserState.SYNCING, kind=CycleKind.PREVIEW)
+        try:
+            run = await errand.work(batch.context, record, fence, stop)
+        except Stopped:
+            batch.run.stopped = True
+        except (Waits, StaleLease, ProviderError) as error:
+            batch.run.faults[record.email] = str(error)
+        except Exception as error:
+            log.exception("errand of %s failed", record.email)
+            batch.run.faults[record.email] = f"internal error: {error.__class__.__name__}: {error}"
+        else:
+            batch.run.mailboxes += 1
+            batch.run.written += _written(run)
+            if errand.writes:
+                await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
+            if run.faults:
+                batch.run.faults[record.email] = run.faults[0]
+        if errand.writes:
+            self._state(policy, record.email, UserState.IDLE)
 
     async def _ended(self, batch: _Batch, policy: Policy, record: MailboxRecord, run: Run) -> None:
         batch.run.mailboxes += 1

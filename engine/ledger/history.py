@@ -28,14 +28,23 @@ def end_cycle(
 
 def last_cycles(conn: sa.Connection) -> dict[int, sa.Row[Any]]:
     """The youngest cycle record that changed or failed something, by mailbox."""
-    newest = sa.select(sa.func.max(cycle.c.id)).group_by(cycle.c.mailbox_id).scalar_subquery()
+    newest = (
+        sa.select(sa.func.max(cycle.c.id))
+        .where(cycle.c.kind != "preview")
+        .group_by(cycle.c.mailbox_id)
+        .scalar_subquery()
+    )
     rows = conn.execute(sa.select(cycle).where(cycle.c.id.in_(newest)))
     return {row.mailbox_id: row for row in rows}
 
 
 def first_counts(conn: sa.Connection, mailbox_id: int) -> list[dict[str, Any]]:
     """The counts of all cycles of a mailbox, oldest first."""
-    rows = conn.execute(sa.select(cycle.c.counts).where(cycle.c.mailbox_id == mailbox_id).order_by(cycle.c.id))
+    rows = conn.execute(
+        sa.select(cycle.c.counts)
+        .where(cycle.c.mailbox_id == mailbox_id, cycle.c.kind != "preview")
+        .order_by(cycle.c.id)
+    )
     return [row.counts or {} for row in rows]
 
 

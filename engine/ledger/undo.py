@@ -131,7 +131,7 @@ def cycles(
     limit: int = 200,
 ) -> list[CycleRecord]:
     """Cycles, youngest first: of some mailboxes or all, or those of some ids."""
-    query = sa.select(cycle).order_by(cycle.c.id.desc()).limit(limit)
+    query = sa.select(cycle).where(cycle.c.kind != "preview").order_by(cycle.c.id.desc()).limit(limit)
     if mailbox_ids is not None:
         query = query.where(cycle.c.mailbox_id.in_(mailbox_ids))
     if ids is not None:

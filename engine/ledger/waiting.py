@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger import guests
 from engine.ledger.fence import Fence, check
 from engine.ledger.links import KEPT_DELETE
 from engine.ledger.observe import mark_dirty
@@ -35,9 +36,10 @@ class Waiting:
 
     Attributes:
         id: of the link.
-        kind: ``twin``, ``delete`` or ``quarantine``.
+        kind: ``twin``, ``delete``, ``guests`` or ``quarantine``.
         side: where the item is; for a delete, where it would be deleted.
         fields: canonical fields of the item.
+        guests: of a write that would mail them, how many.
         since: when it began to wait, or was last looked at, epoch milliseconds.
     """
 
@@ -49,12 +51,14 @@ class Waiting:
     fields: dict[str, Any]
     reason: str
     since: int | None
+    guests: int = 0
 
 
 def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
-    """All that waits in some mailboxes: deletes, then twins, then quarantine, each in the order of its links."""
-    found = _deletes(connection, mailbox_ids) + _links(connection, mailbox_ids)
-    order = {"delete": 0, "twin": 1, "quarantine": 2}
+    """All that waits in some mailboxes: deletes, guest mails, twins, quarantine, each in the order of its links."""
+    found = _deletes(connection, mailbox_ids) + _guests(connection, mailbox_ids)
+    found += _links(connection, mailbox_ids)
+    order = {"delete": 0, "guests": 1, "twin": 2, "quarantine": 3}
     return sorted(found, key=lambda one: (one.mailbox_id, order[one.kind], one.id))
 
 
@@ -62,7 +66,7 @@ def held_deletes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
     """How many deletes Delete Safety holds, by module."""
     rows = connection.execute(
         sa.select(intent.c.module, sa.func.count().label("held"))
-        .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held")
+        .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.mode != guests.MODE)
         .group_by(intent.c.module)
     )
     return {row.module: row.held for row in rows}
@@ -72,7 +76,9 @@ def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Wait
     rows = list(
         select_in(
             connection,
-            sa.select(intent).where(intent.c.state == "held", intent.c.kind == "delete"),
+            sa.select(intent).where(
+                intent.c.state == "held", intent.c.kind == "delete", intent.c.mode != guests.MODE
+            ),
             intent.c.mailbox_id,
             mailbox_ids,
         )
@@ -96,6 +102,34 @@ def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Wait
             row.before or {},
             row.error,
             began.get((row.cycle_id, row.module)),
+        )
+        for row in rows
+    ]
+
+
+def _guests(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
+    rows = guests.held(connection, mailbox_ids)
+    began = {
+        row.cycle_id: row.at
+        for row in select_in(
+            connection,
+            sa.select(guard.c.cycle_id, guard.c.at).where(guard.c.cause == "guests"),
+            guard.c.mailbox_id,
+            list({row.mailbox_id for row in rows}),
+        )
+    }
+    return [
+        Waiting(
+            row.link_id,
+            row.mailbox_id,
+            "guests",
+            row.module,
+            row.side,
+            # A delete has no values to come: what people would lose is shown.
+            row.fields or row.before or {},
+            f"{row.error}: {row.kind} with {row.guests:,} guests; {row.why}",
+            began.get(row.cycle_id),
+            row.guests,
         )
         for row in rows
     ]
@@ -149,7 +183,10 @@ def _held_deletes(
     connection: sa.Connection, mailbox_id: int, link_ids: Sequence[int] | None
 ) -> list[sa.Row[Any]]:
     query = sa.select(intent).where(
-        intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.kind == "delete"
+        intent.c.mailbox_id == mailbox_id,
+        intent.c.state == "held",
+        intent.c.kind == "delete",
+        intent.c.mode != guests.MODE,
     )
     if link_ids is None:
         return list(connection.execute(query).all())
@@ -222,11 +259,19 @@ def discard_deletes(
 
 def _close_guards(connection: sa.Connection, fence: Fence) -> None:
     waits = sa.exists().where(
-        intent.c.mailbox_id == guard.c.mailbox_id, intent.c.module == guard.c.module, intent.c.state == "held"
+        intent.c.mailbox_id == guard.c.mailbox_id,
+        intent.c.module == guard.c.module,
+        intent.c.state == "held",
+        intent.c.mode != guests.MODE,
     )
     connection.execute(
         sa.update(guard)
-        .where(guard.c.mailbox_id == fence.mailbox_id, guard.c.state == "open", ~waits)
+        .where(
+            guard.c.mailbox_id == fence.mailbox_id,
+            guard.c.state == "open",
+            guard.c.cause != "guests",
+            ~waits,
+        )
         .values(state="settled")
     )
 
@@ -237,6 +282,7 @@ _CHANGED_SINCE_HELD = Statement(
     .where(
         intent.c.mailbox_id == sa.bindparam("mailbox"),
         intent.c.state == "held",
+        intent.c.mode != guests.MODE,
         intent.c.module.in_(sa.bindparam("modules", expanding=True)),
     )
 )
@@ -258,7 +304,7 @@ def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[i
     for piece in chunks(link_ids):
         connection.execute(
             sa.update(intent)
-            .where(intent.c.link_id.in_(piece), intent.c.state == "held")
+            .where(intent.c.link_id.in_(piece), intent.c.state == "held", intent.c.mode != guests.MODE)
             .values(state="reviewed")
         )
 

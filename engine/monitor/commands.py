@@ -99,8 +99,9 @@ class TestPolicy:
 class Settle(StrEnum):
     """What becomes of an item that waits."""
 
-    APPROVE = "approve"  # let the delete through
-    DISCARD = "discard"  # give up the delete: the item stays until something changes about it
+    APPROVE = "approve"  # let the delete through, or the mails to the guests
+    QUIET = "quiet"  # write it without a mail to its guests
+    DISCARD = "discard"  # give it up: the item stays as it is until something changes about it
     RETRY = "retry"  # look at it again as if nothing had failed
     BOTH = "both"  # create it beside its twin
     ADOPT = "adopt"  # use the item that the other side has as its twin, and merge both
@@ -111,6 +112,7 @@ class Settle(StrEnum):
 #: What can be done about an item, by why it waits.
 SETTLES: Mapping[Waits, frozenset[Settle]] = {
     Waits.DELETE: frozenset({Settle.APPROVE, Settle.DISCARD}),
+    Waits.GUESTS: frozenset({Settle.APPROVE, Settle.QUIET, Settle.DISCARD}),
     Waits.TWIN: frozenset({Settle.ADOPT, Settle.BOTH, Settle.KEEP, Settle.RETRY}),
     Waits.QUARANTINE: frozenset({Settle.RETRY, Settle.DISMISS}),
 }

@@ -33,6 +33,7 @@ class Waits(StrEnum):
     """Why an item waits for an admin."""
 
     DELETE = "delete"  # Delete Safety holds its delete
+    GUESTS = "guests"  # it would mail more guests than the policy's budget allows
     TWIN = "twin"  # the other side has an item of its own that may be the same
     QUARANTINE = "quarantine"  # it was refused too often
 
@@ -51,6 +52,7 @@ class HeldRow:
         side: where the item is (``crm`` or ``mailbox``); for a delete, where it would be deleted.
         reason: for people.
         since_ms: since when, or when it was last looked at; epoch milliseconds, None when nobody knows.
+        guests: how many guests would be mailed about it.
         before: the item's fields as (label, value) for people, without texts; empty for a private one.
     """
 
@@ -64,6 +66,7 @@ class HeldRow:
     reason: str
     since_ms: int | None
     before: tuple[tuple[str, str], ...] = ()
+    guests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.ledger import fence as fences
-from engine.ledger import twins
+from engine.ledger import guests, twins
 from engine.ledger import waiting as units
 from engine.ledger.fence import Fence
 from engine.ledger.waiting import Waiting
@@ -17,7 +17,7 @@ from engine.monitor.report import HeldRow, Waits
 from engine.runtime.office import Office
 
 #: Decisions that a cycle of the mailbox carries out.
-NEED_CYCLE = frozenset({Settle.APPROVE, Settle.RETRY, Settle.BOTH, Settle.ADOPT})
+NEED_CYCLE = frozenset({Settle.APPROVE, Settle.QUIET, Settle.RETRY, Settle.BOTH, Settle.ADOPT})
 
 #: Longest value shown of a field.
 LONGEST = 120
@@ -33,6 +33,14 @@ _DONE = {
         "{} item dismissed: it comes back when it changes on either side",
         "{} items dismissed: they come back when they change on either side",
     ),
+    Settle.QUIET: ("{} change is written without a mail", "{} changes are written without a mail"),
+}
+
+#: The same, about writes that wait because of their guests.
+_DONE_GUESTS = {
+    Settle.APPROVE: ("{} change goes out, its guests are mailed", "{} changes go out, their guests are mailed"),
+    Settle.QUIET: _DONE[Settle.QUIET],
+    Settle.DISCARD: ("{} change given up: nobody is mailed", "{} changes given up: nobody is mailed"),
 }
 
 
@@ -62,6 +70,7 @@ def held_row(one: Waiting, mailbox: str, policy: str) -> HeldRow:
         one.reason,
         one.since,
         () if private else _shown(FIELDS[module], one.fields),
+        one.guests,
     )
 
 
@@ -137,21 +146,35 @@ async def settle(office: Office, mailbox: str, ids: Sequence[int] | None, how: S
     ]
     chosen = [key for key in asked if key in here and how in SETTLES[here[key].kind]]
     fence = Fence(row.policy, mailbox_id, await office.ledger.read(fences.epoch, row.policy, mailbox_id))
-    done, unclear = await _decide(office, fence, chosen, how)
+    mails = [key for key in chosen if here[key].kind is Waits.GUESTS]
+    settled = await _decide_guests(office, fence, mails, how) if mails else []
+    others = [key for key in chosen if key not in mails]
+    done, unclear = await _decide(office, fence, others, how) if others else ([], [])
     refused += [
         f"{key} {here[key].name!r} has not exactly one twin, or another item takes it: make them one in the mailbox, or both, or keep"
         for key in unclear
     ]
-    if not done:
+    if not done and not settled:
         text = f"no delete waits in {mailbox}" if ids is None else "nothing was changed"
         return Answer(False, f"{text}: {refused[0]}" if refused else text, tuple(refused[1:]))
-    one, many = _DONE[how]
-    text = f"{mailbox}: {(one if len(done) == 1 else many).format(f'{len(done):,}')}"
+    parts = [
+        (table[how][0] if len(ids_) == 1 else table[how][1]).format(f"{len(ids_):,}")
+        for table, ids_ in ((_DONE, done), (_DONE_GUESTS, settled))
+        if ids_
+    ]
+    text = f"{mailbox}: {'; '.join(parts)}"
     return Answer(True, text + (f"; {len(refused):,} left alone" if refused else ""), tuple(refused))
 
 
 def _possible(kind: Waits) -> str:
     return " or ".join(sorted(how.value for how in SETTLES[kind]))
+
+
+async def _decide_guests(office: Office, fence: Fence, ids: list[int], how: Settle) -> list[int]:
+    if how is Settle.DISCARD:
+        return await office.ledger.write(guests.discard, fence, ids, office.clock.now_ms())
+    decision = guests.INVITED if how is Settle.APPROVE else guests.QUIET
+    return await office.ledger.write(guests.decide, fence, ids, decision)
 
 
 async def _decide(office: Office, fence: Fence, ids: list[int], how: Settle) -> tuple[list[int], list[int]]:
@@ -171,3 +194,5 @@ async def _decide(office: Office, fence: Fence, ids: list[int], how: Settle) -> 
             return await write(twins.dismiss, fence, ids, now), []
         case Settle.ADOPT:
             return await write(twins.use_own, fence, ids)
+        case Settle.QUIET:
+            return [], []  # of writes with guests alone

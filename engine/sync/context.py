@@ -20,6 +20,7 @@ from engine.model.modules import ItemOutcome, Module, Side, Step
 from engine.model.policy import Policy
 from engine.model.port import Account, Capability, Scope
 from engine.model.states import CycleKind, FaultClass, StepState, UserState
+from engine.sync.chosen import Chosen
 
 #: Kinds of cycle whose record is an order of an admin, which only its end closes (engine.ledger.orders).
 ORDERED = frozenset({CycleKind.UNDO, CycleKind.LEAVE})
@@ -117,6 +118,10 @@ class Run:
     retry_after: float | None = None
     #: Feeds of the mailbox that were really asked: a cycle that asked none has proved nothing.
     asked: int = 0
+    #: Writes of this cycle that may mail guests: intent id to how many of the policy's budget.
+    mails: dict[int, int] = field(default_factory=dict)
+    #: The part of a preview that alone is carried out; None for an ordinary cycle.
+    chosen: Chosen | None = None
 
     @property
     def ledger(self) -> Ledger:

@@ -14,16 +14,18 @@ from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
 from engine.model.activity import ActivityKind
 from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
-from engine.model.policy import Attendees, Policy
+from engine.model.policy import Policy
 from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
+from engine.sync.chosen import Chosen
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.doubles import plan_double
 from engine.sync.faults import backoff_ms, fault_class, waits_for_person
 from engine.sync.filters import window
 from engine.sync.guard import hold_excess
+from engine.sync.guests import hold_invitations, may_mail
 from engine.sync.observe import read_crm, read_mailbox
 from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
 from engine.sync.recover import recover, repeat_lost
@@ -34,6 +36,7 @@ from engine.sync.structure import (
     fingerprint,
     label_structure,
     made_ids,
+    part,
     whole_structure,
 )
 from engine.sync.waiting import carry_out
@@ -111,6 +114,7 @@ async def run_cycle(
     *,
     work: Work | None = None,
     cycle_id: int = 0,
+    chosen: Chosen | None = None,
 ) -> Run:
     """One cycle of one mailbox: structure, then the five steps in order, each on its own (phase B).
 
@@ -124,6 +128,7 @@ async def run_cycle(
         stop: set to end it at a page boundary.
         work: carries out an admin's order instead (``engine.sync.orders``); containers are left as they are.
         cycle_id: the record of that order.
+        chosen: the part of a preview that alone is carried out.
 
     Returns:
         the finished run, with counts and faults.
@@ -133,8 +138,8 @@ async def run_cycle(
         Waits: a provider asked to come back later.
         StaleLease: somebody else has taken over.
     """
-    run = Run(context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id)
-    run.reinit = dict(record.reinit)
+    run = Run(context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id, chosen=chosen)
+    run.reinit = dict(record.reinit) if chosen is None else {}
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
     run.feeds = await stored_feeds(run)
@@ -201,6 +206,8 @@ async def _ensure(run: Run) -> None:
     """Groups, calendar and task list exist, and their ids are stored, so that later cycles need no call for them."""
     run.note("preparing groups, calendar and task list")
     structure = containers_structure(run.policy)
+    if run.chosen is not None:
+        structure = part(structure, run.chosen.modules)
     found = await run.base.mailbox.ensure(run.account, structure, run.containers)
     _remember(run, structure, found)
     await _store_structure(run, found.scopes, complete=False)
@@ -239,10 +246,17 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
         module for module in STEP_MODULES[step] if module in run.base.modules() or run.kind is CycleKind.LEAVE
     ]
     labels = label_structure(run.policy).labels if step is Step.LABELS else ()
+    if run.chosen is not None:
+        on = [module for module in on if module in run.chosen.modules]
+        labels = labels if RECORD_MODULES & run.chosen.modules else ()
     run.done, run.total = 0, None
     if not on and not labels:
         run.step_state(step, StepState.SKIPPED)
-        if step is Step.LABELS and run.record.structure != fingerprint(whole_structure(run.policy)):
+        if (
+            run.chosen is None
+            and step is Step.LABELS
+            and run.record.structure != fingerprint(whole_structure(run.policy))
+        ):
             await _store_structure(run, (), complete=True)
         return
     run.step_state(step, StepState.RUNNING)
@@ -278,7 +292,7 @@ async def _labels(run: Run) -> None:
     _remember(run, structure, found)
     run.done = run.total = len(structure.labels)
     run.progress()
-    await _store_structure(run, found.scopes, complete=True)
+    await _store_structure(run, found.scopes, complete=run.chosen is None)
 
 
 async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
@@ -312,6 +326,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
     for _ in range(ROUNDS):
         planned = await _plan_all(run, planning, names)
         await hold_excess(run, modules)
+        await hold_invitations(run, modules)
         conflicts = await apply_writes(run, modules)
         if conflicts:
             await read_again(run, feeds, modules, conflicts)
@@ -366,7 +381,7 @@ def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = N
         guards,
         scopes,
         # Invariant I12: a first sync mails nobody, whatever the policy says.
-        mails=run.policy.calendar.attendees is Attendees.INVITED and run.kind is not CycleKind.FIRST,
+        mails=may_mail(run.policy, run.kind),
     )
 
 
@@ -398,6 +413,8 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
             or within_room(plan_link(row, planning, held.get(row.id)), room)
             for row in rows
         ]
+        if run.chosen is not None:
+            planned = [one for one in planned if run.chosen.take(one)]
         total += await run.ledger.write(
             links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
         )
@@ -420,6 +437,8 @@ async def _match(run: Run, names: list[str]) -> None:
         after = rows[-1]
         candidates = await candidates_of(run, rows)
         pairs, _ = find_twins(candidates, set(rows), run.policy.match_existing)
+        if run.chosen is not None:
+            pairs = run.chosen.pairs(pairs)
         if pairs:
             await run.ledger.write(links.merge_links, run.fence, pairs)
             run.note(f"matched {len(pairs)} items that were already on both sides")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
+from dataclasses import replace
 
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
 from engine.model.policy import Policy
@@ -55,6 +57,19 @@ def made_ids(structure: Structure, found: Containers) -> dict[str, str]:
     return {
         name: value for name, value in found.ids.items() if {name, said.get(name, name)} & set(found.created)
     }
+
+
+def part(structure: Structure, modules: Collection[Module]) -> Structure:
+    """What of a structure some modules need; of the label tree all or nothing."""
+    events = EVENT_MODULES & set(modules)
+    return replace(
+        structure,
+        groups={module: name for module, name in structure.groups.items() if module in modules},
+        calendar_mode=structure.calendar_mode if events else None,
+        colours=structure.colours if events else {},
+        tasks=structure.tasks and Module.TASK in modules,
+        labels=structure.labels if RECORD_MODULES & set(modules) else (),
+    )
 
 
 def label_structure(policy: Policy) -> Structure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.ledger import twins, waiting
+from engine.ledger import guests, twins, waiting
 from engine.ledger.observe import Seen
 from engine.ledger.twins import Adoption
 from engine.sync.context import Feed, Run
@@ -26,6 +26,9 @@ async def carry_out(run: Run, feeds: Sequence[Feed], names: list[str]) -> None:
     changed = await run.ledger.read(waiting.changed_since_held, run.record.id, names)
     if changed:
         await run.ledger.write(waiting.review_deletes, run.fence, changed)
+    outdated = await run.ledger.read(guests.changed, run.record.id, names)
+    if outdated:
+        await run.ledger.write(guests.review, run.fence, outdated)
     wanted = await run.ledger.read(twins.adoptions, run.record.id, names)
     if not wanted:
         return

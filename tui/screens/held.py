@@ -19,19 +19,23 @@ from tui.widgets.store_table import Column, StoreTable
 
 _KIND: Mapping[Waits, Span] = {
     Waits.DELETE: ("- delete", "alert"),
+    Waits.GUESTS: ("! guest mails", "alert"),
     Waits.TWIN: ("⚑ twin", "alert"),
     Waits.QUARANTINE: ("⊗ quarantine", "fault"),
 }
 
 #: Keys of the ways out, as the key table has them, and what each does with an item of that kind.
-_WAYS: tuple[tuple[Settle, str, str], ...] = (
-    (Settle.APPROVE, "d", "delete it, as it was in the other place"),
-    (Settle.DISCARD, "K", "keep it until something changes about it"),
-    (Settle.ADOPT, "u", "use the item that is there already, and merge both"),
-    (Settle.BOTH, "b", "create it beside the other"),
-    (Settle.KEEP, "K", "leave it where it is until it changes"),
-    (Settle.DISMISS, "K", "dismiss it until it changes on either side"),
-    (Settle.RETRY, "r", "try it again in the next cycle"),
+_WAYS: tuple[tuple[Waits | None, Settle, str, str], ...] = (
+    (Waits.DELETE, Settle.APPROVE, "d", "delete it, as it was in the other place"),
+    (Waits.GUESTS, Settle.APPROVE, "i", "let it go out; its guests are mailed"),
+    (None, Settle.QUIET, "I", "let it go out without a mail to its guests"),
+    (Waits.DELETE, Settle.DISCARD, "K", "keep it until something changes about it"),
+    (Waits.GUESTS, Settle.DISCARD, "K", "leave both sides as they are until something changes about it"),
+    (None, Settle.ADOPT, "u", "use the item that is there already, and merge both"),
+    (None, Settle.BOTH, "b", "create it beside the other"),
+    (None, Settle.KEEP, "K", "leave it where it is until it changes"),
+    (None, Settle.DISMISS, "K", "dismiss it until it changes on either side"),
+    (None, Settle.RETRY, "r", "try it again in the next cycle"),
 )
 
 _PLACE = {"crm": "CRM", "mailbox": "mailbox", "": "-"}
@@ -151,12 +155,12 @@ class HeldScreen(TableFrame):
 
     # Keys
 
-    def _chosen(self, how: Settle) -> tuple[int, ...]:
+    def _chosen(self, how: Settle, kind: Waits | None = None) -> tuple[int, ...]:
         rows = (self._rows[key] for key in self.table.chosen() if key in self._rows)
-        return tuple(row.id for row in rows if how in SETTLES[row.kind])
+        return tuple(row.id for row in rows if how in SETTLES[row.kind] and kind in {None, row.kind})
 
-    def _command(self, how: Settle, none: str) -> SettleHeld | None:
-        ids = self._chosen(how)
+    def _command(self, how: Settle, none: str, kind: Waits | None = None) -> SettleHeld | None:
+        ids = self._chosen(how, kind)
         if not ids:
             self.say(none)
             return None
@@ -164,7 +168,7 @@ class HeldScreen(TableFrame):
 
     def action_delete(self) -> None:
         """Let held deletes through, after the count was typed."""
-        command = self._command(Settle.APPROVE, "No held delete is chosen; d is for those.")
+        command = self._command(Settle.APPROVE, "No held delete is chosen; d is for those.", Waits.DELETE)
         if command is not None and command.ids is not None:
             number = len(command.ids)
             self.send(
@@ -173,6 +177,29 @@ class HeldScreen(TableFrame):
                 typed=str(number),
                 title=f"Delete {form.count(number, 'item')}",
             )
+
+    def action_invite(self, mail: bool) -> None:
+        """Let held changes of meetings go out, with mails to their guests (after their number was typed) or without."""
+        how = Settle.APPROVE if mail else Settle.QUIET
+        command = self._command(
+            how, "No held change of a meeting is chosen; i and I are for those.", Waits.GUESTS
+        )
+        if command is None or command.ids is None:
+            return
+        if not mail:
+            self.send(command)
+            return
+        guests = sum(self._rows[str(key)].guests for key in command.ids)
+        self.send(
+            command,
+            confirm=[
+                f"{self.mailbox}:",
+                f"{form.count(len(command.ids), 'change')} will be written, and the provider mails their guests.",
+                "Should more guests be concerned by then, they are asked about again.",
+            ],
+            typed=str(guests),
+            title=f"Mail {form.count(guests, 'guest')}",
+        )
 
     def action_use(self) -> None:
         """Use the item that is there already as the twin, after a confirmation."""
@@ -214,7 +241,9 @@ class HeldScreen(TableFrame):
 def details(row: HeldRow, width: int, height: int) -> list[TextLine]:
     """Why an item waits, what can be done, and what it holds."""
     lines = [line((f" {part}", _KIND[row.kind][1])) for part in wrapped(row.reason, width - 4)]
-    ways = [(key, text) for how, key, text in _WAYS if how in SETTLES[row.kind]]
+    ways = [
+        (key, text) for kind, how, key, text in _WAYS if how in SETTLES[row.kind] and kind in {None, row.kind}
+    ]
     lines += [line((f" {key} ", "key"), f"{text}") for key, text in ways]
     if row.before:
         if len(lines) + 1 + len(row.before) <= height:

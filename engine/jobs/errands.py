@@ -1,0 +1,47 @@
+"""What a policy can be run for beside its cycles: to preview them, and to carry out a part of a preview.
+
+An errand goes through the same queue, one per mailbox at a time, and works on a policy that is off as well. It leaves the
+state, the schedule and the phase of a mailbox as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.ledger.fence import Fence
+from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.proposals import Proposal
+from engine.sync.context import PolicyContext, Run
+from engine.sync.preview import preview_mailbox
+from engine.sync.preview_apply import apply_preview
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One errand.
+
+    Attributes:
+        work: done for each mailbox once the CRM has been read.
+        only: addresses of the mailboxes; None for all of the policy.
+        writes: whether it writes to providers.
+    """
+
+    work: Callable[[PolicyContext, MailboxRecord, Fence, asyncio.Event], Awaitable[Run]]
+    only: Collection[str] | None
+    writes: bool
+
+
+def preview_errand(only: Collection[str] | None) -> Errand:
+    """Preview the next cycle of some mailboxes, or of all."""
+    return Errand(preview_mailbox, only, writes=False)
+
+
+def apply_errand(lines: Mapping[int, Sequence[Proposal]], only: Collection[str]) -> Errand:
+    """Carry out lines of previews, by mailbox id."""
+
+    async def work(context: PolicyContext, record: MailboxRecord, fence: Fence, stop: asyncio.Event) -> Run:
+        return await apply_preview(context, record, fence, stop, lines.get(record.id, ()))
+
+    return Errand(work, only, writes=True)
