@@ -24,13 +24,15 @@ from typing import Any
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.schedule import next_due
 from engine.ledger import conflicts as conflict_units
-from engine.ledger import fence, history, mailboxes
-from engine.ledger.store import LedgerBusy, LedgerDamaged, SqliteLedger
+from engine.ledger import fence, history, holder, mailboxes
+from engine.ledger.health import LedgerFault
+from engine.ledger.lock import LedgerBusy
+from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.policy import Scheduling, TargetUser
-from engine.model.states import CycleKind, JobState, PolicyState, StepState, UserState
+from engine.model.states import CycleKind, FaultClass, JobState, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     SETTLES,
     Answer,
@@ -105,6 +107,7 @@ __all__ = [
     "JobRow",
     "JobState",
     "Keep",
+    "LedgerFault",
     "LimitRow",
     "Line",
     "Module",
@@ -154,8 +157,6 @@ STOP_SECONDS = 8.0
 #: Commands that are stored for the next cycle, and need no running engine.
 NEED_LEDGER_ONLY = (SettleHeld, DecideConflict)
 
-LEDGER_FAULT = "the ledger cannot be written"
-
 log = logging.getLogger(__name__)
 
 
@@ -184,6 +185,7 @@ class Service:
         self._desk = Desk(office, self._timekeeper)
         self._stop = asyncio.Event()
         self._running = False
+        self._ledger_told = ""
 
     @classmethod
     async def open(cls, data_dir: Path, *, clock: Clock | None = None) -> Service:
@@ -194,8 +196,8 @@ class Service:
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            ledger = await SqliteLedger.open(data_dir / "ledger.sqlite")
-        except (LedgerBusy, LedgerDamaged) as error:
+            ledger = await SqliteLedger.open(data_dir / "ledger.sqlite", clock=clock)
+        except (LedgerBusy, LedgerDamaged, LedgerFault) as error:
             raise ServiceError(str(error)) from error
         except OSError as error:
             raise ServiceError(
@@ -207,6 +209,9 @@ class Service:
         try:
             service._office.runner.lease = await ledger.write(_begin, clock.now_ms())
             await service._load()
+        except LedgerFault as fault:
+            await service.close()
+            raise ServiceError(str(fault)) from fault
         except ConfigErrors as errors:
             await service.close()
             raise ServiceError(
@@ -314,19 +319,37 @@ class Service:
 
     async def _flush(self) -> None:
         """Store what is only in memory. A disk that refuses is shown, and tried again; the engine stays up."""
-        engine = self.store.engine
         try:
             await self._office.flush()
-            if engine.fault.startswith(LEDGER_FAULT):
-                engine.fault = ""
-        except (
-            Exception
-        ) as error:  # full disk, lost volume: seen on every screen rather than ending the program
+            if self._office.unwell:
+                await self._ledger.write(holder.beat, self.clock.now_ms())
+        except LedgerFault as fault:
+            self._tell_ledger(str(fault))
+        except Exception as error:  # a fault of ours: seen on every screen rather than ending the program
             log.exception("cannot write the ledger")
-            engine.fault = (
-                f"{LEDGER_FAULT} ({error.__class__.__name__}): check the disk; it is tried again every second"
+            self._tell_ledger(f"the ledger cannot be written ({error.__class__.__name__}); see syncline.log")
+        else:
+            self._tell_ledger("")
+
+    def _tell_ledger(self, text: str) -> None:
+        """Show on every screen that the ledger cannot be used (empty: that it can again)."""
+        engine = self.store.engine
+        told = f"{FaultClass.CRITICAL.capitalize()}: {text}" if text else ""
+        if told == self._ledger_told:
+            return
+        if told:
+            log.error("%s", told)
+            engine.fault = told
+        else:
+            if engine.fault == self._ledger_told:
+                engine.fault = ""
+            engine.message, engine.message_ms, engine.message_ok = (
+                "The ledger can be used again; what had to wait goes on.",
+                self.clock.now_ms(),
+                True,
             )
-            self.store.touch(Table.ENGINE, engine)
+        self._ledger_told = told
+        self.store.touch(Table.ENGINE, engine)
 
     def _limits(self) -> None:
         """Lanes and quotas as the connectors report them."""
@@ -575,11 +598,14 @@ class Service:
         if not self._running and not isinstance(command, NEED_LEDGER_ONLY):
             return Answer(False, "the engine is not running")
         try:
-            answer = await self._desk.do(command, by)
-        except KeyError as error:
-            answer = Answer(False, f"there is no {error.args[0]!r} any more")
-        target = next(iter(asdict(command).values()), "")
-        await self._audit(by, type(command).__name__, str(target), answer.text)
+            try:
+                answer = await self._desk.do(command, by)
+            except KeyError as error:
+                answer = Answer(False, f"there is no {error.args[0]!r} any more")
+            target = next(iter(asdict(command).values()), "")
+            await self._audit(by, type(command).__name__, str(target), answer.text)
+        except LedgerFault as fault:
+            return Answer(False, str(fault))
         return answer
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:

@@ -20,7 +20,16 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from engine.service import HeldRow, PolicyState, ProviderError, Service, ServiceError, Settle, SettleHeld
+from engine.service import (
+    HeldRow,
+    LedgerFault,
+    PolicyState,
+    ProviderError,
+    Service,
+    ServiceError,
+    Settle,
+    SettleHeld,
+)
 from tui import exits, printing
 from tui.exits import Trouble
 
@@ -52,6 +61,13 @@ def local_zone() -> tzinfo:
     return here
 
 
+class _LogFile(RotatingFileHandler):
+    """A log file that keeps still when it cannot be written: a full disk is shown by the engine, not by tracebacks."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let this record go."""
+
+
 @contextlib.contextmanager
 def logging_to(data_dir: Path) -> Iterator[None]:
     """Send log records to ``syncline.log`` in the data directory: stderr belongs to messages for people.
@@ -61,9 +77,7 @@ def logging_to(data_dir: Path) -> Iterator[None]:
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handler = RotatingFileHandler(
-            data_dir / "syncline.log", maxBytes=_LOG_BYTES, backupCount=3, encoding="utf-8"
-        )
+        handler = _LogFile(data_dir / "syncline.log", maxBytes=_LOG_BYTES, backupCount=3, encoding="utf-8")
     except OSError as error:
         raise Trouble(
             exits.UNUSABLE,
@@ -98,6 +112,8 @@ async def opened(data_dir: Path) -> AsyncIterator[Service]:
             raise Trouble(exits.USAGE, str(error)) from None
         except ProviderError as error:
             raise Trouble(exits.REFUSED, str(error)) from None
+        except LedgerFault as error:
+            raise Trouble(exits.UNUSABLE, str(error)) from None
         finally:
             await service.close()
 

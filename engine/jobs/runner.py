@@ -15,6 +15,7 @@ from engine.jobs.schedule import next_due
 from engine.ledger import fence as fences
 from engine.ledger import mailboxes, orders
 from engine.ledger.fence import Fence
+from engine.ledger.health import LedgerFault
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.store import Ledger, StaleLease
 from engine.mailbox.connector import MailboxConnector
@@ -192,7 +193,7 @@ class Runner:
             for email in everybody:
                 self._state(policy, email, UserState.QUEUED, "stopped; it goes on where it was")
             return result
-        except (ProviderError, SuspiciousSource, StaleLease) as error:
+        except (ProviderError, SuspiciousSource, StaleLease, LedgerFault) as error:
             result.faults[""] = str(error)
             result.people = waits_for_person(error)
             result.fault_class = kind = fault_class(error, in_step=False)
@@ -394,16 +395,35 @@ class Runner:
             return  # its policy's run has ended meanwhile; the schedule brings it back
         policy = batch.context.policy
         try:
-            if batch.errand is not None:
-                await self._carry(batch, batch.errand, record, running.stop)
-                return
-            await self._cycle(batch, policy, record, running.stop)
-        except Exception as error:  # a fault of ours must not stop the other mailboxes, and must be seen
-            log.exception("cycle of %s failed", record.email)
-            text = f"internal error: {error.__class__.__name__}: {error}"
-            await self._failed(batch, policy, record, text, fault_class(error, in_step=False))
+            try:
+                if batch.errand is not None:
+                    await self._carry(batch, batch.errand, record, running.stop)
+                    return
+                await self._cycle(batch, policy, record, running.stop)
+            except LedgerFault:
+                raise
+            except Exception as error:  # a fault of ours must not stop the other mailboxes, and must be seen
+                log.exception("cycle of %s failed", record.email)
+                text = f"internal error: {error.__class__.__name__}: {error}"
+                await self._failed(batch, policy, record, text, fault_class(error, in_step=False))
+        except LedgerFault as fault:
+            self._unwritable(batch, policy, record, fault)
         finally:
             self._settled(batch, running.key)
+
+    def _unwritable(self, batch: _Batch, policy: Policy, record: MailboxRecord, fault: LedgerFault) -> None:
+        """The ledger cannot be used: nothing of it can be stored; the cycle comes back as soon as the ledger does."""
+        text = str(fault)
+        batch.run.faults[record.email] = text
+        now = self._clock.now_ms()
+        self.retries[record.email] = now
+        self._tell_fault(policy, record.email, text, FaultClass.CRITICAL)
+        self._emit(
+            self._activity(
+                policy, record.email, ActivityKind.CYCLE, ended=True, ok=False, fault=FaultClass.CRITICAL
+            )
+        )
+        self._state(policy, record.email, UserState.BACKOFF, text, until=now, fault=FaultClass.CRITICAL)
 
     async def _cycle(self, batch: _Batch, policy: Policy, record: MailboxRecord, stop: asyncio.Event) -> None:
         record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)

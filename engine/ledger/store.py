@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -21,6 +19,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+
+from engine.ledger import holder
+from engine.ledger.health import DAMAGED, LedgerFault, LedgerTaken, fault_of
+from engine.ledger.lock import Lock
+from engine.model.clock import Clock, SystemClock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,10 +36,6 @@ READERS = 3
 PREPARED = 512
 
 
-class LedgerBusy(Exception):
-    """Another engine holds this data directory."""
-
-
 class LedgerDamaged(Exception):
     """The file is not a usable ledger."""
 
@@ -47,11 +46,17 @@ class StaleLease(Exception):
 
 def is_ledger_fault(error: BaseException) -> bool:
     """Whether the database itself failed: a full or lost disk, a damaged file. Every mailbox is concerned then."""
-    return isinstance(error, sa.exc.SQLAlchemyError | sqlite3.Error)
+    return isinstance(error, LedgerFault | sa.exc.SQLAlchemyError | sqlite3.Error)
 
 
 class Ledger(Protocol):
-    """What the rest of the engine needs: run a unit of work."""
+    """What the rest of the engine needs: run a unit of work.
+
+    Attributes:
+        fault: why the last unit could not be run; None while all is well.
+    """
+
+    fault: LedgerFault | None
 
     async def write(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -63,6 +68,10 @@ class Ledger(Protocol):
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a unit in a read transaction."""
+        ...
+
+    def check_held(self) -> None:
+        """Raise ``LedgerTaken`` when another engine has visibly taken over; asked before each call to a provider."""
         ...
 
 
@@ -123,42 +132,48 @@ def migrate(connection: sa.Connection) -> None:
 class SqliteLedger:
     """The ledger in one SQLite file, held by one engine at a time."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: Lock) -> None:
         self.path = path
         self._writer = _engine(path, read_only=False)
         self._reader = _engine(path, read_only=True)
         self._writing = ThreadPoolExecutor(1, "ledger-writer")
         self._reading = ThreadPoolExecutor(READERS, "ledger-reader")
-        self._lock_file = lock
+        self._lock = lock
+        self._token: int | None = None
+        #: Why the last unit could not be run; None while all is well.
+        self.fault: LedgerFault | None = None
         #: Committed write transactions, for tests of the idle cycle.
         self.commits = 0
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteLedger:
-        """Open or create the ledger, take the lock on its directory and migrate it.
+    async def open(cls, path: Path, *, clock: Clock | None = None) -> SqliteLedger:
+        """Open or create the ledger, take the lock on its directory, migrate it and become its holder.
 
         Raises:
-            LedgerBusy: another engine holds it; the text names the process.
+            LedgerBusy: another engine holds it; the text names process, host and since when.
             LedgerDamaged: the file is no ledger, is damaged, or is newer than this program.
+            LedgerFault: it cannot be read or written now; it is not damaged.
         """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _lock(path.with_suffix(".lock"))
+        lock = Lock.take(path.with_suffix(".lock"), clock or SystemClock())
         try:
             if not path.exists():
                 path.touch(mode=0o600)
             path.chmod(0o600)
         except OSError:
-            os.close(lock)
+            lock.release()
             raise
         ledger = cls(path, lock)
         try:
             await ledger.write(migrate)
+            ledger._token = await ledger.write(holder.take, lock.holder)
         except BaseException as error:
             await ledger.close()
-            if isinstance(error, sa.exc.DatabaseError | sqlite3.DatabaseError):
+            damaged = isinstance(error, sa.exc.DatabaseError | sqlite3.DatabaseError)
+            if damaged or (isinstance(error, LedgerFault) and error.code in DAMAGED):
                 raise LedgerDamaged(
-                    f"{path} cannot be read as a ledger ({error.__class__.__name__}); "
-                    "move it away to start afresh, or restore it from a backup"
+                    f"{path} cannot be read as a ledger: it is damaged or something else; move it away to start "
+                    "afresh, or restore it from a backup (neither deletes anything anywhere)"
                 ) from error
             raise
         return ledger
@@ -166,11 +181,18 @@ class SqliteLedger:
     async def write(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit in a write transaction; one at a time, in the writer's thread."""
+        """Run a unit in a write transaction; one at a time, in the writer's thread.
+
+        Raises:
+            LedgerFault: the ledger cannot be written now, or another engine has taken it over; nothing was changed.
+        """
 
         def run() -> T:
-            with self._writer.begin() as connection:
+            with self._telling(), self._writer.begin() as connection:
+                if self._token is not None:
+                    holder.check(connection, self._token)
                 result = unit(connection, *args, **kwargs)
+            self.fault = None
             self.commits += 1
             return result
 
@@ -180,18 +202,50 @@ class SqliteLedger:
     async def read(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit in a read transaction, in one of the readers' threads."""
+        """Run a unit in a read transaction, in one of the readers' threads.
+
+        Raises:
+            LedgerFault: the ledger cannot be read now.
+        """
 
         def run() -> T:
-            with self._reader.begin() as connection:
+            with self._telling(reading=True), self._reader.begin() as connection:
                 return unit(connection, *args, **kwargs)
 
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._reading, run))
 
+    @contextlib.contextmanager
+    def _telling(self, *, reading: bool = False) -> Iterator[None]:
+        """Tell faults of disk and file in words."""
+        try:
+            yield
+        except LedgerTaken as fault:
+            self.fault = fault
+            raise
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            known = fault_of(error, self.path)
+            if known is None or (reading and known.code == sqlite3.SQLITE_READONLY):
+                raise  # a unit that writes where it may only read is a fault of ours, not of the disk
+            self.fault = known
+            raise known from error
+
+    def check_held(self) -> None:
+        """Whether this engine still holds its directory, as far as a look at the lock file tells: asked before each call.
+
+        Raises:
+            LedgerTaken: another engine has a lock file of its own there.
+        """
+        other = self._lock.taken_by()
+        if other:
+            raise LedgerTaken(
+                f"{self.path.parent} was taken over by another syncline ({other}): this one writes nothing more, "
+                "neither here nor to a provider; end it"
+            )
+
     async def close(self) -> None:
         """Finish open writes, tidy up and let go of the lock."""
         await asyncio.to_thread(self._close)
-        os.close(self._lock_file)
+        self._lock.release()
 
     def _close(self) -> None:
         self._writing.shutdown()
@@ -200,23 +254,6 @@ class SqliteLedger:
             connection.exec_driver_sql("PRAGMA optimize")
         self._reader.dispose()
         self._writer.dispose()
-
-
-def _lock(path: Path) -> int:
-    """Take the exclusive lock that keeps a second engine out; the file says who holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(descriptor, 200).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise LedgerBusy(
-            f"another syncline works on {path.parent} ({holder or 'unknown process'}); stop it first, "
-            "or name another directory with --data-dir"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}".encode(), 0)
-    return descriptor
 
 
 class MemoryLedger:
@@ -233,6 +270,7 @@ class MemoryLedger:
         self._connection = self._engine.connect()
         self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
         self._driver.isolation_level = None
+        self.fault: LedgerFault | None = None
         self.commits = 0
         if image is None:
             with self._connection.begin():
@@ -270,6 +308,9 @@ class MemoryLedger:
         finally:
             self._connection.rollback()
             self._driver.rollback()
+
+    def check_held(self) -> None:
+        """Nobody else can hold what is in memory."""
 
     async def close(self) -> None:
         """Forget everything."""

@@ -92,6 +92,7 @@ class Http:
                 cannot be used or a certificate that cannot be trusted.
         """
         async with self._slots:
+            self._net.permit()
             self._net.observer.called(self._provider, account)
             try:
                 return await self._client.request(

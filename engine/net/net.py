@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,10 @@ class Silent:
         """Ignore."""
 
 
+def _anybody() -> None:
+    """No engine but this one is there to mind."""
+
+
 @dataclass(slots=True)
 class Net:
     """Shared by all connectors of one engine.
@@ -40,10 +45,13 @@ class Net:
         clock: time.
         dice: jitter.
         observer: hears of calls and waits.
+        permit: asked before each request is sent; raises when this engine may send none any more, since another one has
+            taken over.
         tls: one context for all clients; making one costs 35 ms and 0.9 MB each (providers.md section 2).
     """
 
     clock: Clock = field(default_factory=SystemClock)
     dice: random.Random = field(default_factory=random.Random)
     observer: Observer = field(default_factory=Silent)
+    permit: Callable[[], None] = _anybody
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)

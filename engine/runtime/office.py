@@ -102,7 +102,9 @@ class Office:
     runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.net = Net(clock=self.clock, dice=random.Random(), observer=_Listener(self))
+        self.net = Net(
+            clock=self.clock, dice=random.Random(), observer=_Listener(self), permit=self.ledger.check_held
+        )
         self.runner = Runner(self.ledger, self.clock, self.fold, self.queue, self.crm, self.mailbox)
 
     async def load(self) -> None:
@@ -152,6 +154,11 @@ class Office:
                 "there is no connection of this name",
                 advice="Apply a configuration that has it",
             ) from None
+
+    @property
+    def unwell(self) -> bool:
+        """Whether the ledger cannot be used now."""
+        return self.ledger.fault is not None
 
     async def flush(self) -> None:
         """Store what idle cycles leave in memory: monitor lines and times of success, in one transaction."""

@@ -16,6 +16,7 @@ def status(office: Office) -> dict[str, Any]:
     """The state of everything as JSON-able values."""
     store = office.store
     return {
+        "engine": {"running": store.engine.running, "fault": store.engine.fault},
         "policies": [
             {
                 "name": row.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from engine.jobs.queue import Priority
 from engine.jobs.runner import PolicyRun, due_retries
 from engine.jobs.schedule import blackout_until, describe, in_blackout, next_due
 from engine.ledger import history, mailboxes
+from engine.ledger.health import LedgerFault
 from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
@@ -184,6 +186,8 @@ class Timekeeper:
     def _tick(self) -> None:
         office = self._office
         now = office.clock.now_ms()
+        if office.unwell:
+            return  # nothing can be written ahead, so nothing may be written to a provider
         for row in list(office.store.jobs.values()):
             if row.next_run_ms is not None and row.next_run_ms <= now and row.id not in self._tasks:
                 policy = office.policies.get(row.id.removeprefix(FULL.prefix))
@@ -259,6 +263,8 @@ class Timekeeper:
             await self._carry_out(job, only, priority, run)
         except asyncio.CancelledError:
             run.result, run.note = "stopped", "stopped on request"
+        except LedgerFault as fault:  # told by the service on every screen
+            run.result, run.errors, run.note = "failed", 1, str(fault)
         except Exception as error:  # a fault of ours is shown and recorded, and the other jobs go on
             log.exception("job %s failed", job)
             run.result, run.errors, run.note = (
@@ -267,10 +273,13 @@ class Timekeeper:
                 f"internal error: {error.__class__.__name__}: {error}",
             )
         run.ended_ms = office.clock.now_ms()
-        if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
-            run.id = await office.ledger.write(_record_run, run)
-        stored = await office.ledger.read(mailboxes.jobs)
-        enabled = stored.get(job, (enabled, None))[0]
+        with contextlib.suppress(
+            LedgerFault
+        ):  # a run of which the ledger can store nothing; the service tells so
+            if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
+                run.id = await office.ledger.write(_record_run, run)
+            stored = await office.ledger.read(mailboxes.jobs)
+            enabled = stored.get(job, (enabled, None))[0]
         row.state = JobState.ENABLED if enabled else JobState.DISABLED
         del self._tasks[job]
         self._after(row, run)
@@ -283,7 +292,10 @@ class Timekeeper:
         self._schedule(row)
         if row.next_run_ms is None:
             return
-        if run.result == "failed" and row.id.startswith(FULL.prefix):
+        if self._office.unwell and row.id.startswith(FULL.prefix):
+            row.next_run_ms = self._office.clock.now_ms()
+            row.next_why = "as soon as the ledger can be written again"
+        elif run.result == "failed" and row.id.startswith(FULL.prefix):
             failures = self._failures[row.id] = self._failures.get(row.id, 0) + 1
             wait = backoff_ms(failures, self._retry_after.pop(row.id, None))
             row.next_run_ms = self._office.clock.now_ms() + wait

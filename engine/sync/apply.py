@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.ledger import intents as units
+from engine.ledger.health import LedgerFault
 from engine.ledger.intents import Applied, IntentRow, Unsettled
 from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
@@ -82,7 +83,7 @@ async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set
     for row in rows:
         groups.setdefault(row.scope_id, []).append(row)
     waits: list[float] = []
-    failures: list[ProviderError | Stopped | StaleLease] = []
+    failures: list[ProviderError | Stopped | StaleLease | LedgerFault] = []
     for scope_id, group in groups.items():
         capabilities = [_capability(run, row) for row in group]
         size = min(capability.batch for capability in capabilities)
@@ -112,7 +113,7 @@ async def _round(run: Run, side: Side, rows: Sequence[IntentRow], conflicts: set
                 try:
                     run.check_stop()
                     wait = await _batch(run, side, feed, batch, conflicts)
-                except (ProviderError, Stopped, StaleLease) as failure:
+                except (ProviderError, Stopped, StaleLease, LedgerFault) as failure:
                     failures.append(failure)
                     return
                 if wait is not None:

@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from engine.ledger import fence, links, mailboxes, observe
+from engine.ledger.lock import LedgerBusy
 from engine.ledger.schema import dirty, intent, item, link, mailbox, metadata, scope
-from engine.ledger.store import LedgerBusy, LedgerDamaged, MemoryLedger, SqliteLedger, StaleLease
+from engine.ledger.store import LedgerDamaged, MemoryLedger, SqliteLedger, StaleLease
 
 
 def differences(connection: sa.Connection) -> list[Any]:
