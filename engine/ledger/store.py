@@ -31,7 +31,6 @@ T = TypeVar("T")
 #: Readers open at once. Screens page by key and close each read, so few are needed.
 READERS = 3
 
-
 #: Statements that a connection keeps prepared; an IN list has one for each power of two.
 PREPARED = 512
 
