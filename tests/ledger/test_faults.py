@@ -15,6 +15,7 @@ from engine.ledger.health import DAMAGED, LedgerFault, LedgerTaken, fault_of
 from engine.ledger.lock import LedgerBusy
 from engine.ledger.schema import audit
 from engine.ledger.store import LedgerDamaged, SqliteLedger
+from tests.acceptance.engine_process import AheadClock
 
 
 def fill(connection: sa.Connection, size: int = 20_000) -> None:
@@ -135,7 +136,8 @@ async def test_an_engine_whose_lock_file_was_removed_is_shut_out_by_the_next_one
     (tmp_path / "ledger.lock").unlink()
     first.check_held()  # nobody has come yet
     await first.write(fill)
-    second = await SqliteLedger.open(tmp_path / "ledger.sqlite")
+    # Both are this process here, so that only their times tell them apart.
+    second = await SqliteLedger.open(tmp_path / "ledger.sqlite", clock=AheadClock(5000))
     with pytest.raises(LedgerTaken, match=rf"taken over by another syncline \(pid {os.getpid()}"):
         first.check_held()
     for _ in range(2):
