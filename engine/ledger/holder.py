@@ -1,7 +1,8 @@
 """Which engine holds the ledger. The file lock keeps a second engine out; this keeps a first one out that lost its lock.
 
 A lock can be lost without notice: an admin removes the lock file, a volume is mounted twice, a network file system knows
-no locks. Whoever opens the ledger last holds it; every transaction of an older engine is refused from then on.
+no locks. Whoever opens the ledger last holds it; every transaction of an older engine is refused from then on, also those
+that no fence of a mailbox guards (``engine.ledger.fence``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from engine.ledger.health import LedgerTaken
 from engine.ledger.schema import lease
 from engine.ledger.statement import Statement
 
-_NAME = "engine"
+_NAME = "store"
 
 _HOLDER = Statement(sa.select(lease.c.token, lease.c.holder).where(lease.c.name == _NAME))
 _BEAT = Statement(
