@@ -129,6 +129,18 @@ def parser() -> _Parser:
     ways = held.add_mutually_exclusive_group()
     for way, text in WAYS.items():
         ways.add_argument(f"--{way}", nargs="*", type=_id, metavar="ID", help=text)
+    conflicts = command("conflicts", "fields that both sides changed and that wait for you; list or decide")
+    conflicts.add_argument(
+        "words",
+        nargs="*",
+        metavar="MAILBOX | decide ID",
+        help="this mailbox alone; or the fields to decide about",
+    )
+    conflicts.add_argument("--policy", metavar="NAME", help="this policy alone")
+    chosen = conflicts.add_mutually_exclusive_group()
+    chosen.add_argument("--keep", choices=("crm", "mailbox"), help="decide: whose value both sides get")
+    chosen.add_argument("--value", metavar="TEXT", help="decide: a value for both sides; '' clears the field")
+    conflicts.add_argument("--json", action="store_true", help="as one JSON object")
     why = command("why", "why an item, a mailbox or a job stands as it does, and what comes next")
     why.add_argument(
         "query",
@@ -166,11 +178,33 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             top.error(
                 f"held --{way} needs the IDs that held lists" + (", or --all-deletes" * given.all_deletes)
             )
+    if given.command == "conflicts":
+        given.mailbox, given.ids = _about_conflicts(given, top)
     if given.data_dir is None:
         home = Path(user_data_dir("syncline"))
         given.data_dir = home / "demo" if given.command == "demo" else home
     given.data_dir = given.data_dir.expanduser().absolute()
     return given
+
+
+def _about_conflicts(given: argparse.Namespace, top: _Parser) -> tuple[str | None, list[int]]:
+    """The mailbox to list, or the conflicts to decide about."""
+    deciding, words = given.words[:1] == ["decide"], given.words[1:]
+    chosen = given.keep is not None or given.value is not None
+    if not deciding:
+        if chosen:
+            top.error("--keep and --value need: conflicts decide ID...")
+        if words:
+            top.error("conflicts takes one mailbox at most")
+        return (given.words or [None])[0], []
+    wrong = [word for word in words if not word.isdecimal() or not 0 < int(word) < 2**62]
+    if wrong:
+        top.error(f"conflicts decide: {wrong[0]!r} is no ID that conflicts lists")
+    if not words:
+        top.error("conflicts decide needs the IDs that conflicts lists")
+    if not chosen:
+        top.error("conflicts decide needs --keep crm, --keep mailbox or --value TEXT")
+    return None, [int(word) for word in words]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,7 +243,7 @@ def _tell(line: str) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import run, why
+    from tui import conflicts, run, why
     from tui.demo import demo
 
     commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
@@ -221,6 +255,7 @@ def _run(given: argparse.Namespace) -> int:
         "status": run.status,
         "verify": run.verify,
         "held": run.held,
+        "conflicts": conflicts.conflicts,
         "why": why.why,
         "doctor": run.doctor,
     }

@@ -60,6 +60,13 @@ def test_options_of_all_commands_stand_before_or_after_the_name(words: list[str]
         (["held", "--approve", "--all-deletes"], "and --mailbox"),
         (["held", "--keep", "--all-deletes", "--mailbox", "a@x"], "needs --approve or --discard"),
         (["held", "--approve", "1", "--all-deletes", "--mailbox", "a@x"], "or --all-deletes"),
+        (["conflicts", "decide"], "needs the IDs that conflicts lists"),
+        (["conflicts", "decide", "x", "--keep", "crm"], "'x' is no ID"),
+        (["conflicts", "decide", "3"], "--keep crm, --keep mailbox or --value TEXT"),
+        (["conflicts", "decide", "3", "--keep", "left"], "invalid choice: 'left'"),
+        (["conflicts", "decide", "3", "--keep", "crm", "--value", "x"], "not allowed with argument"),
+        (["conflicts", "a@x", "b@x"], "one mailbox at most"),
+        (["conflicts", "a@x", "--value", "x"], "conflicts decide ID"),
     ],
 )
 def test_wrong_usage_is_one_clear_message(
