@@ -9,9 +9,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+
+
+_AS_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def dump(value: Any) -> str | None:
+    """A document as compact JSON text; ``None`` stays ``None``."""
+    if value is None:
+        return None
+    try:
+        return orjson.dumps(value, option=_AS_JSON).decode()
+    except TypeError:  # an integer beyond 64 bits, a key that is no plain string: rare, and no reason to fail
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def load(text: str | None) -> Any:
+    """The document of a text."""
+    return None if text is None else orjson.loads(text)
 
 
 class Doc(sa.types.TypeDecorator[Any]):
@@ -22,11 +41,11 @@ class Doc(sa.types.TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         """To text."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return dump(value)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         """From text."""
-        return None if value is None else json.loads(value)
+        return load(value)
 
 
 def _int(name: str, default: int | None = None, **options: Any) -> sa.Column[int]:

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.ledger.schema import Doc, dump, load
+
 T = TypeVar("T")
 
 #: Ids per IN list. Lists are padded to powers of two, so that few texts are prepared and all of them are found again.
@@ -44,19 +46,30 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A compiled statement: its text, its placeholders, and how a row of its result is read."""
+    """A compiled statement: its text, its placeholders, and how a row of its result is read.
+
+    ``pick`` takes the values of all placeholders at once out of what is given, where no list and no constant is among
+    them; ``dump`` names the places of documents among these.
+    """
 
     sql: str
     slots: tuple[_Slot, ...]
     pick: Callable[[Any], tuple[Any, ...]] | None
+    dump: tuple[int, ...]
     make: Callable[[Iterable[Any]], Any] | None
     convert: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def arguments(self, given: Mapping[str, Any]) -> Sequence[Any]:
         """The values of all placeholders, in order."""
         if self.pick is not None:
-            return self.pick(given)
-        values: list[Any] = []
+            picked = self.pick(given)
+            if not self.dump:
+                return picked
+            values = list(picked)
+            for place in self.dump:
+                values[place] = dump(values[place])
+            return values
+        values = []
         for slot in self.slots:
             if slot.name is None:
                 values.append(slot.constant)
@@ -216,7 +229,7 @@ class Statement:
         for name in state.positiontup or ():
             source = origin.get(name, name)
             bind = compiled.binds.get(source)
-            convert = None if bind is None else bind.type.dialect_impl(dialect).bind_processor(dialect)
+            convert = None if bind is None else _to_driver(bind.type, dialect)
             if source in sizes:
                 if not slots or slots[-1].name != source or state.parameter_expansion[source][0] == name:
                     slots.append(_Slot(source, size=sizes[source]))
@@ -226,17 +239,25 @@ class Statement:
                 value = state.parameters[name]
                 slots.append(_Slot(None, convert(value) if convert is not None else value))
         names = [slot.name for slot in slots]
-        plain = all(slot.name is not None and slot.convert is None and not slot.size for slot in slots)
+        plain = all(slot.name is not None and slot.convert in (None, dump) and not slot.size for slot in slots)
         plan = _Plan(
             state.statement,
             tuple(slots),
-            # Nothing to convert: the values are picked out in C.
             itemgetter(*names) if plain and len(names) > 1 else None,
+            tuple(place for place, slot in enumerate(slots) if slot.convert is dump),
             *_reader(core, dialect),
         )
         self._lists = lists
         self._plans[key] = plan
         return plan
+
+
+def _to_driver(kind: Any, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """How values of a type are handed to the driver; None: as they are."""
+    if isinstance(kind, Doc):
+        return dump
+    convert: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    return convert
 
 
 def _reader(core: Any, dialect: sa.Dialect) -> tuple[Any, tuple[tuple[int, Callable[[Any], Any]], ...]]:
@@ -247,7 +268,11 @@ def _reader(core: Any, dialect: sa.Dialect) -> tuple[Any, tuple[tuple[int, Calla
     row = namedtuple("Row", [column.name for column in columns])  # type: ignore[misc]
     convert = []
     for index, column in enumerate(columns):
-        processor = column.type.dialect_impl(dialect).result_processor(dialect, None)
+        processor = (
+            load
+            if isinstance(column.type, Doc)
+            else column.type.dialect_impl(dialect).result_processor(dialect, None)
+        )
         if processor is not None:
             convert.append((index, processor))
     return row._make, tuple(convert)

@@ -187,6 +187,9 @@ def _default_modules() -> dict[Module, ModuleSettings]:
     }
 
 
+_OFF = ModuleSettings(enabled=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One policy with all its settings; immutable, compared by value."""
@@ -212,7 +215,7 @@ class Policy:
 
     def settings(self, module: Module) -> ModuleSettings:
         """The settings of a module; a module that is not named is off."""
-        return self.modules.get(module, ModuleSettings(enabled=False))
+        return self.modules.get(module, _OFF)
 
     def on(self, module: Module) -> bool:
         """Whether a module is switched on."""
