@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engine.crm.connector import CrmConnector
 from engine.jobs.errands import Errand
@@ -596,9 +597,8 @@ class Runner:
 
     # -- telling ---------------------------------------------------------------------------------------
 
-    def _activity(self, policy: Policy, email: str, kind: ActivityKind, **values: object) -> Activity:
-        activity = Activity(kind=kind, mailbox=email, at_ms=self._clock.now_ms(), policy=policy.name)
-        return replace(activity, **values)  # type: ignore[arg-type]
+    def _activity(self, policy: Policy, email: str, kind: ActivityKind, **values: Any) -> Activity:
+        return Activity(kind=kind, mailbox=email, at_ms=self._clock.now_ms(), policy=policy.name, **values)
 
     def _tell_fault(self, policy: Policy, email: str, text: str, kind: FaultClass) -> None:
         self._emit(self._activity(policy, email, ActivityKind.FAULT, text=text, sign="✗", ok=False, fault=kind))

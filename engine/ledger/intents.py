@@ -166,7 +166,7 @@ def planned_kinds(connection: sa.Connection, mailbox_id: int, modules: Sequence[
 
 _TAKE_FLIGHT = Statement(
     sa.update(intent)
-    .where(intent.c.id == sa.bindparam("b_id"), intent.c.state == "planned")
+    .where(_in(intent.c.id), intent.c.state == "planned")
     .values(state="in_flight", sent_at=sa.bindparam("b_now"))
 )
 
@@ -174,7 +174,7 @@ _TAKE_FLIGHT = Statement(
 def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int) -> None:
     """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first."""
     check(connection, fence)
-    _TAKE_FLIGHT.many(connection, [{"b_id": one, "b_now": now} for one in intent_ids])
+    _TAKE_FLIGHT.run_among(connection, intent_ids, b_now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,21 +281,19 @@ _WRITTEN = Statement(
 )
 _AGREED = setting(link, "id", ("base", "state", "reason"))
 _DROP_KEYS = Statement(
-    sa.delete(match_key).where(
-        match_key.c.item_id.in_(sa.select(item.c.id).where(item.c.link_id == sa.bindparam("b_link")))
-    )
+    sa.delete(match_key).where(match_key.c.item_id.in_(sa.select(item.c.id).where(_in(item.c.link_id))))
 )
 _NO_LONGER_WRITING = Statement(
-    sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.not_before == WHILE_WRITING)
+    sa.delete(dirty).where(_in(dirty.c.link_id), dirty.c.not_before == WHILE_WRITING)
 )
-_NO_FAILURES = setting(dirty, "link_id", ("attempts",))
+_NO_FAILURES = Statement(sa.update(dirty).where(_in(dirty.c.link_id), dirty.c.attempts > 0).values(attempts=0))
 _REMOVED = Statement(
     sa.update(item)
     .where(item.c.link_id == sa.bindparam("b_link"), item.c.side == sa.bindparam("b_side"))
     .values(deleted=1, written_at=sa.bindparam("b_now"))
 )
 _STATE = setting(link, "id", ("state",))
-_CLOSE = setting(intent, "id", ("state",))
+_DONE = Statement(sa.update(intent).where(_in(intent.c.id)).values(state="done"))
 _CLOSE_WITH = setting(intent, "id", ("state", "error"))
 _UNKNOWN = setting(intent, "id", ("state", "error", "not_before"))
 # Copied inside the database: the documents need not be read and written again.
@@ -313,7 +311,9 @@ _JOURNALLED = Statement(
             intent.c.why,
             sa.bindparam("b_now", type_=sa.BigInteger),
             intent.c.id,
-        ).where(intent.c.id == sa.bindparam("b_id")),
+        )
+        .where(_in(intent.c.id))
+        .order_by(intent.c.id),
     )
 )
 
@@ -370,9 +370,8 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
             if not one.intent.mode
         ],
     )
-    links = [{"b_link": one.intent.link_id} for one in written]
     # Matched for good: natural keys are for one-sided links only.
-    _DROP_KEYS.many(connection, links)
+    _DROP_KEYS.run_among(connection, [one.intent.link_id for one in written])
     _REMOVED.many(
         connection,
         [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in removed],
@@ -380,12 +379,11 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     _STATE.many(connection, [{"which": one.intent.link_id, "new_state": "tombstone"} for one in removed])
     special = [one.intent for one in applied if one.intent.mode]
     settle(connection, [Special(one.link_id, one.side, one.kind, one.mode, one.patch) for one in special])
-    _NO_LONGER_WRITING.many(connection, [{"b_link": one.intent.link_id} for one in applied])
-    _NO_FAILURES.many(connection, [{"which": one.intent.link_id, "new_attempts": 0} for one in written])
-    _CLOSE.many(connection, [{"which": one.intent.id, "new_state": "done"} for one in applied])
-    _JOURNALLED.many(
-        connection, [{"b_id": one, "b_now": now} for one in sorted(one.intent.id for one in applied)]
-    )
+    _NO_LONGER_WRITING.run_among(connection, [one.intent.link_id for one in applied])
+    _NO_FAILURES.run_among(connection, [one.intent.link_id for one in written])
+    ids = sorted(one.intent.id for one in applied)
+    _DONE.run_among(connection, ids)
+    _JOURNALLED.run_among(connection, ids, b_now=now)
     mark_dirty(connection, [one.intent.link_id for one in applied if one.drifted])
     wake_occurrences(
         connection,

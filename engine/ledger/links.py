@@ -418,7 +418,8 @@ _DOUBLES = Statement(
         _FIRST,
         sa.and_(
             _FIRST.c.marker == _DOUBLE.c.marker,
-            _FIRST.c.mailbox_id == _DOUBLE.c.mailbox_id,
+            # + 0: without statistics SQLite takes the index by mailbox and side, and reads all items for each due link.
+            _FIRST.c.mailbox_id + 0 == _DOUBLE.c.mailbox_id,
             _FIRST.c.side == _DOUBLE.c.side,
             _FIRST.c.deleted == 0,
             _FIRST.c.link_id != _DOUBLE.c.link_id,
@@ -430,6 +431,7 @@ _DOUBLES = Statement(
         _in(dirty.c.module, "modules"),
         link.c.base.is_(None),
         link.c.reason != BESIDE,
+        _DOUBLE.c.marker.is_not(None),
         ~_has_twin(_DOUBLE),
         sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
     )
@@ -600,13 +602,9 @@ def _changing(columns: tuple[str, ...]) -> Statement:
 
 
 _WRITING = Statement(
-    sa.update(dirty)
-    .where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.attempts > 0)
-    .values(not_before=WHILE_WRITING)
+    sa.update(dirty).where(_in(dirty.c.link_id), dirty.c.attempts > 0).values(not_before=WHILE_WRITING)
 )
-_SETTLED = Statement(
-    sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link"), dirty.c.not_before != WHILE_WRITING)
-)
+_SETTLED = Statement(sa.delete(dirty).where(_in(dirty.c.link_id), dirty.c.not_before != WHILE_WRITING))
 _LATER = setting(dirty, "link_id", ("not_before",))
 _ITEMS_GONE = setting(item, "link_id", ("deleted",))
 _PLAN = inserting(
@@ -705,8 +703,8 @@ def commit_plan(
     for names, rows in changed.items():
         _changing(names).many(connection, rows)
     # Failures in a row are counted here, so the row of a link that failed before stays until its write is made.
-    _WRITING.many(connection, [{"b_link": plan.link_id} for plan in plans if plan.settled and plan.intents])
-    _SETTLED.many(connection, [{"b_link": plan.link_id} for plan in plans if plan.settled])
+    _WRITING.run_among(connection, [plan.link_id for plan in plans if plan.settled and plan.intents])
+    _SETTLED.run_among(connection, [plan.link_id for plan in plans if plan.settled])
     _LATER.many(
         connection,
         [

@@ -299,7 +299,7 @@ def record_page(
         ],
     )
     if snapshot:
-        _LISTED.many(connection, [{"b_id": one, "b_generation": generation} for one in changes.same])
+        _LISTED.run_among(connection, changes.same, b_generation=generation)
     if changes.gone:
         _bury(connection, [row.id for row in changes.gone], now)
     if cursor is not None:
@@ -321,9 +321,7 @@ _NEW_VERSION = Statement(
         }
     )
 )
-_LISTED = Statement(
-    sa.update(item).where(item.c.id == sa.bindparam("b_id")).values(generation=sa.bindparam("b_generation"))
-)
+_LISTED = Statement(sa.update(item).where(_in(item.c.id)).values(generation=sa.bindparam("b_generation")))
 _GONE = Statement(
     sa.update(item).where(item.c.id == sa.bindparam("b_id")).values(deleted=1, read_at=sa.bindparam("b_now"))
 )
@@ -419,7 +417,7 @@ _MARK_DIRTY = Statement(
         insert(dirty)
         .from_select(
             ["link_id", "mailbox_id", "module"],
-            sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(link.c.id == sa.bindparam("b_id")),
+            sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(_in(link.c.id)),
         )
         .on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0})
     )
@@ -431,7 +429,7 @@ _WAITING_OCCURRENCES = Statement(
 
 def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
     """Put links on the work list, to be looked at now; a waiting back-off ends, since something changed."""
-    _MARK_DIRTY.many(connection, [{"b_id": one} for one in link_ids])
+    _MARK_DIRTY.run_among(connection, link_ids)
 
 
 def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None:

@@ -181,6 +181,13 @@ class Statement:
         except sqlite3.Error as error:
             raise _wrapped(connection, plan, error) from error
 
+    def run_among(
+        self, connection: sa.Connection, values: Iterable[Any], /, *, of: str = "ids", **given: Any
+    ) -> None:
+        """Run it for a list of any length, which goes piece by piece into the list parameter ``of``."""
+        for piece in chunks(values):
+            self.run(connection, **{of: piece}, **given)
+
     def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each row of parameters; does nothing for none."""
         if not rows:

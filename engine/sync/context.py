@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 from engine.crm.connector import CrmConnector
 from engine.ledger import history
@@ -72,20 +73,28 @@ class PolicyContext:
     fence: Fence
     crm_feeds: list[Feed]
     stop: asyncio.Event
+    #: Capability records, asked once: they are the same for every item of a run.
+    known: dict[tuple[Side, Module], Capability | None] = field(default_factory=dict, repr=False)
+    shared: list[Module] | None = field(default=None, repr=False)
 
     def capability(self, side: Side, module: Module) -> Capability | None:
         """The capability record of a module on a side."""
-        return (self.crm if side is Side.CRM else self.mailbox).capability(module)
+        key = (side, module)
+        if key not in self.known:
+            self.known[key] = (self.crm if side is Side.CRM else self.mailbox).capability(module)
+        return self.known[key]
 
     def modules(self) -> list[Module]:
         """Modules that are on and that both sides can hold."""
-        return [
-            module
-            for module in Module
-            if self.policy.on(module)
-            and self.capability(Side.CRM, module) is not None
-            and self.capability(Side.MAILBOX, module) is not None
-        ]
+        if self.shared is None:
+            self.shared = [
+                module
+                for module in Module
+                if self.policy.on(module)
+                and self.capability(Side.CRM, module) is not None
+                and self.capability(Side.MAILBOX, module) is not None
+            ]
+        return self.shared
 
     def check_stop(self) -> None:
         """Raise at a page boundary when somebody asked to stop."""
@@ -179,20 +188,23 @@ class Run:
 
     # -- telling the monitors --------------------------------------------------------------------------
 
-    def tell(self, kind: ActivityKind, **values: object) -> None:
+    def tell(self, kind: ActivityKind, **values: Any) -> None:
         """Emit one activity of this mailbox."""
-        activity = Activity(
-            kind=kind,
-            mailbox=self.account.email,
-            at_ms=self.clock.now_ms(),
-            policy=self.policy.name,
-            cycle=self.kind,
-            phase=self.phase,
-            step=self.step,
-            done=self.done,
-            total=self.total,
+        base = self.base
+        base.emit(
+            Activity(
+                kind=kind,
+                mailbox=self.account.email,
+                at_ms=base.clock.now_ms(),
+                policy=base.policy.name,
+                cycle=self.kind,
+                phase=self.phase,
+                step=self.step,
+                done=self.done,
+                total=self.total,
+                **values,
+            )
         )
-        self.base.emit(replace(activity, **values))  # type: ignore[arg-type]
 
     def note(self, text: str, sign: str = "") -> None:
         """A line for the monitor."""
