@@ -161,3 +161,11 @@ class InstantMail(Instant):
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """Always well."""
         return []
+
+    async def occupied(self, scope: Scope, ids: Sequence[str]) -> set[str]:
+        """Nobody keeps anything of their own."""
+        return set()
+
+    async def remove(self, account: Account, made: Mapping[str, str]) -> dict[str, str]:
+        """All of it goes."""
+        return dict.fromkeys(made, "")
