@@ -154,6 +154,8 @@ class Runner:
             stop = self._stops[policy.name] = asyncio.Event()
             try:
                 return await self._run(policy, only, priority, stop, orders_only)
+            except LedgerFault as fault:  # nobody could be looked up: all wait for the disk
+                return PolicyRun(faults={"": str(fault)}, fault_class=FaultClass.CRITICAL)
             finally:
                 del self._stops[policy.name]
 
