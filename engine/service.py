@@ -54,7 +54,17 @@ from engine.monitor.commands import (
     TestPolicy,
     VerifyPolicy,
 )
-from engine.monitor.explain import Explanation, FieldView, Filtered, Hit, Item, Standing
+from engine.monitor.explain import (
+    Explanation,
+    Fact,
+    FieldView,
+    Filtered,
+    Hit,
+    Item,
+    KeptCount,
+    Section,
+    Standing,
+)
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
 from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
@@ -98,6 +108,7 @@ __all__ = [
     "EngineRow",
     "ErrorKind",
     "Explanation",
+    "Fact",
     "FieldView",
     "Filtered",
     "HeldRow",
@@ -107,6 +118,7 @@ __all__ = [
     "JobRow",
     "JobState",
     "Keep",
+    "KeptCount",
     "LedgerFault",
     "LimitRow",
     "Line",
@@ -118,6 +130,7 @@ __all__ = [
     "ResumeUser",
     "RunJob",
     "RunRow",
+    "Section",
     "Service",
     "ServiceError",
     "Settle",

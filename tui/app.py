@@ -28,6 +28,8 @@ from engine.service import (
     Answer,
     Command,
     EnablePolicy,
+    Explanation,
+    Filtered,
     HeldRow,
     Line,
     RunRow,
@@ -39,7 +41,9 @@ from tui import format as form
 from tui import keys
 from tui.palette import Everything
 from tui.port import Engine
+from tui.screens.ask import Ask
 from tui.screens.confirm import Confirm, Report
+from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.help import Help
@@ -49,6 +53,7 @@ from tui.screens.policy_detail import PolicyScreen
 from tui.screens.queue import QueueScreen
 from tui.screens.scheduler import SchedulerScreen
 from tui.screens.user_detail import UserScreen
+from tui.screens.why import WhyScreen
 from tui.theme import DARK, PALETTES, PLAIN, THEMES
 from tui.view import View
 from tui.widgets.log_panel import LogPanel
@@ -183,6 +188,30 @@ class SynclineApp(App[None]):
         """Open what waits for an admin in a mailbox."""
         self.push_screen(HeldScreen(mailbox))
 
+    def open_why(self, mailbox: str) -> None:
+        """Open why a mailbox does not run, and what of it does not cross over."""
+        self.push_screen(WhyScreen(mailbox))
+
+    def open_explained(self, query: str, mailbox: str | None) -> None:
+        """Explain the item that fits; several that fit are listed to choose from."""
+
+        def came(found: Explanation) -> None:
+            if found.item is not None:
+                self.push_screen(ExplainScreen(found.item))
+            elif found.hits:
+                self.push_screen(WhyScreen(mailbox, found))
+            else:
+                self.say(f"{found.note[:1].upper()}{found.note[1:]}.", "alert")
+
+        self.fetch_explanation(query, mailbox, came)
+
+    def ask_item(self, mailbox: str | None) -> None:
+        """Ask which item to explain."""
+        where = f" of {mailbox}" if mailbox is not None else ""
+        text = f"Which item{where}? Its number (#12), its id at a provider, an e-mail address, or words of its name."
+        asked = Ask(self.view, "Explain an item", text, "#12 or words of its name")
+        self.push_screen(asked, lambda query: self.open_explained(query, mailbox) if query else None)
+
     # Commands: sent in an empty context, so that nothing the engine starts belongs to this app
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
@@ -266,6 +295,14 @@ class SynclineApp(App[None]):
     def fetch_waiting(self, mailbox: str, then: Callable[[list[HeldRow]], None]) -> None:
         """What waits for an admin in a mailbox."""
         self._outside(self.engine.waiting(mailbox), then)
+
+    def fetch_explanation(self, query: str, mailbox: str | None, then: Callable[[Explanation], None]) -> None:
+        """What is known of an item."""
+        self._outside(self.engine.explain(query, mailbox, self.view.zone), then)
+
+    def fetch_filtered(self, mailbox: str, after: int, then: Callable[[Filtered], None]) -> None:
+        """A page of what does not cross over."""
+        self._outside(self.engine.filtered(mailbox, after=after), then)
 
     # Keys everywhere
 

@@ -18,6 +18,8 @@ SCHEDULER = "scheduler"
 POLICY = "policy"
 USER = "user"
 HELD = "held"
+WHY = "why"
+EXPLAIN = "explain"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -28,6 +30,8 @@ PANES: dict[str, str] = {
     POLICY: "Policy",
     USER: "User",
     HELD: "Held items",
+    WHY: "Why",
+    EXPLAIN: "An item explained",
 }
 
 #: The four tabs, by their digit.
@@ -74,7 +78,11 @@ KEYS: tuple[Key, ...] = (
         "↑↓ j k",
         _move(up="up", down="down", j="down", k="up"),
         "move",
-        {**_all("Move the cursor by one row."), MONITORS: "Scroll the panel, or move in the list of users."},
+        {
+            **_all("Move the cursor by one row."),
+            MONITORS: "Scroll the panel, or move in the list of users.",
+            EXPLAIN: "Scroll by one line.",
+        },
     ),
     Key(
         "PgUp PgDn",
@@ -105,9 +113,10 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Let the panel fill the screen; again brings the others back.",
             SCHEDULER: "Show the past runs of the job.",
             POLICY: "Open the mailbox in the row: counts by module, steps and events.",
+            WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         1,
-        {QUEUE: "user", MONITORS: "zoom", SCHEDULER: "history", POLICY: "user"},
+        {WHY: "explain", QUEUE: "user", MONITORS: "zoom", SCHEDULER: "history", POLICY: "user"},
     ),
     Key(
         "esc",
@@ -213,6 +222,34 @@ KEYS: tuple[Key, ...] = (
         {QUEUE: "held"},
     ),
     Key(
+        "W",
+        {"W": "why"},
+        "why",
+        {
+            POLICIES: "Tell why the full sync of the policy does not run now.",
+            POLICY: "Tell why the mailbox in the row does not run now, and what of it does not cross over.",
+            QUEUE: "Tell why the user does not run now, and what of it does not cross over.",
+            USER: "Tell why this user does not run now, and what of it does not cross over.",
+            MONITORS: "Tell why the user of the panel does not run now, and what of it does not cross over.",
+            SCHEDULER: "Tell why the job does not run now.",
+            HELD: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+        },
+        7,
+    ),
+    Key(
+        "F",
+        {"F": "find"},
+        "find item",
+        {
+            QUEUE: "Explain any item of the user: by its number, its id at a provider, an e-mail address or words of its name.",
+            USER: "Explain any item of this user: by its number, its id at a provider, an e-mail address or words of its name.",
+            WHY: "Explain any other item: by its number, its id at a provider, an e-mail address or words of its name.",
+            EXPLAIN: "Explain another item: by its number, its id at a provider, an e-mail address or words of its name.",
+        },
+        12,
+    ),
+    Key(
         "d",
         {"d": "delete"},
         "delete",
@@ -302,6 +339,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Find a text in the panel.",
             POLICY: "Filter the rows: is:difference text.",
             HELD: "Filter the rows: is:delete module:contacts in:crm text.",
+            WHY: "Filter the rows: is:absent module:contacts in:crm text.",
         },
         7,
         {MONITORS: "find"},
@@ -317,6 +355,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Next older or newer match.",
             POLICY: "Next or previous match.",
             HELD: "Next or previous match.",
+            WHY: "Next or previous match.",
         },
     ),
     Key(
@@ -329,6 +368,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
             POLICY: "Sort: s and the column's letter; S turns the order round.",
             HELD: "Sort: s and the column's letter; S turns the order round.",
+            WHY: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
     ),
@@ -343,12 +383,22 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Go to the newest fault in the panel.",
             POLICY: "Go to the next mailbox with a difference.",
             HELD: "Go to the next item in quarantine.",
+            WHY: "Go to the next item that was dismissed.",
         },
         9,
         {QUEUE: "fault"},
     ),
     Key("z", {"z": "freeze"}, "freeze", _all("Freeze the view, or let it live again."), 12),
-    Key("y", {"y": "copy"}, "copy", _all("Copy the row or the line to the clipboard of your terminal."), 13),
+    Key(
+        "y",
+        {"y": "copy"},
+        "copy",
+        {
+            **_all("Copy the row or the line to the clipboard of your terminal."),
+            EXPLAIN: "Copy the whole explanation as text to the clipboard of your terminal.",
+        },
+        13,
+    ),
     Key("T", {"T": "app.times"}, "times", _all("Show times as 12 min ago or as 13:57."), 0),
     Key(
         ": ctrl+p",

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from typing import Protocol
 
-from engine.service import Answer, Command, HeldRow, Line, RunRow, Store, VerifyRow
+from engine.service import (
+    Answer,
+    Command,
+    Explanation,
+    Filtered,
+    HeldRow,
+    Line,
+    RunRow,
+    Store,
+    VerifyRow,
+)
 
 
 class Clock(Protocol):
@@ -50,6 +61,16 @@ class Engine(Protocol):
 
     async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
         """What waits for an admin, in a mailbox or in all."""
+        ...
+
+    async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
+        """Explain an item, or list those that fit."""
+        ...
+
+    async def filtered(
+        self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
+    ) -> Filtered:
+        """What of a mailbox does not cross over: by reason, and one page of the items."""
         ...
 
     def initialising(self) -> list[str]:

@@ -35,6 +35,10 @@ class View:
     automatic: bool = True
     view_all: bool = False
 
+    def moment(self, ms: int) -> str:
+        """A time inside a sentence: of the day, with the date when it is another day."""
+        return form.moment(ms, self.now_ms, self.zone)
+
     def past(self, ms: int | None, never: str = "never") -> str:
         """A past time as the admin wants to see it."""
         if ms is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.ledger.links import ItemRow, LinkRow
+from engine.ledger.links import LinkRow, trees
 from engine.ledger.schema import conflict, cycle, dirty, intent, item, journal, link, match_key, scope
 from engine.ledger.sql import select_in
 
@@ -145,17 +145,10 @@ class Material:
     children: dict[str, int]
 
 
-_PARENT = link.alias("parent")
-
-
 def material(connection: sa.Connection, link_id: int) -> Material | None:
     """Read all of one link; None when there is no such link."""
-    found = connection.execute(
-        sa.select(link, _PARENT.c.state.label("parent_state"))
-        .outerjoin(_PARENT, _PARENT.c.id == link.c.parent_link)
-        .where(link.c.id == link_id)
-    ).first()
-    if found is None:
+    tree = trees(connection, [link_id])
+    if not tree:
         return None
     items = connection.execute(
         sa.select(item, scope.c.key.label("scope_key"), scope.c.read_at.label("scope_read_at"))
@@ -183,62 +176,13 @@ def material(connection: sa.Connection, link_id: int) -> Material | None:
         sa.select(link.c.state, sa.func.count()).where(link.c.parent_link == link_id).group_by(link.c.state)
     ).all()
     return Material(
-        _link_row(connection, found, items, 0 if due is None else due.attempts),
+        tree[0],
         tuple(items),
         due,
         tuple(intents),
         tuple(told),
         tuple(conflicts),
         {row[0]: row[1] for row in children},
-    )
-
-
-def _link_row(
-    connection: sa.Connection, found: sa.Row[Any], items: Sequence[sa.Row[Any]], attempts: int
-) -> LinkRow:
-    """The link as ``links.work_list`` gives it: of each side the live row, else the youngest tombstone."""
-    sides: dict[str, ItemRow] = {}
-    for row in items:
-        sides.setdefault(row.side, _item_row(row))
-    series: dict[str, dict[str, Any]] = {}
-    if found.parent_link is not None:
-        living = sa.select(item.c.side, item.c.fields).where(
-            item.c.link_id == found.parent_link, item.c.deleted == 0
-        )
-        series = {row.side: row.fields or {} for row in connection.execute(living)}
-    return LinkRow(
-        found.id,
-        found.mailbox_id,
-        found.module,
-        found.base,
-        found.state,
-        found.generation,
-        found.parent_link,
-        found.occurrence,
-        found.parent_state,
-        attempts,
-        sides.get("crm"),
-        sides.get("mailbox"),
-        found.reason,
-        series,
-    )
-
-
-def _item_row(row: sa.Row[Any]) -> ItemRow:
-    return ItemRow(
-        row.id,
-        row.side,
-        row.scope_id,
-        row.remote_id,
-        row.etag,
-        row.fields or {},
-        row.accepted or {},
-        row.native,
-        tuple(row.containers or ()),
-        row.parent,
-        row.occurrence,
-        row.modified,
-        bool(row.deleted),
     )
 
 

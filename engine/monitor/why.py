@@ -24,8 +24,12 @@ def in_utc(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def why_user(store: Store, mailbox: str, now_ms: int, at: Says = in_utc) -> tuple[str, ...]:
+def why_user(
+    store: Store, mailbox: str, now_ms: int, at: Says = in_utc, *, engine: bool = True
+) -> tuple[str, ...]:
     """Why a mailbox does not run now; that it runs, when it does.
+
+    ``engine=False`` leaves out what holds everybody, where the screen says that already.
 
     Raises:
         KeyError: there is no such mailbox.
@@ -33,7 +37,7 @@ def why_user(store: Store, mailbox: str, now_ms: int, at: Says = in_utc) -> tupl
     user = store.users[mailbox]
     policy = store.policies[user.policy]
     job = store.jobs.get(FULL + user.policy)
-    told = list(_engine(store.engine))
+    told = list(_engine(store.engine)) if engine else []
     match user.state:
         case UserState.INITIALIZING | UserState.SYNCING:
             told += _runs(user, now_ms, at)
@@ -68,8 +72,10 @@ def why_job(store: Store, job_id: str, now_ms: int, at: Says = in_utc) -> tuple[
     """
     job = store.jobs[job_id]
     told = list(_engine(store.engine))
+    policy = store.policies.get(job_id.removeprefix(FULL))
+    if policy is not None and policy.running and job.state is not JobState.STOPPING:
+        return (*told, "It runs now.")
     if job_id.startswith(FULL) and job.state not in {JobState.RUNNING, JobState.STOPPING}:
-        policy = store.policies.get(job_id.removeprefix(FULL))
         return (
             *told,
             *(_schedule(policy, job, now_ms, at) if policy is not None else ("Its policy is gone.",)),
@@ -181,7 +187,9 @@ def _schedule(policy: PolicyRow, job: JobRow | None, now_ms: int, at: Says) -> l
     if policy.state is not PolicyState.ENABLED:
         return [_policy_off(policy)]
     if policy.running:
-        return [f"A run of {policy.id} is under way; this one has had its turn in it, or was not asked for."]
+        return [
+            f"A run of {policy.id} is under way; this mailbox has had its turn in it, or was not asked for."
+        ]
     if job is not None and job.state is JobState.STOPPING:
         return [f"The run of {policy.id} was asked to stop; the next one follows its schedule."]
     if policy.fault and policy.next_full_ms is None:

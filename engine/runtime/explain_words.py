@@ -214,6 +214,15 @@ def _labels(material: Material, names: Iterable[str]) -> str:
     return ", ".join(_label(material, name) for name in names)
 
 
+_WINS: Mapping[str, str] = {
+    "newest": "the newer change wins, by server time",
+    "crm": "the CRM wins",
+    "mailbox": "the mailbox wins",
+    "ask": "an admin is asked; the field freezes meanwhile",
+    "union": "both are kept together",
+}
+
+
 def rules(policy: Policy, material: Material, now: int) -> Section:
     """The policy's rules for this kind of item, and what its filters say of this one."""
     module = Module(material.row.module)
@@ -224,16 +233,18 @@ def rules(policy: Policy, material: Material, now: int) -> Section:
         Direction.TO_CRM: "mailbox to CRM only",
     }[settings.direction]
     conflict = settings.conflict or policy.conflict
+    by_field: dict[str, list[str]] = {}
+    for name, info in FIELDS[module].items():
+        if policy.rule(module, name) is not conflict:
+            by_field.setdefault(policy.rule(module, name), []).append(info.label)
     facts = [
         Fact(
             "flows",
             flow if settings.enabled else "the module is off in the policy",
             "" if settings.enabled else "alert",
         ),
-        Fact(
-            "both changed",
-            {"newest": "the newer change wins, by server time"}.get(conflict, f"{conflict} wins"),
-        ),
+        Fact("both changed", _WINS[conflict]),
+        *(Fact("", f"{', '.join(names)}: {_WINS[rule]}", "quiet") for rule, names in by_field.items()),
         Fact(
             "deletes",
             f"CRM to mailbox: {policy.crm_deletes}; mailbox to CRM: {policy.mailbox_deletes}",

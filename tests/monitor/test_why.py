@@ -65,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "its run is under way": (
         {"policy": {"running": True}},
-        "A run of Sales is under way; this one has had its turn in it, or was not asked for.",
+        "A run of Sales is under way; this mailbox has had its turn in it, or was not asked for.",
     ),
     "job off": (
         {"job": {"state": JobState.DISABLED}},

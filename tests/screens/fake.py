@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from engine.service import (
@@ -18,6 +19,8 @@ from engine.service import (
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    Explanation,
+    Filtered,
     HeldRow,
     ItemOutcome,
     JobRow,
@@ -69,6 +72,9 @@ class FakeService:
         self.older: list[Line] = []
         self.history: list[RunRow] = []
         self.held: list[HeldRow] = []
+        self.explained: list[Explanation] = []
+        self.kept: dict[int, Filtered] = {}
+        self.asked: list[tuple[str, str | None]] = []
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
 
@@ -135,6 +141,18 @@ class FakeService:
 
     async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
         return [row for row in self.held if mailbox in (None, row.mailbox)]
+
+    async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = ZONE) -> Explanation:
+        self.asked.append((query, mailbox))
+        for one in self.explained:
+            if one.query == query:
+                return one
+        return Explanation(query, note=f"no item fits {query!r}: ask by the number of a link (#12)")
+
+    async def filtered(
+        self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
+    ) -> Filtered:
+        return self.kept.get(after, Filtered(mailbox, (), ()))
 
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
+from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.monitors import MonitorsScreen
@@ -18,6 +19,7 @@ from tui.screens.policy_detail import PolicyScreen
 from tui.screens.queue import QueueScreen
 from tui.screens.scheduler import SchedulerScreen
 from tui.screens.user_detail import UserScreen
+from tui.screens.why import WhyScreen
 
 SCREENS: tuple[type[Frame], ...] = (
     PoliciesScreen,
@@ -27,6 +29,8 @@ SCREENS: tuple[type[Frame], ...] = (
     PolicyScreen,
     UserScreen,
     HeldScreen,
+    WhyScreen,
+    ExplainScreen,
 )
 
 

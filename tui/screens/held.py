@@ -229,6 +229,12 @@ class HeldScreen(TableFrame):
         else:
             self.say("No item is chosen that can be kept as it is.")
 
+    def action_why(self) -> None:
+        """Explain the item."""
+        row = self._rows.get(self.table.current or "")
+        if row is not None:
+            self.console.open_explained(f"#{row.id}", self.mailbox)
+
     def action_run(self) -> None:
         """Try again in the next cycle."""
         command = self._command(

@@ -270,6 +270,12 @@ class MonitorsScreen(Frame):
             self._set_heights()
             self.call_after_refresh(self._pull_panels)
 
+    def action_why(self) -> None:
+        """Tell why the user does not run now."""
+        key = self._active or self._cursor
+        if key in self.store.users:
+            self.console.open_why(key)
+
     def action_mark(self) -> None:
         """Tick the user under the cursor, or close the panel."""
         key = self._active or self._cursor

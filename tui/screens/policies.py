@@ -24,10 +24,12 @@ from engine.service import (
     UserRow,
     UserState,
     VerifyPolicy,
+    why_job,
 )
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import TextLine, fit, line, wrapped
+from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -229,6 +231,13 @@ class PoliciesScreen(TableFrame):
             self.say(f"Reading back what {self.table.current} built …")
             self.send(VerifyPolicy(self.table.current))
             self.console.open_policy(self.table.current)
+
+    def action_why(self) -> None:
+        """Tell why its full sync does not run now."""
+        name = self.table.current
+        if name is not None and f"full:{name}" in self.store.jobs:
+            told = why_job(self.store, f"full:{name}", self.view.now_ms, self.view.moment)
+            self.app.push_screen(Report(self.view, f"Why {name} does not run now", told))
 
     def action_test(self) -> None:
         """Test both connections."""

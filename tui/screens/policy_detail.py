@@ -213,6 +213,11 @@ class PolicyScreen(TableFrame):
         if self.table.current is not None:
             self.console.open_held(self.table.current)
 
+    def action_why(self) -> None:
+        """Tell why the mailbox in the row does not run now."""
+        if self.table.current is not None:
+            self.console.open_why(self.table.current)
+
     def action_monitor(self) -> None:
         """Open the monitor."""
         if self.table.current is not None:

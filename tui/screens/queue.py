@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import LimitRow, StepState, Table, UserRow, UserState
+from engine.service import LimitRow, StepState, Table, UserRow, UserState, why_user
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import Span, TextLine, fit, line, wrapped
@@ -151,8 +151,11 @@ class QueueScreen(TableFrame):
         else:
             panel.title(row.id, "↵ open")
             width = panel.size.width
+            told = why_user(self.store, row.id, self.view.now_ms, self.view.moment, engine=False)
             panel.show(
-                details(row, self.view, width) if panel.size.height > 5 else brief(row, self.view, width)
+                details(row, self.view, width, told)
+                if panel.size.height > 5
+                else brief(row, self.view, width, told)
             )
         limits = self.query_one("#limits", LineView)
         if limits.display:
@@ -200,6 +203,15 @@ class QueueScreen(TableFrame):
         if self.table.current is not None:
             self.console.open_held(self.table.current)
 
+    def action_why(self) -> None:
+        """Tell why it does not run."""
+        if self.table.current is not None:
+            self.console.open_why(self.table.current)
+
+    def action_find(self) -> None:
+        """Explain any item of the user."""
+        self.console.ask_item(self.table.current)
+
     def action_monitor(self) -> None:
         """Open monitors."""
         users.monitor(self, self.table.chosen())
@@ -224,7 +236,7 @@ def why(row: UserRow, width: int) -> list[TextLine]:
     return [line((f"   {part}", role)) for part in wrapped(row.why or row.text, width - 4)]
 
 
-def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
+def brief(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[TextLine]:
     """A user in few lines: how it is, when it comes next, and why it does not move."""
     sign = signs.USER[row.state]
     first: list[Span] = [(f" {sign.sign} {sign.word}", sign.role)]
@@ -242,8 +254,6 @@ def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
     if row.state in signs.TROUBLED:
         first.append((f"  {rows.retry(row, view)}   last {view.past(row.last_success_ms)}", sign.role))
         return [TextLine(tuple(first)), *why(row, width)]
-    if row.why:
-        first.append((f"  {row.why}", sign.role))
     if row.state in signs.ACTIVE:
         second = f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
     if row.barrier is not None and row.state is UserState.INITIALIZING:
@@ -253,10 +263,12 @@ def brief(row: UserRow, view: View, width: int) -> list[TextLine]:
     told = [TextLine(tuple(first)), line((second, "quiet")), line((f"   {which} cycle  {counts}", "quiet"))]
     if row.state in signs.ACTIVE and row.text:
         told.append(line((f"   now  {row.text}", "warn" if rows.throttled(row, view) else "quiet")))
+    elif row.state not in signs.ACTIVE:
+        told.append(line((f"   {why_not[0]}", "text")))
     return told
 
 
-def details(row: UserRow, view: View, width: int) -> list[TextLine]:
+def details(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[TextLine]:
     """A user in full."""
     sign = signs.USER[row.state]
     warned = ", do not interrupt" if row.state is UserState.INITIALIZING else ""
@@ -281,10 +293,11 @@ def details(row: UserRow, view: View, width: int) -> list[TextLine]:
     )
     if row.state in signs.TROUBLED:
         lines.append(line((" Retry     ", "quiet"), (rows.retry(row, view), sign.role)))
-    reason = row.why or (row.text if row.state in signs.TROUBLED else "")
-    if reason:
-        for number, part in enumerate(wrapped(reason, width - 12)):
-            lines.append(line((f" {'' if number else 'Why':<10}", "quiet"), (part, sign.role)))
+    if row.state not in signs.ACTIVE:
+        role = sign.role if row.state in signs.TROUBLED else "text"
+        parts = [part for sentence in why_not for part in wrapped(sentence, width - 12)]
+        for number, part in enumerate(parts):
+            lines.append(line((f" {'' if number else 'Why':<10}", "quiet"), (part, role)))
     lines.append(line())
     lines += steps(row)
     if row.barrier is not None:

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import DisableJob, EnableJob, JobRow, JobState, RunJob, RunRow, StopJob, Table
+from engine.service import DisableJob, EnableJob, JobRow, JobState, RunJob, RunRow, StopJob, Table, why_job
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import Span, TextLine, fit, line
+from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -216,8 +216,14 @@ class SchedulerScreen(TableFrame):
             ("Time zone", row.zone, "text"),
             ("Next run", rows.job_next(row, self.view), "text"),
         ]
-        if row.next_why:
-            facts.append(("", row.next_why, "quiet"))
+        facts += [
+            ("" if number else "Why", part, "quiet")
+            for number, part in enumerate(
+                part
+                for sentence in why_job(self.store, row.id, self.view.now_ms, self.view.moment)
+                for part in wrapped(sentence, 32)
+            )
+        ]
         facts.append(("Node", row.node or "-", "text"))
         lines = [line((f" {fit(head, 11)}", "quiet"), (text, role)) for head, text, role in facts]
         runs = [run for run in self._known(row) if run.ended_ms is not None]
@@ -252,6 +258,13 @@ class SchedulerScreen(TableFrame):
             if len(lines) == 1:
                 lines = ["Never ran."]
             self.app.push_screen(Report(self.view, f"{_name(row)}: past runs", lines))
+
+    def action_why(self) -> None:
+        """Tell why the job does not run now."""
+        row = self.store.jobs.get(self.table.current or "")
+        if row is not None:
+            told = why_job(self.store, row.id, self.view.now_ms, self.view.moment)
+            self.app.push_screen(Report(self.view, f"Why {_name(row)} does not run now", told))
 
     def action_switch(self) -> None:
         """On or off."""

@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import ItemOutcome, Module, Table, UserRow
+from engine.service import ItemOutcome, Module, Table, UserRow, why_user
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import TextLine, fit, line
+from tui.paint import TextLine, fit, line, wrapped
 from tui.screens import users
 from tui.screens.frame import Frame
-from tui.screens.queue import steps, why
+from tui.screens.queue import steps
 from tui.widgets.lines import LineView
 from tui.widgets.log_panel import LogPanel
 
@@ -96,10 +96,15 @@ class UserScreen(Frame):
         if row.state in signs.TROUBLED:  # the reason is what he came for: all of it
             head = (f" {sign.sign} {sign.word}   {rows.retry(row, view)}", sign.role)
             told = f"   {row.policy}   last full {_when(row.last_success_ms, view.now_ms, self)}"
-            return [line(head, told), *why(row, self.size.width)]
-        if row.why:
-            third = line((f" {row.why}", sign.role))
-        return [first, line(second), third]
+            return [line(head, told), *self._why(sign.role)]
+        if row.state in signs.ACTIVE:
+            return [first, line(second), third]
+        return [first, line(second), third, *self._why("text")]
+
+    def _why(self, role: str) -> list[TextLine]:
+        """Why it does not run now, whole."""
+        told = why_user(self.store, self.mailbox, self.view.now_ms, self.view.moment)
+        return [line((f"   {part}", role)) for text in told for part in wrapped(text, self.size.width - 4)]
 
     # Keys
 
@@ -135,6 +140,14 @@ class UserScreen(Frame):
     def action_held(self) -> None:
         """List what waits."""
         self.console.open_held(self.mailbox)
+
+    def action_why(self) -> None:
+        """Tell why it does not run, and what of it does not cross over."""
+        self.console.open_why(self.mailbox)
+
+    def action_find(self) -> None:
+        """Explain any item of this user."""
+        self.console.ask_item(self.mailbox)
 
     def action_monitor(self) -> None:
         """Open the monitor."""
