@@ -141,7 +141,7 @@ def _rewritten(material: Material, name: str, info: Field) -> bool:
 
 def sides(material: Material, containers: Mapping[str, str], at: Times) -> Section:
     """Where the item is, on both sides: id, feed, version, when it changed there and when it was last read."""
-    names = {value: name for name, value in containers.items()}
+    names = {value: name for name, value in containers.items() if not name.startswith("made:")}
     facts: list[Fact] = []
     for side in Side:
         rows = [row for row in material.items if row.side == side]
