@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, tzinfo
 from functools import partial
@@ -44,7 +44,9 @@ from engine.monitor.commands import (
     EnableJob,
     EnablePolicy,
     Keep,
+    LeavePolicy,
     PauseUser,
+    Reinitialize,
     ResumeUser,
     RunJob,
     Settle,
@@ -52,6 +54,7 @@ from engine.monitor.commands import (
     StopJob,
     SyncNow,
     TestPolicy,
+    UndoCycle,
     VerifyPolicy,
 )
 from engine.monitor.explain import (
@@ -67,6 +70,7 @@ from engine.monitor.explain import (
 )
 from engine.monitor.fold import Fold
 from engine.monitor.freshness import grow_stale
+from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
 from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
 from engine.monitor.rows import (
     EngineRow,
@@ -81,8 +85,9 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import conflicts, held, rows, words
+from engine.runtime import conflicts, held, ordering, rows, words
 from engine.runtime import explain as explained
+from engine.runtime import history as histories
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
@@ -98,6 +103,7 @@ __all__ = [
     "Command",
     "ConflictRow",
     "CycleKind",
+    "CycleRow",
     "DecideConflict",
     "Direction",
     "DisableJob",
@@ -119,6 +125,9 @@ __all__ = [
     "JobState",
     "Keep",
     "KeptCount",
+    "LeavePolicy",
+    "LeavePreview",
+    "LeaveRow",
     "LedgerFault",
     "LimitRow",
     "Line",
@@ -127,6 +136,8 @@ __all__ = [
     "PolicyRow",
     "PolicyState",
     "ProviderError",
+    "Reinit",
+    "Reinitialize",
     "ResumeUser",
     "RunJob",
     "RunRow",
@@ -146,6 +157,9 @@ __all__ = [
     "SyncNow",
     "Table",
     "TestPolicy",
+    "UndoCycle",
+    "UndoLine",
+    "UndoPreview",
     "UserRow",
     "UserState",
     "VerifyPolicy",
@@ -168,7 +182,7 @@ FRESHNESS_MS = 30_000
 STOP_SECONDS = 8.0
 
 #: Commands that are stored for the next cycle, and need no running engine.
-NEED_LEDGER_ONLY = (SettleHeld, DecideConflict)
+NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, Reinitialize)
 
 log = logging.getLogger(__name__)
 
@@ -487,6 +501,71 @@ class Service:
         if policy is not None and policy not in self.store.policies:
             raise ServiceError(f"there is no policy {policy!r}")
 
+    async def cycles(
+        self, mailbox: str | None = None, policy: str | None = None, limit: int = 200
+    ) -> list[CycleRow]:
+        """Cycles that did something, youngest first: of a mailbox, of a policy, or of all.
+
+        Raises:
+            ServiceError: there is no such mailbox or policy.
+        """
+        self._known(mailbox, policy)
+        emails = [
+            row.id
+            for row in self.store.users.values()
+            if mailbox in {None, row.id} and policy in {None, row.policy}
+        ]
+        whose = None if mailbox is None and policy is None else emails
+        return await histories.cycles(self._office, whose, limit)
+
+    async def undo_preview(self, cycle: int, mailbox: str = "", *, whole_run: bool = False) -> UndoPreview:
+        """What undoing a cycle would do, from what both sides last showed; see ``UndoCycle``. Writes nothing.
+
+        Raises:
+            ServiceError: there is no such cycle.
+            ProviderError: the settings of a connection cannot work.
+        """
+        rows = await histories.chosen(self._office, cycle, mailbox, whole_run=whole_run)
+        if not rows:
+            raise ServiceError(f"there is no cycle {cycle}" + (f" of {mailbox}" if mailbox else ""))
+        return await histories.undo_preview(self._office, rows)
+
+    async def leave_preview(
+        self, policy: str, mailbox: str | None = None, *, edited_too: bool = False
+    ) -> LeavePreview:
+        """What leaving the mailboxes of a policy would remove, and what stays; see ``LeavePolicy``. Writes nothing.
+
+        Raises:
+            ServiceError: there is no such policy, or the mailbox is none of its users.
+            ProviderError: the settings of a connection cannot work.
+        """
+        self._known(mailbox, policy)
+        emails = ordering.members(self._office, policy, mailbox or "")
+        if not emails:
+            raise ServiceError(f"{mailbox or 'nobody'} is no user of the policy {policy!r}")
+        return await histories.leave_preview(self._office, emails, edited_too=edited_too)
+
+    async def clearable(self, mailboxes: Sequence[str], modules: Sequence[str] = ()) -> int:
+        """How many items the re-initialise ``clear`` would remove before it makes them anew.
+
+        Raises:
+            ServiceError: there is no such mailbox or module.
+        """
+        for mailbox in mailboxes:
+            self._known(mailbox, None)
+        chosen = ordering.modules_of(modules)
+        if chosen is None:
+            known = ", ".join(module.value for module in Module)
+            raise ServiceError(f"there is no module {', '.join(modules)!r}; there are: {known}")
+        return await histories.clearable(self._office, mailboxes, chosen)
+
+    def _known(self, mailbox: str | None, policy: str | None) -> None:
+        if mailbox is not None and mailbox not in self.store.users:
+            raise ServiceError(f"{mailbox!r} is no user of any policy")
+        if policy is not None and policy not in self.store.policies:
+            known = ", ".join(self.store.policies) or "none"
+            raise ServiceError(f"there is no policy {policy!r}; there are: {known}")
+
     async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
         """Explain an item: how it stands on both sides, why, and what happens next; several that fit are listed.
 
@@ -620,6 +699,23 @@ class Service:
         except LedgerFault as fault:
             return Answer(False, str(fault))
         return answer
+
+    async def carried_out(self) -> list[str]:
+        """Carry out the orders that stand (undo, leave) and wait for it. Needs ``running``.
+
+        Returns:
+            the mailboxes of which one is not finished, each with the reason; it goes on whenever the engine runs.
+        """
+        for policy, users in (await ordering.unfinished(self._office)).items():
+            if not self._timekeeper.running(FULL.prefix + policy):
+                self._timekeeper.start(FULL.prefix + policy, users, Priority.ADMIN)
+            await self._timekeeper.finished(FULL.prefix + policy)
+        left = await ordering.unfinished(self._office)
+        return [
+            f"{email}: {self.store.users[email].why or self.store.users[email].text or 'not finished'}"
+            for users in left.values()
+            for email in sorted(users)
+        ]
 
     async def _audit(self, by: str, command: str, target: str, result: str) -> None:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)

@@ -24,14 +24,26 @@ def ask(conn: sa.Connection, mailbox_ids: Sequence[int], modules: Sequence[str],
             conn.execute(sa.update(mailbox).where(mailbox.c.id == row.id).values(reinit=left or None))
 
 
-def store(conn: sa.Connection, fence: Fence, wanted: Mapping[str, str]) -> None:
-    """What is left to be done for a mailbox, from within its cycle.
+def cross_off(conn: sa.Connection, fence: Fence, done: Mapping[str, str], then: str = "") -> None:
+    """A stage is done, from within the mailbox's cycle: what an admin has asked meanwhile stands.
+
+    Args:
+        conn: the write transaction.
+        fence: of the mailbox.
+        done: module to the mode that was carried out.
+        then: the next stage of these modules; empty when there is none.
 
     Raises:
         StaleLease: somebody else has taken over.
     """
     check(conn, fence)
-    conn.execute(sa.update(mailbox).where(mailbox.c.id == fence.mailbox_id).values(reinit=dict(wanted) or None))
+    which = mailbox.c.id == fence.mailbox_id
+    asked = dict(conn.execute(sa.select(mailbox.c.reinit).where(which)).scalar() or {})
+    for module, mode in done.items():
+        if asked.get(module) == mode:
+            asked[module] = then
+    left = {module: mode for module, mode in asked.items() if mode}
+    conn.execute(sa.update(mailbox).where(which).values(reinit=left or None))
 
 
 def drop_crm_cursors(conn: sa.Connection, fence: Fence, scope_ids: Sequence[int]) -> None:
@@ -45,9 +57,7 @@ def drop_crm_cursors(conn: sa.Connection, fence: Fence, scope_ids: Sequence[int]
         conn.execute(sa.update(scope).where(scope.c.id.in_(piece)).values(cursor=None))
 
 
-def renew(
-    conn: sa.Connection, fence: Fence, modules: Sequence[str], scope_ids: Sequence[int], left: Mapping[str, str]
-) -> int:
+def renew(conn: sa.Connection, fence: Fence, done: Mapping[str, str], scope_ids: Sequence[int]) -> int:
     """Begin modules afresh, once: their feeds are read completely next, and every pair is looked at again.
 
     What the CRM has and the mailbox has lost is taken for new. What only the mailbox has is left alone, so that nothing is
@@ -59,14 +69,14 @@ def renew(
     Raises:
         StaleLease: somebody else has taken over.
     """
-    store(conn, fence, left)
+    cross_off(conn, fence, done)
     for piece in chunks(scope_ids):
         conn.execute(sa.update(scope).where(scope.c.id.in_(piece)).values(cursor=None))
 
     def lives(side: str) -> sa.ColumnElement[bool]:
         return sa.exists().where(item.c.link_id == link.c.id, item.c.side == side, item.c.deleted == 0)
 
-    mine = (link.c.mailbox_id == fence.mailbox_id, link.c.module.in_(modules))
+    mine = (link.c.mailbox_id == fence.mailbox_id, link.c.module.in_(list(done)))
     conn.execute(
         sa.update(link)
         .where(*mine, link.c.base.is_not(None), lives("crm"), ~lives("mailbox"))

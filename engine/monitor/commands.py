@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.monitor.history import Reinit
 from engine.monitor.report import Waits
 
 
@@ -157,6 +158,47 @@ class DecideConflict:
     value: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UndoCycle:
+    """Undo a cycle from the journal. Carried out at once when nothing runs, also while the policy is off.
+
+    Attributes:
+        cycle: its number.
+        mailbox: the cycle of this mailbox in the same run; empty: the cycle itself.
+        whole_run: the cycles of all mailboxes that ran with it.
+    """
+
+    cycle: int
+    mailbox: str = ""
+    whole_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeavePolicy:
+    """Remove from the mailboxes of a policy (or one of them) what we made there. The policy must be off.
+
+    Attributes:
+        edited_too: also what the person has edited since, which stays otherwise.
+    """
+
+    policy: str
+    mailbox: str = ""
+    edited_too: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reinitialize:
+    """Let modules of some mailboxes begin afresh with their next cycle, once; ``Reinit.NONE`` drops what was asked.
+
+    Attributes:
+        modules: names; none stands for all.
+    """
+
+    mailboxes: tuple[str, ...]
+    mode: Reinit
+    modules: tuple[str, ...] = ()
+
+
 Command = (
     EnablePolicy
     | DisablePolicy
@@ -172,6 +214,9 @@ Command = (
     | TestPolicy
     | SettleHeld
     | DecideConflict
+    | UndoCycle
+    | LeavePolicy
+    | Reinitialize
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engine.jobs.queue import Priority
 from engine.jobs.schedule import in_blackout
 from engine.ledger import mailboxes
@@ -16,7 +18,9 @@ from engine.monitor.commands import (
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    LeavePolicy,
     PauseUser,
+    Reinitialize,
     ResumeUser,
     RunJob,
     Settle,
@@ -24,10 +28,12 @@ from engine.monitor.commands import (
     StopJob,
     SyncNow,
     TestPolicy,
+    UndoCycle,
     VerifyPolicy,
 )
+from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, held, rows, words
+from engine.runtime import conflicts, held, ordering, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
@@ -65,6 +71,10 @@ class Desk:
                 return held.what_happens(how, None if ids is None else len(ids))
             case DecideConflict():
                 return conflicts.what_happens(command)
+            case UndoCycle():
+                return ordering.what_undo(command)
+            case Reinitialize():
+                return ordering.what_reinitialize(command)
             case _:
                 return ()
 
@@ -149,6 +159,36 @@ class Desk:
                 if refusal := self._busy(mailbox):
                     return refusal
                 return await self._carried_out(mailbox, await conflicts.decide(self._office, command, by))
+            case UndoCycle():
+                return self._begin(*await ordering.undo(self._office, command))
+            case LeavePolicy():
+                return self._begin(*await ordering.leave(self._office, command))
+            case Reinitialize():
+                return await self._reinitialize(command)
+
+    def _begin(self, answer: Answer, wanted: Mapping[str, set[str]]) -> Answer:
+        """Start the cycles that carry out orders; stored they are already."""
+        if not answer.ok:
+            return answer
+        if not self._timekeeper.serving:
+            return Answer(True, f"{answer.text}: begins when the engine runs", answer.details)
+        started = [
+            self._timekeeper.start(FULL.prefix + policy, users, Priority.ADMIN)
+            for policy, users in wanted.items()
+        ]
+        return Answer(True, f"{answer.text}: {started[0]}", answer.details)
+
+    async def _reinitialize(self, command: Reinitialize) -> Answer:
+        answer = await ordering.reinitialize(self._office, command)
+        if not answer.ok or command.mode is Reinit.NONE:
+            return answer
+        if not self._timekeeper.serving:
+            return Answer(True, f"{answer.text}: the next cycle does it")
+        begun = [self._sync_now(mailbox, "") for mailbox in command.mailboxes]
+        refused = next((one.text for one in begun if not one.ok), "")
+        return Answer(
+            True, f"{answer.text}: " + (f"the next cycle does it; {refused}" if refused else "started")
+        )
 
     async def _settle(self, mailbox: str, ids: tuple[int, ...] | None, how: Settle) -> Answer:
         if refusal := self._busy(mailbox):
@@ -178,6 +218,8 @@ class Desk:
         row = self._office.store.policies[policy]
         if on == (row.state is PolicyState.ENABLED):
             return Answer(False, f"{policy} is already {'on' if on else 'off'}")
+        if on and policy in await ordering.leaving(self._office):
+            return Answer(False, f"the mailboxes of {policy} are being left; enable it when that has ended")
         state = PolicyState.ENABLED if on else PolicyState.DISABLED
         await self._office.ledger.write(
             mailboxes.set_policy, policy, state=state.value, fault="", fault_class=""

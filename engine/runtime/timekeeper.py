@@ -21,6 +21,7 @@ from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
 from engine.runtime import rows, words
 from engine.runtime.office import Office
+from engine.runtime.ordering import unfinished
 from engine.sync.faults import backoff_ms
 
 log = logging.getLogger(__name__)
@@ -164,6 +165,7 @@ class Timekeeper:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                await self._resume_orders()
                 while not stop.is_set():
                     try:
                         self._tick()
@@ -182,6 +184,11 @@ class Timekeeper:
         finally:
             self._group = None
             stopping.cancel()
+
+    async def _resume_orders(self) -> None:
+        """Orders of an admin that an earlier engine has not carried out to their end."""
+        for policy, users in (await unfinished(self._office)).items():
+            self.start(FULL.prefix + policy, users, Priority.ADMIN)
 
     def _tick(self) -> None:
         office = self._office
@@ -205,7 +212,8 @@ class Timekeeper:
         for email in due_retries(office.runner.retries, now):
             user = office.store.users.get(email)
             enabled = user is not None and office.store.policies[user.policy].state is PolicyState.ENABLED
-            if user is None or not enabled or user.state is UserState.PAUSED:
+            free = enabled and user is not None and user.state is not UserState.PAUSED
+            if user is None or not (free or email in office.runner.ordered):
                 del office.runner.retries[email]
                 continue
             if FULL.prefix + user.policy not in self._tasks:
@@ -341,7 +349,12 @@ class Timekeeper:
         row.running = True
         office.store.touch(Table.POLICIES, row)
         try:
-            result = await office.runner.run_policy(office.policies[name], only=only, priority=priority)
+            result = await office.runner.run_policy(
+                office.policies[name],
+                only=only,
+                priority=priority,
+                orders_only=row.state is not PolicyState.ENABLED,
+            )
         finally:
             row.running = False
             office.store.touch(Table.POLICIES, row)

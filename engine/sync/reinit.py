@@ -36,13 +36,12 @@ async def begin_afresh(run: Run, modules: Sequence[Module], feeds: Sequence[Feed
         run.note(f"removing what was synced of {_said(cleared)}")
         removal = removal_of(run.base, run.account.email, "clear", edited_too=False)
         await tell_left(run, await remove_ours(run, removal, cleared, feeds))
-        asked |= dict.fromkeys((module.value for module in cleared), "full")
-        await run.ledger.write(units.store, run.fence, asked)
-    for module in here:
-        asked.pop(module.value)
-    names = [module.value for module in here]
+        stage = {module.value: "clear" for module in cleared}
+        await run.ledger.write(units.cross_off, run.fence, stage, "full")
+        asked |= dict.fromkeys(stage, "full")
+    done = {module.value: asked.pop(module.value) for module in here}
     places = [feed for feed in feeds if set(feed.scope.modules) & set(here)]
-    number = await run.ledger.write(units.renew, run.fence, names, [feed.row.id for feed in places], asked)
+    number = await run.ledger.write(units.renew, run.fence, done, [feed.row.id for feed in places])
     run.reinit = asked
     run.note(f"beginning afresh with {_said(here)}: {number} items are looked at again")
     for feed in places:
