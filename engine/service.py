@@ -559,13 +559,6 @@ class Service:
             raise ServiceError(f"there is no module {', '.join(modules)!r}; there are: {known}")
         return await histories.clearable(self._office, mailboxes, chosen)
 
-    def _known(self, mailbox: str | None, policy: str | None) -> None:
-        if mailbox is not None and mailbox not in self.store.users:
-            raise ServiceError(f"{mailbox!r} is no user of any policy")
-        if policy is not None and policy not in self.store.policies:
-            known = ", ".join(self.store.policies) or "none"
-            raise ServiceError(f"there is no policy {policy!r}; there are: {known}")
-
     async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
         """Explain an item: how it stands on both sides, why, and what happens next; several that fit are listed.
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from platformdirs import user_data_dir
 
-from tui import exits
+from tui import exits, order_options
 from tui.exits import Trouble
 
 #: Kinds of items of the demo company, as the sandbox names them.
@@ -153,6 +153,8 @@ def parser() -> _Parser:
         "--filtered", action="store_true", help="with a mailbox: list what does not cross over, and why"
     )
     why.add_argument("--json", action="store_true", help="as one JSON object")
+    for name, text in order_options.ORDERS.items():
+        order_options.add_arguments(name, command(name, text))
     doctor = command("doctor", "test every connection and tell what to do")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
@@ -180,6 +182,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             )
     if given.command == "conflicts":
         given.mailbox, given.ids = _about_conflicts(given, top)
+    wrong = order_options.usage(given) if given.command in order_options.ORDERS else None
+    if wrong is not None:
+        top.error(wrong)
     if given.data_dir is None:
         home = Path(user_data_dir("syncline"))
         given.data_dir = home / "demo" if given.command == "demo" else home
@@ -243,7 +248,7 @@ def _tell(line: str) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import conflicts, run, why
+    from tui import conflicts, orders, run, why
     from tui.demo import demo
 
     commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
@@ -257,6 +262,10 @@ def _run(given: argparse.Namespace) -> int:
         "held": run.held,
         "conflicts": conflicts.conflicts,
         "why": why.why,
+        "cycles": orders.cycles,
+        "undo": orders.undo,
+        "reinit": orders.reinit,
+        "leave": orders.leave,
         "doctor": run.doctor,
     }
     return asyncio.run(commands[given.command](given))

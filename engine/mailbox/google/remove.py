@@ -69,19 +69,30 @@ async def _groups(client: GoogleClient, account: Account, groups: Mapping[str, s
 
 
 async def _calendar(client: GoogleClient, account: Account, calendar: str) -> str:
-    request = client.calendar.events.list(
-        calendarId=calendar, maxResults=1, singleEvents=False, fields="items(id)"
-    )
     try:
-        answer = await client.execute(request, account, idempotent=True)
+        if any(one.get("status") != "cancelled" for one in await _events(client, account, calendar)):
+            return "there are events of the person's own in it"
     except HttpFailure as error:
         if error.status in {404, 410}:
             return ""
         raise
-    if answer.get("items"):
-        return "there are events of the person's own in it"
     await _gone_or_done(client, account, client.calendar.calendars.delete(calendarId=calendar))
     return ""
+
+
+async def _events(client: GoogleClient, account: Account, calendar: str) -> list[dict[str, Any]]:
+    """Status and label of all events. Google lists cancelled occurrences of series even when nothing deleted is asked for."""
+    found: list[dict[str, Any]] = []
+    page: dict[str, Any] = {}
+    while True:
+        request = client.calendar.events.list(
+            calendarId=calendar, maxResults=2500, fields="nextPageToken,items(eventLabelId,status)", **page
+        )
+        answer = await client.execute(request, account, idempotent=True)
+        found += answer.get("items") or ()
+        if not answer.get("nextPageToken"):
+            return found
+        page = {"pageToken": answer["nextPageToken"]}
 
 
 async def _event_labels(client: GoogleClient, account: Account, marks: Mapping[str, str]) -> dict[str, str]:
@@ -116,21 +127,11 @@ async def _event_labels(client: GoogleClient, account: Account, marks: Mapping[s
 
 
 async def _used_labels(client: GoogleClient, account: Account) -> set[str]:
-    used: set[str] = set()
-    page: dict[str, Any] = {}
-    while True:
-        request = client.calendar.events.list(
-            calendarId=PRIMARY, maxResults=2500, fields="nextPageToken,items(eventLabelId,status)", **page
-        )
-        answer = await client.execute(request, account, idempotent=True)
-        used |= {
-            str(event["eventLabelId"])
-            for event in answer.get("items") or ()
-            if event.get("eventLabelId") and event.get("status") != "cancelled"
-        }
-        if not answer.get("nextPageToken"):
-            return used
-        page = {"pageToken": answer["nextPageToken"]}
+    return {
+        str(event["eventLabelId"])
+        for event in await _events(client, account, PRIMARY)
+        if event.get("eventLabelId") and event.get("status") != "cancelled"
+    }
 
 
 async def _labels(client: GoogleClient, account: Account, labels: Mapping[str, str]) -> dict[str, str]:
