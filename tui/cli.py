@@ -26,8 +26,9 @@ WAYS = {
     "approve": "let held deletes through, or let the guests of held changes be mailed",
     "quiet": "let held changes of meetings go out without a mail to their guests",
     "discard": "give up held deletes or changes: the items stay until something changes about them",
+    "restore": "give up held deletes, and make the items again where they were deleted",
     "retry": "look at held twins or quarantined items again",
-    "both": "create held items beside their twins",
+    "both": "create held items beside what is there",
     "adopt": "use the item that the mailbox has as the twin, and merge both",
     "keep": "leave held items where they are, until they change",
     "dismiss": "give up quarantined items until they change on either side",
@@ -174,8 +175,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         top.error("demo --json needs --headless")
     if given.command == "held":
         way = next((each for each in WAYS if getattr(given, each) is not None), None)
-        if given.all_deletes and (way not in {"approve", "discard"} or not given.mailbox):
-            top.error("held --all-deletes needs --approve or --discard, and --mailbox")
+        if given.all_deletes and (way not in {"approve", "discard", "restore"} or not given.mailbox):
+            top.error("held --all-deletes needs --approve, --discard or --restore, and --mailbox")
         if way is not None and bool(getattr(given, way)) is given.all_deletes:
             top.error(
                 f"held --{way} needs the IDs that held lists" + (", or --all-deletes" * given.all_deletes)

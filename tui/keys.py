@@ -261,7 +261,7 @@ KEYS: tuple[Key, ...] = (
         {"K": "keep"},
         "keep",
         {
-            HELD: "Keep it as it is until it changes: give up the delete or the change, leave the twin, dismiss what is in quarantine."
+            HELD: "Keep it as it is until it changes: give up the delete or the change, leave twin or create, dismiss what is in quarantine."
         },
         2,
     ),
@@ -272,6 +272,13 @@ KEYS: tuple[Key, ...] = (
         {
             HELD: "Let the held change of a meeting go out, and its guests be mailed; I lets it go out without a mail."
         },
+    ),
+    Key(
+        "B",
+        {"B": "restore"},
+        "bring back",
+        {HELD: "Give up the held delete, and make the item again where it was deleted."},
+        3,
     ),
     Key(
         "u",
@@ -292,7 +299,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
-            HELD: "Mark the item; d, i, I, K, u, b and r then act on all that are marked.",
+            HELD: "Mark the item; d, i, I, K, B, u, b and r then act on all that are marked.",
         },
         11,
         {MONITORS: "tick"},

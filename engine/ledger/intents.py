@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from engine.ledger.conflicts import two_sided
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
-from engine.ledger.schema import dirty, guard, intent, item, journal, link, match_key
+from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.special import Special, settle
-from engine.ledger.sql import inserting, setting
+from engine.ledger.sql import setting
 from engine.ledger.statement import Statement
 
 #: After so many failures in a row an item is set aside, visible, and its mailbox goes on (sync.md section 3.8).
@@ -558,92 +558,7 @@ def recover(
     )
 
 
-# -- delete safety -------------------------------------------------------------------------------------
-
-
-# Deletes that an admin has let through do not count, and are never held again.
-_APPROVED = intent.alias("approved")
-_NOT_APPROVED = ~sa.exists().where(
-    _APPROVED.c.link_id == intent.c.link_id,
-    _APPROVED.c.side == intent.c.side,
-    _APPROVED.c.state == "approved",
-)
-
-
-_PLANNED_DELETES = Statement(
-    sa.select(intent.c.module, intent.c.side, sa.func.count().label("deletes"))
-    .where(
-        intent.c.mailbox_id == sa.bindparam("mailbox"),
-        intent.c.state == "planned",
-        intent.c.kind == "delete",
-        _in(intent.c.module, "modules"),
-        _NOT_APPROVED,
-    )
-    .group_by(intent.c.module, intent.c.side)
-)
-_LIVE_ITEMS = Statement(
-    sa.select(sa.func.count().label("live")).where(
-        item.c.mailbox_id == sa.bindparam("mailbox"),
-        item.c.module == sa.bindparam("of_module"),
-        item.c.side == sa.bindparam("of_side"),
-        item.c.deleted == 0,
-        item.c.link_id.is_not(None),
-    )
-)
-_HOLD = Statement(
-    sa.update(intent)
-    .where(
-        intent.c.mailbox_id == sa.bindparam("b_mailbox"),
-        intent.c.state == "planned",
-        intent.c.kind == "delete",
-        intent.c.module == sa.bindparam("b_module"),
-        intent.c.side == sa.bindparam("b_side"),
-        _NOT_APPROVED,
-    )
-    .values(state="held", error=sa.bindparam("b_why"))
-)
-_GUARD = inserting(guard, ("mailbox_id", "cycle_id", "module", "deletes", "total", "why", "at"))
-
-
-def planned_deletes(
-    connection: sa.Connection, mailbox_id: int, modules: Sequence[str]
-) -> dict[tuple[str, str], int]:
-    """Planned deletes by (module, side), without those that an admin has let through."""
-    rows = _PLANNED_DELETES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return {(row.module, row.side): row.deletes for row in rows}
-
-
-def live_items(connection: sa.Connection, mailbox_id: int, module: str, side: str) -> int:
-    """Live linked items of a module on a side."""
-    count: int = _LIVE_ITEMS.scalar(connection, mailbox=mailbox_id, of_module=module, of_side=side)
-    return count
-
-
-def hold_deletes(
-    connection: sa.Connection,
-    fence: Fence,
-    cycle_id: int,
-    module: str,
-    side: str,
-    *,
-    deletes: int,
-    total: int,
-    why: str,
-    now: int,
-) -> None:
-    """Delete Safety has tripped: the deletes of a module on a side wait for an admin; all else goes on."""
-    check(connection, fence)
-    _HOLD.run(connection, b_mailbox=fence.mailbox_id, b_module=module, b_side=side, b_why=why)
-    _GUARD.run(
-        connection,
-        mailbox_id=fence.mailbox_id,
-        cycle_id=cycle_id,
-        module=module,
-        deletes=deletes,
-        total=total,
-        why=why,
-        at=now,
-    )
+# -- what waits ----------------------------------------------------------------------------------------
 
 
 def held_counts(connection: sa.Connection) -> dict[int, int]:

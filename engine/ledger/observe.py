@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.schema import dirty, item, link, match_key, scope
+from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
 from engine.ledger.sql import insert_ids, set_columns
 from engine.ledger.statement import Statement
 
@@ -19,7 +19,11 @@ WHILE_WRITING = 2**62
 
 @dataclass(frozen=True, slots=True)
 class ScopeRow:
-    """A feed as the ledger knows it. ``generation`` counts complete snapshots; ``full_at`` is the time of the last."""
+    """A feed as the ledger knows it. ``generation`` counts complete snapshots; ``full_at`` is the time of the last.
+
+    ``vanished_at``: when its container was last found to be gone; ``denied_at``: since when it may not be read;
+    ``empty_at``: since when it lists nothing although it had items.
+    """
 
     id: int
     key: str
@@ -28,6 +32,24 @@ class ScopeRow:
     generation: int
     read_at: int | None
     full_at: int | None
+    vanished_at: int | None = None
+    denied_at: int | None = None
+    empty_at: int | None = None
+
+
+def _scope_row(row: Any) -> ScopeRow:
+    return ScopeRow(
+        row.id,
+        row.key,
+        row.remote_id,
+        row.cursor,
+        row.generation,
+        row.read_at,
+        row.full_at,
+        row.vanished_at,
+        row.denied_at,
+        row.empty_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +134,7 @@ _BEGIN_SNAPSHOT = Statement(
     .returning(scope.c.generation)
 )
 _LIVE = Statement(
-    sa.select(sa.func.count().label("live")).where(
+    sa.select(sa.func.count(item.c.remote_id.distinct()).label("live")).where(
         item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0
     )
 )
@@ -125,10 +147,6 @@ _NOT_LISTED = Statement(
     )
     .distinct()
 )
-
-
-def _scope_row(row: Any) -> ScopeRow:
-    return ScopeRow(row.id, row.key, row.remote_id, row.cursor, row.generation, row.read_at, row.full_at)
 
 
 def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[ScopeRow]:
@@ -244,6 +262,7 @@ def record_page(
     generation: int,
     snapshot: bool,
     now: int,
+    how: Gone = Gone.TOLD,
 ) -> PageResult:
     """Record one page.
 
@@ -259,6 +278,7 @@ def record_page(
         generation: the snapshot's generation, stamped on what it lists.
         snapshot: whether this is a complete listing; its last page sets ``full_at``.
         now: engine clock.
+        how: how far what is ``gone`` may be believed.
 
     Raises:
         StaleLease: somebody else has taken over.
@@ -301,7 +321,7 @@ def record_page(
     if snapshot:
         _LISTED.run_among(connection, changes.same, b_generation=generation)
     if changes.gone:
-        _bury(connection, [row.id for row in changes.gone], now)
+        _bury(connection, [row.id for row in changes.gone], now, how)
     if cursor is not None:
         values: dict[str, Any] = {"cursor": cursor, "read_at": now}
         if snapshot:
@@ -323,7 +343,9 @@ _NEW_VERSION = Statement(
 )
 _LISTED = Statement(sa.update(item).where(_in(item.c.id)).values(generation=sa.bindparam("b_generation")))
 _GONE = Statement(
-    sa.update(item).where(item.c.id == sa.bindparam("b_id")).values(deleted=1, read_at=sa.bindparam("b_now"))
+    sa.update(item)
+    .where(item.c.id == sa.bindparam("b_id"))
+    .values(deleted=sa.bindparam("b_how"), read_at=sa.bindparam("b_now"))
 )
 _DROP_KEYS = Statement(sa.delete(match_key).where(match_key.c.item_id == sa.bindparam("b_id")))
 _LINKS_OF = Statement(sa.select(item.c.link_id).where(_in(item.c.id), item.c.link_id.is_not(None)))
@@ -340,8 +362,8 @@ _FORGET_STRAYS = Statement(
 )
 
 
-def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int) -> None:
-    _GONE.many(connection, [{"b_id": one, "b_now": now} for one in item_ids])
+def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int, how: Gone) -> None:
+    _GONE.many(connection, [{"b_id": one, "b_now": now, "b_how": int(how)} for one in item_ids])
     mark_dirty(connection, waiting_for(connection, item_ids))
     _DROP_KEYS.many(connection, [{"b_id": one} for one in item_ids])
     mark_dirty(connection, [row.link_id for row in _LINKS_OF.among(connection, item_ids)])
@@ -397,12 +419,17 @@ def known_ids(
 
 
 def bury_missing(
-    connection: sa.Connection, fence: Fence, scope_id: int, remote_ids: Sequence[str], now: int
+    connection: sa.Connection,
+    fence: Fence,
+    scope_id: int,
+    remote_ids: Sequence[str],
+    now: int,
+    how: Gone = Gone.ABSENT,
 ) -> int:
     """Mark items as deleted whose absence was proved by id. Returns how many."""
     check(connection, fence)
     ids = [row.id for row in _HERE.among(connection, remote_ids, scope_id=scope_id) if not row.deleted]
-    _bury(connection, ids, now)
+    _bury(connection, ids, now, how)
     return len(ids)
 
 

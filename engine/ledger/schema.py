@@ -7,6 +7,7 @@ link and side, and one open intent per link and side.
 from __future__ import annotations
 
 import json
+from enum import IntEnum
 from typing import Any
 
 import orjson
@@ -46,6 +47,16 @@ class Doc(sa.types.TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
         """From text."""
         return load(value)
+
+
+class Gone(IntEnum):
+    """How an item was found to be deleted: the value of ``item.deleted`` (0: it lives)."""
+
+    TOLD = 1  # by a tombstone, or it was our own delete
+    ABSENT = 2  # a complete listing lacks it, and it is not found by its id either
+    SHRUNK = 3  # as ABSENT, together with a large part of its source
+    VANISHED = 4  # it went with its container
+    DENIED = 5  # so says the first reading after access had been refused
 
 
 def _int(name: str, default: int | None = None, **options: Any) -> sa.Column[int]:
@@ -129,9 +140,11 @@ scope = sa.Table(
     _int("generation", 0),
     _int("read_at"),
     _int("full_at"),
-    # Since when the container is gone, or may not be read any more; NULL while all is well
+    # When its container was last found to be gone and made anew
     _int("vanished_at"),
+    # Since when it may not be read any more, or lists nothing although it had items; NULL while all is well
     _int("denied_at"),
+    _int("empty_at"),
     sa.UniqueConstraint("policy", "mailbox_id", "side", "key"),
 )
 
@@ -184,6 +197,7 @@ item = sa.Table(
     _text("parent"),
     _text("occurrence"),
     _int("modified"),
+    # 0, or how it was found deleted: Gone
     _int("deleted", 0),
     # The user's own item, outside the policy's groups and colours: only its match keys are kept.
     _int("own", 0),

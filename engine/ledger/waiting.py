@@ -1,10 +1,10 @@
-"""Units of work on what waits for an admin: the list of it, and the deletes that Delete Safety holds.
+"""Units of work on what waits for an admin: the list of it, and the writes that Delete Safety holds.
 
 A row is named by the id of its link. A decision is stored in the ledger and carried out by the mailbox's next cycle,
 so that it outlives the engine, and an item that changed meanwhile is planned afresh rather than treated as it was.
 
-Two closed states of an intent carry a decision to that plan: ``approved`` (the delete may pass Delete Safety) and
-``reviewed`` (it was held, its item changed since; if it is a delete again, it is held again without counting).
+Two closed states of an intent carry a decision to that plan: ``approved`` (it may pass Delete Safety) and ``reviewed``
+(it was held, its item changed since; if the same is planned again, it is held again without counting).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from engine.ledger import guests
 from engine.ledger.fence import Fence, check
-from engine.ledger.links import KEPT_DELETE
+from engine.ledger.gone import make_again
+from engine.ledger.links import KEPT_COPY, KEPT_DELETE
 from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link
 from engine.ledger.sql import select_in
@@ -25,6 +26,9 @@ from engine.ledger.statement import Statement, chunks
 
 #: States of a link that wait for an admin.
 WAITING = ("held", "quarantined")
+
+#: Kinds of writes that Delete Safety holds.
+HELD_KINDS = ("delete", "create")
 
 #: States of an intent that is still to be carried out, or waits.
 OPEN = ("planned", "in_flight", "unknown", "held")
@@ -36,8 +40,8 @@ class Waiting:
 
     Attributes:
         id: of the link.
-        kind: ``twin``, ``delete``, ``guests`` or ``quarantine``.
-        side: where the item is; for a delete, where it would be deleted.
+        kind: ``delete``, ``create``, ``guests``, ``twin`` or ``quarantine``.
+        side: where the item is; for a delete, where it would be deleted, for a create, where it would be made.
         fields: canonical fields of the item.
         guests: of a write that would mail them, how many.
         since: when it began to wait, or was last looked at, epoch milliseconds.
@@ -55,15 +59,15 @@ class Waiting:
 
 
 def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
-    """All that waits in some mailboxes: deletes, guest mails, twins, quarantine, each in the order of its links."""
-    found = _deletes(connection, mailbox_ids) + _guests(connection, mailbox_ids)
+    """All that waits in some mailboxes: deletes, creates, guest mails, twins, quarantine, each in the order of its links."""
+    found = _writes(connection, mailbox_ids) + _guests(connection, mailbox_ids)
     found += _links(connection, mailbox_ids)
-    order = {"delete": 0, "guests": 1, "twin": 2, "quarantine": 3}
+    order = {"delete": 0, "create": 1, "guests": 2, "twin": 3, "quarantine": 4}
     return sorted(found, key=lambda one: (one.mailbox_id, order[one.kind], one.id))
 
 
-def held_deletes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
-    """How many deletes Delete Safety holds, by module."""
+def held_writes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
+    """How many writes Delete Safety holds, by module."""
     rows = connection.execute(
         sa.select(intent.c.module, sa.func.count().label("held"))
         .where(intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.mode != guests.MODE)
@@ -72,12 +76,12 @@ def held_deletes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
     return {row.module: row.held for row in rows}
 
 
-def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
+def _writes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
     rows = list(
         select_in(
             connection,
             sa.select(intent).where(
-                intent.c.state == "held", intent.c.kind == "delete", intent.c.mode != guests.MODE
+                intent.c.state == "held", intent.c.kind.in_(HELD_KINDS), intent.c.mode != guests.MODE
             ),
             intent.c.mailbox_id,
             mailbox_ids,
@@ -96,10 +100,10 @@ def _deletes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Wait
         Waiting(
             row.link_id,
             row.mailbox_id,
-            "delete",
+            row.kind,
             row.module,
             row.side,
-            row.before or {},
+            row.before or row.fields or {},
             row.error,
             began.get((row.cycle_id, row.module)),
         )
@@ -176,25 +180,26 @@ def _links(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waitin
     return found
 
 
-# -- deletes that are held -----------------------------------------------------------------------------
+# -- writes that are held ------------------------------------------------------------------------------
 
 
-def _held_deletes(
-    connection: sa.Connection, mailbox_id: int, link_ids: Sequence[int] | None
+def _held_writes(
+    connection: sa.Connection,
+    mailbox_id: int,
+    link_ids: Sequence[int] | None,
+    kinds: Sequence[str] = HELD_KINDS,
 ) -> list[sa.Row[Any]]:
+    """Held writes of some links; all deletes of the mailbox, for None."""
     query = sa.select(intent).where(
-        intent.c.mailbox_id == mailbox_id,
-        intent.c.state == "held",
-        intent.c.kind == "delete",
-        intent.c.mode != guests.MODE,
+        intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.mode != guests.MODE
     )
     if link_ids is None:
-        return list(connection.execute(query).all())
-    return list(select_in(connection, query, intent.c.link_id, link_ids))
+        return list(connection.execute(query.where(intent.c.kind == "delete")).all())
+    return list(select_in(connection, query.where(intent.c.kind.in_(kinds)), intent.c.link_id, link_ids))
 
 
-def approve_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None) -> list[int]:
-    """Let held deletes (all of the mailbox, for None) pass Delete Safety in the next cycle.
+def approve(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None) -> list[int]:
+    """Let held deletes and creates (all deletes of the mailbox, for None) pass Delete Safety in the next cycle.
 
     They are planned afresh then: what was edited or restored meanwhile is not deleted.
 
@@ -205,7 +210,7 @@ def approve_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[
         StaleLease: somebody else has taken over.
     """
     check(connection, fence)
-    rows = _held_deletes(connection, fence.mailbox_id, link_ids)
+    rows = _held_writes(connection, fence.mailbox_id, link_ids)
     for piece in chunks([row.id for row in rows]):
         connection.execute(sa.update(intent).where(intent.c.id.in_(piece)).values(state="approved"))
     mark_dirty(connection, [row.link_id for row in rows])
@@ -213,10 +218,10 @@ def approve_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[
     return [row.link_id for row in rows]
 
 
-def discard_deletes(
-    connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None, now: int
-) -> list[int]:
-    """Give up held deletes (all of the mailbox, for None): the items stay until something changes about them.
+def discard(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None, now: int) -> list[int]:
+    """Give up held writes (all deletes of the mailbox, for None): deletes, so that the items stay, and creates, so that they are not made elsewhere.
+
+    Either holds until something changes about the item.
 
     Returns:
         the links settled.
@@ -225,36 +230,55 @@ def discard_deletes(
         StaleLease: somebody else has taken over.
     """
     check(connection, fence)
-    rows = _held_deletes(connection, fence.mailbox_id, link_ids)
-    for piece in chunks([row.id for row in rows]):
-        connection.execute(
-            sa.update(intent).where(intent.c.id.in_(piece)).values(state="void", error=KEPT_DELETE)
-        )
-    for piece in chunks([row.link_id for row in rows]):
-        # A link that changed since it was held stays on the work list, and is planned as it is now.
-        connection.execute(
-            sa.update(link).where(link.c.id.in_(piece)).values(state="absent", reason=KEPT_DELETE)
-        )
-    if rows:
-        connection.execute(
-            sa.insert(journal),
-            [
-                {
-                    "mailbox_id": row.mailbox_id,
-                    "cycle_id": row.cycle_id,
-                    "link_id": row.link_id,
-                    "side": row.side,
-                    "kind": "kept",
-                    "before": row.before,
-                    "after": None,
-                    "why": KEPT_DELETE,
-                    "at": now,
-                }
-                for row in rows
-            ],
-        )
+    rows = _held_writes(connection, fence.mailbox_id, link_ids)
+    for kind, state, reason in (("delete", "absent", KEPT_DELETE), ("create", "filtered", KEPT_COPY)):
+        some = [row for row in rows if row.kind == kind]
+        _void(connection, some, reason)
+        for piece in chunks([row.link_id for row in some]):
+            # A link that changed since it was held stays on the work list, and is planned as it is now.
+            connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(state=state, reason=reason))
+        if some:
+            connection.execute(sa.insert(journal), [_kept(row, reason, now) for row in some])
     _close_guards(connection, fence)
     return [row.link_id for row in rows]
+
+
+def restore(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None) -> list[int]:
+    """Instead of deleting items here (all held deletes, for None), make them again where they were deleted.
+
+    Returns:
+        the links settled.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    rows = _held_writes(connection, fence.mailbox_id, link_ids, ("delete",))
+    links = [row.link_id for row in rows]
+    _void(connection, rows, "an admin lets it be made again")
+    make_again(connection, links)
+    mark_dirty(connection, links)
+    _close_guards(connection, fence)
+    return links
+
+
+def _void(connection: sa.Connection, rows: Sequence[sa.Row[Any]], why: str) -> None:
+    for piece in chunks([row.id for row in rows]):
+        connection.execute(sa.update(intent).where(intent.c.id.in_(piece)).values(state="void", error=why))
+
+
+def _kept(row: sa.Row[Any], why: str, now: int) -> dict[str, Any]:
+    return {
+        "mailbox_id": row.mailbox_id,
+        "cycle_id": row.cycle_id,
+        "link_id": row.link_id,
+        "side": row.side,
+        "kind": "kept",
+        "before": row.before,
+        "after": None,
+        "why": why,
+        "at": now,
+    }
 
 
 def _close_guards(connection: sa.Connection, fence: Fence) -> None:
@@ -294,12 +318,12 @@ _REVIEWS = Statement(
 
 
 def changed_since_held(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[int]:
-    """Links of held deletes about which something has changed: restored, edited, or put back by hand."""
+    """Links of held writes about which something has changed: restored, edited, or put back by hand."""
     return _CHANGED_SINCE_HELD.scalars(connection, mailbox=mailbox_id, modules=modules)
 
 
-def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
-    """Plan held deletes afresh; those that are deletes again are held again by ``close_reviews``."""
+def review(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
+    """Plan held writes afresh; what comes out the same is held again by ``close_reviews``."""
     check(connection, fence)
     for piece in chunks(link_ids):
         connection.execute(
@@ -310,12 +334,12 @@ def review_deletes(connection: sa.Connection, fence: Fence, link_ids: Sequence[i
 
 
 def reviews(connection: sa.Connection, mailbox_id: int) -> bool:
-    """Whether decisions about deletes are still to be carried to a plan."""
+    """Whether decisions about held writes are still to be carried to a plan."""
     return _REVIEWS.first(connection, mailbox=mailbox_id) is not None
 
 
 def close_reviews(connection: sa.Connection, fence: Fence) -> None:
-    """After planning: hold reviewed deletes again, and forget decisions that have been carried out or outlived."""
+    """After planning: hold reviewed writes again, and forget decisions that have been carried out or outlived."""
     check(connection, fence)
     again = intent.alias("again")
     rows = connection.execute(
@@ -325,7 +349,7 @@ def close_reviews(connection: sa.Connection, fence: Fence) -> None:
             sa.and_(
                 again.c.link_id == intent.c.link_id,
                 again.c.side == intent.c.side,
-                again.c.kind == "delete",
+                again.c.kind == intent.c.kind,
                 again.c.state.in_(OPEN),
             ),
         )

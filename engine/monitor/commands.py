@@ -103,6 +103,7 @@ class Settle(StrEnum):
     APPROVE = "approve"  # let the delete through, or the mails to the guests
     QUIET = "quiet"  # write it without a mail to its guests
     DISCARD = "discard"  # give it up: the item stays as it is until something changes about it
+    RESTORE = "restore"  # give up the delete, and make the item again where it was deleted
     RETRY = "retry"  # look at it again as if nothing had failed
     BOTH = "both"  # create it beside its twin
     ADOPT = "adopt"  # use the item that the other side has as its twin, and merge both
@@ -112,7 +113,8 @@ class Settle(StrEnum):
 
 #: What can be done about an item, by why it waits.
 SETTLES: Mapping[Waits, frozenset[Settle]] = {
-    Waits.DELETE: frozenset({Settle.APPROVE, Settle.DISCARD}),
+    Waits.DELETE: frozenset({Settle.APPROVE, Settle.DISCARD, Settle.RESTORE}),
+    Waits.CREATE: frozenset({Settle.BOTH, Settle.KEEP}),
     Waits.GUESTS: frozenset({Settle.APPROVE, Settle.QUIET, Settle.DISCARD}),
     Waits.TWIN: frozenset({Settle.ADOPT, Settle.BOTH, Settle.KEEP, Settle.RETRY}),
     Waits.QUARANTINE: frozenset({Settle.RETRY, Settle.DISMISS}),
@@ -125,7 +127,7 @@ class SettleHeld:
 
     Attributes:
         mailbox: whose.
-        ids: of ``HeldRow``; None with ``approve`` or ``discard`` stands for all deletes that wait.
+        ids: of ``HeldRow``; None with ``approve``, ``discard`` or ``restore`` stands for all deletes that wait.
     """
 
     mailbox: str

@@ -33,6 +33,7 @@ class Waits(StrEnum):
     """Why an item waits for an admin."""
 
     DELETE = "delete"  # Delete Safety holds its delete
+    CREATE = "create"  # one of many creates of what the other side seems to have already
     GUESTS = "guests"  # it would mail more guests than the policy's budget allows
     TWIN = "twin"  # the other side has an item of its own that may be the same
     QUARANTINE = "quarantine"  # it was refused too often
@@ -49,7 +50,8 @@ class HeldRow:
         kind: why it waits; see ``engine.monitor.commands.SETTLES`` for what can be done about it.
         module: ``contact``, ``appointment`` ...
         name: of the item; a private one is named ``(private)``.
-        side: where the item is (``crm`` or ``mailbox``); for a delete, where it would be deleted.
+        side: where the item is (``crm`` or ``mailbox``); for a delete, where it would be deleted; for a create, where
+            it would be made.
         reason: for people.
         since_ms: since when, or when it was last looked at; epoch milliseconds, None when nobody knows.
         guests: how many guests would be mailed about it.

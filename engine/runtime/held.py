@@ -17,7 +17,7 @@ from engine.monitor.report import HeldRow, Waits
 from engine.runtime.office import Office
 
 #: Decisions that a cycle of the mailbox carries out.
-NEED_CYCLE = frozenset({Settle.APPROVE, Settle.QUIET, Settle.RETRY, Settle.BOTH, Settle.ADOPT})
+NEED_CYCLE = frozenset({Settle.APPROVE, Settle.QUIET, Settle.RESTORE, Settle.RETRY, Settle.BOTH, Settle.ADOPT})
 
 #: Longest value shown of a field.
 LONGEST = 120
@@ -25,6 +25,7 @@ LONGEST = 120
 _DONE = {
     Settle.APPROVE: ("{} delete let through", "{} deletes let through"),
     Settle.DISCARD: ("{} delete given up: the item stays", "{} deletes given up: the items stay"),
+    Settle.RESTORE: ("{} item is made again", "{} items are made again"),
     Settle.RETRY: ("{} item is tried again", "{} items are tried again"),
     Settle.BOTH: ("{} item is created beside its twin", "{} items are created beside their twins"),
     Settle.ADOPT: ("{} item takes its twin", "{} items take their twins"),
@@ -114,6 +115,8 @@ def what_happens(how: Settle, count: int | None) -> tuple[str, ...]:
                 f"{number} will be deleted, as they were in the other place.",
                 "What was edited or restored meanwhile is not deleted.",
             )
+        case Settle.RESTORE:
+            return (f"{number}: nothing is deleted; each is made again where it was deleted.",)
         case Settle.ADOPT:
             return (
                 f"{number}: the one that the mailbox has already becomes the twin, and both are merged.",
@@ -181,15 +184,20 @@ async def _decide(office: Office, fence: Fence, ids: list[int], how: Settle) -> 
     write, now = office.ledger.write, office.clock.now_ms()
     match how:
         case Settle.APPROVE:
-            return await write(units.approve_deletes, fence, ids), []
+            return await write(units.approve, fence, ids), []
         case Settle.DISCARD:
-            return await write(units.discard_deletes, fence, ids, now), []
+            return await write(units.discard, fence, ids, now), []
+        case Settle.RESTORE:
+            return await write(units.restore, fence, ids), []
         case Settle.RETRY:
             return await write(twins.retry, fence, ids), []
         case Settle.BOTH:
-            return await write(twins.make_both, fence, ids), []
+            return await write(twins.make_both, fence, ids) + await write(units.approve, fence, ids), []
         case Settle.KEEP:
-            return await write(twins.keep_apart, fence, ids, now), []
+            return (
+                await write(twins.keep_apart, fence, ids, now) + await write(units.discard, fence, ids, now),
+                [],
+            )
         case Settle.DISMISS:
             return await write(twins.dismiss, fence, ids, now), []
         case Settle.ADOPT:

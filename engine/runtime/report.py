@@ -69,7 +69,7 @@ async def report(office: Office, policy: str | None = None) -> dict[str, Any]:
         if policy is not None and row.policy != policy:
             continue
         totals = await office.ledger.read(links.module_totals, office.mailbox_ids[row.id])
-        deletes = await office.ledger.read(waiting.held_deletes, office.mailbox_ids[row.id])
+        deletes = await office.ledger.read(waiting.held_writes, office.mailbox_ids[row.id])
         modules = {}
         for module in Module:
             counts = row.module_counts.get(module, {})

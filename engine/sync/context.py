@@ -62,6 +62,7 @@ class PolicyContext:
     Attributes:
         crm_feeds: by object; each is read once for all mailboxes.
         fence: of the CRM feeds.
+        lost: CRM feeds that were refused or not found in this run, with what the CRM said; their modules wait.
     """
 
     ledger: Ledger
@@ -73,6 +74,7 @@ class PolicyContext:
     fence: Fence
     crm_feeds: list[Feed]
     stop: asyncio.Event
+    lost: dict[str, str] = field(default_factory=dict)
     #: Capability records, asked once: they are the same for every item of a run.
     known: dict[tuple[Side, Module], Capability | None] = field(default_factory=dict, repr=False)
     shared: list[Module] | None = field(default=None, repr=False)
@@ -95,6 +97,15 @@ class PolicyContext:
                 and self.capability(Side.MAILBOX, module) is not None
             ]
         return self.shared
+
+    def lost_modules(self) -> dict[Module, str]:
+        """Modules whose CRM feed could not be read in this run, with what the CRM said."""
+        return {
+            module: self.lost[feed.scope.key]
+            for feed in self.crm_feeds
+            if feed.scope.key in self.lost
+            for module in feed.scope.modules
+        }
 
     def check_stop(self) -> None:
         """Raise at a page boundary when somebody asked to stop."""

@@ -14,7 +14,6 @@ from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
 from engine.model.activity import ActivityKind
 from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
-from engine.model.policy import Policy
 from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
@@ -34,11 +33,13 @@ from engine.sync.reread import ROUNDS, read_again
 from engine.sync.structure import (
     containers_structure,
     fingerprint,
+    identity_of,
     label_structure,
     made_ids,
     part,
     whole_structure,
 )
+from engine.sync.vanished import read_feed
 from engine.sync.waiting import carry_out
 
 #: Links planned in one transaction.
@@ -66,22 +67,6 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
             )
         feeds.append(Feed(scope, row))
     return feeds
-
-
-def identity_of(policy: Policy, scope: Scope) -> str:
-    """What the ledger takes for one and the same feed: the container, and what the policy takes from it.
-
-    A module that is switched on later (or shown to more people) must be read from the beginning, although the cursor
-    of the feed has long passed its items; a changed identity drops the cursor.
-    """
-    taken = ",".join(
-        f"{module}:{policy.settings(module).visibility}"
-        for module in sorted(scope.modules)
-        if policy.on(module)
-    )
-    if scope.account is None:
-        return f"{scope.remote_id} {taken}"
-    return f"{scope.remote_id} {taken} {int(policy.address_books.require_group)}{int(policy.calendar.require_colour)}"
 
 
 async def baseline(
@@ -242,14 +227,24 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
         run.step_state(step, StepState.SKIPPED)
         return
     # A mailbox is left with all that is in it, also of modules that are off by now.
-    on = [
+    there = [
         module for module in STEP_MODULES[step] if module in run.base.modules() or run.kind is CycleKind.LEAVE
     ]
+    lost = run.base.lost_modules()
+    on = [module for module in there if module not in lost]
+    missing = [module for module in there if module in lost]
     labels = label_structure(run.policy).labels if step is Step.LABELS else ()
     if run.chosen is not None:
         on = [module for module in on if module in run.chosen.modules]
+        missing = [module for module in missing if module in run.chosen.modules]
         labels = labels if RECORD_MODULES & run.chosen.modules else ()
     run.done, run.total = 0, None
+    if missing:
+        why = "; ".join(dict.fromkeys(lost[module] for module in missing))
+        run.fault(f"{', '.join(module.value for module in missing)}: {why}. Nothing was deleted")
+        if not on and not labels:
+            run.step_state(step, StepState.FAILED, why)
+            return
     if not on and not labels:
         run.step_state(step, StepState.SKIPPED)
         if (
@@ -306,10 +301,11 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
             "the labels of step 4 are missing",
             advice="it is tried again next cycle",
         )
-    feeds = [feed for feed in run.feeds if set(feed.scope.modules) & set(modules)]
-    for feed in feeds:
-        await read_mailbox(run, feed)
-        run.asked += 1
+    feeds = []
+    for feed in list(run.feeds):
+        if set(feed.scope.modules) & set(modules):
+            feeds.append(await read_feed(run, feed))
+            run.asked += 1
     await begin_afresh(run, modules, feeds)
     if step is Step.CALENDAR:
         await _roll_window(run)

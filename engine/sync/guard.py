@@ -1,15 +1,60 @@
-"""Delete Safety: a cycle that would delete too much waits for an admin; creates and updates go on (sync.md section 6)."""
+"""Delete Safety: a cycle that would delete too much waits for an admin; creates and updates go on (sync.md section 6).
+
+How a delete was learned counts as much as how many there are: what went with its container, with a large part of its
+source, or right after a refusal, is held whatever its number. Likewise creates of what the other side has already.
+"""
 
 from __future__ import annotations
 
-from engine.ledger import intents as units
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from engine.ledger import guarding as units
 from engine.ledger import waiting
-from engine.model.modules import ItemOutcome, Module
-from engine.model.policy import DeleteThreshold
+from engine.ledger.schema import Gone
+from engine.model.canonical import display_name, match_keys
+from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.policy import DeleteThreshold, Policy
+from engine.model.port import WriteKind
 from engine.sync.context import Run
 
 #: A share says little about a handful of items: the percentage counts from here on.
 PERCENT_FROM = 5
+
+#: More creates than this of what the ledger says is there already are held.
+RECREATED = 50
+
+
+class Cause(StrEnum):
+    """Why writes are held: the column ``guard.cause``."""
+
+    THRESHOLD = "threshold"
+    INFERRED = "inferred"
+    VANISHED = "vanished"
+    DENIED = "denied"
+    SHRUNK = "shrunk"
+    RECREATED = "recreated"
+
+
+#: Deletes learned in these ways are held whatever their number.
+_NEVER_ALONE: Mapping[Gone, tuple[Cause, str]] = {
+    Gone.VANISHED: (
+        Cause.VANISHED,
+        "what they were in was deleted as a whole in the {place}, nobody deleted them one by one",
+    ),
+    Gone.DENIED: (
+        Cause.DENIED,
+        "the {place} told so in the first reading after it had refused access",
+    ),
+    Gone.SHRUNK: (
+        Cause.SHRUNK,
+        "a large part of what the {place} had is gone from it at once",
+    ),
+}
+
+_PLACE = {Side.CRM: "CRM", Side.MAILBOX: "mailbox"}
 
 
 def why_held(deletes: int, total: int, threshold: DeleteThreshold) -> str | None:
@@ -28,29 +73,115 @@ def why_held(deletes: int, total: int, threshold: DeleteThreshold) -> str | None
 
 
 async def hold_excess(run: Run, modules: list[Module]) -> None:
-    """Hold the deletes of every module and side that trips its threshold."""
+    """Hold what must not be sent without an admin: deletes by module and side, and creates of what is there."""
     if await run.ledger.read(waiting.reviews, run.record.id):
         await run.ledger.write(waiting.close_reviews, run.fence)
-    planned = await run.ledger.read(units.planned_deletes, run.record.id, [module.value for module in modules])
-    for (name, side), deletes in planned.items():
-        module = Module(name)
-        total = await run.ledger.read(units.live_items, run.record.id, name, side)
-        why = why_held(deletes, total, run.policy.threshold(module))
-        if why is None:
-            continue
-        await run.ledger.write(
-            units.hold_deletes,
-            run.fence,
-            run.cycle_id,
-            name,
-            side,
-            deletes=deletes,
-            total=total,
-            why=why,
-            now=run.clock.now_ms(),
+    names = [module.value for module in modules]
+    groups: dict[tuple[Module, Side], dict[Gone, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for one in await run.ledger.read(units.planned_deletes, run.record.id, names):
+        groups[Module(one.module), Side(one.side)][one.how].append(one.id)
+    for (module, side), by_how in groups.items():
+        await _hold_deletes(run, module, side, by_how)
+    for (name, of_side), count in (await run.ledger.read(units.planned_creates, run.record.id, names)).items():
+        if count > RECREATED:
+            await _hold_copies(run, Module(name), Side(of_side))
+
+
+def judge(
+    by_how: Mapping[Gone, Sequence[int]], side: Side, total: int, policy: Policy, module: Module
+) -> list[tuple[Cause, Sequence[int], str]]:
+    """Which planned deletes wait for an admin, and why. Pure.
+
+    Args:
+        by_how: deletes of a module on a side, by how their deletion in the other place was learned.
+        side: where they would be deleted.
+        total: live items there.
+        policy: with its thresholds.
+        module: of all of them.
+    """
+    found: list[tuple[Cause, Sequence[int], str]] = []
+    rest: list[int] = []
+    place = _PLACE[side.other]
+    for how, ids in by_how.items():
+        if how in _NEVER_ALONE:
+            cause, why = _NEVER_ALONE[how]
+            found.append((cause, ids, f"{len(ids)} deletes: {why.format(place=place)}"))
+        else:
+            rest += ids
+    over = why_held(len(rest), total, policy.threshold(module))
+    if over is not None:
+        return [*found, (Cause.THRESHOLD, rest, over)]
+    inferred = by_how.get(Gone.ABSENT, ())
+    over = why_held(len(inferred), total, policy.delete_safety.inferred)
+    if over is not None:
+        found.append(
+            (Cause.INFERRED, inferred, f"{over} where the {place} merely no longer lists and finds them")
         )
-        run.count({(module, ItemOutcome.HELD): deletes})
-        run.fault(
-            f"Delete Safety holds {module.value} deletes in the {side}: {why}. Nothing was deleted; "
-            "key h on the user, or syncline held, shows and settles them"
-        )
+    return found
+
+
+async def _hold_deletes(run: Run, module: Module, side: Side, by_how: Mapping[Gone, Sequence[int]]) -> None:
+    total = await run.ledger.read(units.live_items, run.record.id, module.value, side.value)
+    for cause, ids, why in judge(by_how, side, total, run.policy, module):
+        await _hold(run, module, side, WriteKind.DELETE, ids, cause, total, why)
+
+
+async def _hold_copies(run: Run, module: Module, side: Side) -> None:
+    """Hold creates of items that the other side has already, as far as the ledger can tell.
+
+    Ids that all changed (a restored or migrated mailbox, a CRM that was imported anew) make everything look new. An
+    item is there already when a linked one shows the same natural key: a few such are two people of one name, more
+    than fifty at once are not.
+    """
+    if not await run.ledger.read(units.live_items, run.record.id, module.value, side.value):
+        return
+    there: set[str] = set()
+    shown = await run.ledger.read(units.live_fields, run.record.id, module.value, side.value)
+    for fields in shown:
+        there.update(match_keys(module, fields))
+    planned = await run.ledger.read(units.creates_of, run.record.id, module.value, side.value)
+    copies = [key for key, fields in planned if not there.isdisjoint(match_keys(module, fields))]
+    if len(copies) > RECREATED:
+        why = f"{len(copies)} items are new in the {_PLACE[side.other]} although the {_PLACE[side]} has each of them already"
+        await _hold(run, module, side, WriteKind.CREATE, copies, Cause.RECREATED, len(shown), why)
+
+
+async def _hold(
+    run: Run,
+    module: Module,
+    side: Side,
+    kind: WriteKind,
+    ids: Sequence[int],
+    cause: Cause,
+    total: int,
+    why: str,
+) -> None:
+    sample = await run.ledger.write(
+        units.hold,
+        run.fence,
+        run.cycle_id,
+        ids,
+        module=module.value,
+        side=side.value,
+        cause=cause.value,
+        total=total,
+        why=why,
+        now=run.clock.now_ms(),
+    )
+    run.count({(module, ItemOutcome.HELD): len(ids)})
+    run.fault(
+        f"Delete Safety holds {module.value} {kind.value}s in the {side}: {why}. "
+        f"{_named(module, sample, len(ids))}Nothing was {_DONE[kind]}; "
+        "key h on the user, or syncline held, shows and settles them"
+    )
+
+
+_DONE = {WriteKind.DELETE: "deleted", WriteKind.CREATE: "created"}
+
+
+def _named(module: Module, sample: Iterable[Mapping[str, Any]], count: int) -> str:
+    """A few of them by name; a private one is not named."""
+    names = ["(private)" if one.get("private") else repr(display_name(module, one)) for one in sample]
+    if not names:
+        return ""
+    return f"{', '.join(names)}{' ...' if count > len(names) else ''}. "

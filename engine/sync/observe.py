@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.ledger import gone as gone_units
 from engine.ledger import observe as units
 from engine.ledger.fence import Fence
-from engine.ledger.observe import PageResult, Seen
+from engine.ledger.observe import PageResult, ScopeRow, Seen
+from engine.ledger.schema import Gone
 from engine.ledger.store import Ledger
 from engine.model.clock import Clock
 from engine.model.modules import Side
@@ -18,11 +20,21 @@ from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource
 from engine.sync.filters import DAY_MS
 from engine.sync.resolve import crm_seen, mailbox_seen
 
-#: A source that had at least so many items and returns none is not believed (domain.md 5.7).
+#: A source that had at least so many items and returns none is not believed (domain.md 5.7) ...
 SUSPICIOUS = 10
+
+#: ... until it has said so for a day, and so many of its items are not found by their ids either.
+EMPTY_MS = DAY_MS
+PROBES = 50
+
+#: A source that is found to have lost more than this share of its items at once is told to an admin (in percent).
+SHRUNK_PERCENT = 30
 
 #: A cursor that still works is stored again at least this often, although nothing changed.
 CURSOR_REFRESH_MS = DAY_MS
+
+#: A feed that was read before and now is refused or not found stops its own modules, and nothing else.
+LOST = frozenset({ErrorKind.PERMISSION, ErrorKind.NOT_FOUND})
 
 Resolve = Callable[[Observation], Sequence[Seen] | None]
 """The mailboxes' items of an observation; empty when no mailbox receives it (any more), None to ignore it."""
@@ -63,21 +75,31 @@ async def read_crm(
             if on_page is not None:
                 on_page(feed, page, Counter(one.mailbox_id for one in seen))
 
-        await _read(
-            context.ledger,
-            context.clock,
-            context.crm,
-            context.fence,
-            Side.CRM,
-            feed,
-            resolve,
-            frozenset(mailbox_id for mailbox_id, _ in everybody),
-            check_stop=context.check_stop,
-            complete=complete,
-            cursor_days=_cursor_days(context, Side.CRM, feed),
-            lag_seconds=0,
-            heard=heard,
-        )
+        try:
+            await _read(
+                context.ledger,
+                context.clock,
+                context.crm,
+                context.fence,
+                Side.CRM,
+                feed,
+                resolve,
+                frozenset(mailbox_id for mailbox_id, _ in everybody),
+                check_stop=context.check_stop,
+                complete=complete,
+                cursor_days=_cursor_days(context, Side.CRM, feed),
+                lag_seconds=0,
+                heard=heard,
+            )
+        except (ProviderError, SuspiciousSource) as error:
+            # An object that can no longer be read, or is suddenly empty, stops what lives in it, and nothing else.
+            if isinstance(error, ProviderError):
+                if error.kind not in LOST or feed.row.full_at is None:
+                    raise
+                await context.ledger.write(gone_units.deny, context.fence, feed.row.id, context.clock.now_ms())
+            context.lost[feed.scope.key] = str(error)
+            if len(context.lost) == len(context.crm_feeds):
+                raise  # nothing at all can be read: that concerns the policy as a whole
 
 
 async def read_mailbox(run: Run, feed: Feed) -> Reading:
@@ -164,6 +186,7 @@ async def _read(
             resolve,
             served,
             cursor,
+            row,
             row.cursor,
             row.read_at,
             check_stop,
@@ -183,6 +206,7 @@ async def _read(
             resolve,
             served,
             None,
+            row,
             None,
             None,
             check_stop,
@@ -208,6 +232,7 @@ async def _pages(
     resolve: Resolve,
     served: frozenset[int],
     cursor: str | None,
+    row: ScopeRow,
     stored_cursor: str | None,
     stored_at: int | None,
     check_stop: Callable[[], None],
@@ -221,6 +246,7 @@ async def _pages(
         generation = await ledger.write(units.begin_snapshot, fence, feed.row.id)
     reading = Reading(result=PageResult(), complete=snapshot)
     listed = 0
+    how = Gone.TOLD if row.denied_at is None else Gone.DENIED
     async for page in connector.changes(feed.scope, cursor):
         check_stop()
         reading.pages += 1
@@ -228,10 +254,7 @@ async def _pages(
         listed += len(observations)
         last = page.cursor is not None
         if snapshot and last and listed == 0 and had >= SUSPICIOUS:
-            raise SuspiciousSource(
-                f"{feed.scope.key} returned nothing although it held {had} items; nothing was changed. "
-                "Check the account's access to it; the next cycle tries again"
-            )
+            await _believe_empty(ledger, clock, connector, fence, feed, row, generation, had)
         # Masters before their occurrences: an occurrence is attached to its master's link.
         live = sorted((one for one in observations if not one.deleted), key=lambda one: one.parent is not None)
         resolved = [(one, resolve(one)) for one in live]
@@ -263,11 +286,14 @@ async def _pages(
                 generation=generation,
                 snapshot=snapshot,
                 now=clock.now_ms(),
+                how=how,
             )
             _add(reading.result, result)
         heard(page, seen)
     if snapshot:
-        await _prove_absent(ledger, clock, connector, fence, feed, generation)
+        await _prove_absent(ledger, clock, connector, fence, feed, row, generation, had)
+    if row.denied_at is not None or row.empty_at is not None:
+        await ledger.write(gone_units.admit, fence, feed.row.id)
     return reading
 
 
@@ -319,10 +345,51 @@ def _windowed(connector: Connector, feed: Feed) -> bool:
     return any(capability is not None and capability.windowed for capability in capabilities)
 
 
-async def _prove_absent(
-    ledger: Ledger, clock: Clock, connector: Connector, fence: Fence, feed: Feed, generation: int
+async def _believe_empty(
+    ledger: Ledger,
+    clock: Clock,
+    connector: Connector,
+    fence: Fence,
+    feed: Feed,
+    row: ScopeRow,
+    generation: int,
+    had: int,
 ) -> None:
-    """Items that a complete snapshot did not list are deleted only if the provider confirms it by id."""
+    """A source that had items and lists none is a failure, unless it keeps saying so and finds none by id either.
+
+    Then what it had is gone, and Delete Safety holds what would follow from it.
+
+    Raises:
+        SuspiciousSource: it is not believed (yet).
+    """
+    first = row.empty_at if row.empty_at is not None else clock.now_ms()
+    if row.empty_at is None:
+        await ledger.write(gone_units.empty, fence, feed.row.id, first)
+    if clock.now_ms() - first >= EMPTY_MS:
+        ids = [remote_id for remote_id, _ in await ledger.read(units.not_listed, feed.row.id, generation)]
+        if all(one.deleted for one in await connector.fetch(feed.scope, ids[:PROBES])):
+            return
+    raise SuspiciousSource(
+        f"{feed.scope.key} returned nothing although it held {had} items; nothing was changed. "
+        "Check the account's access to it; the next cycle tries again"
+    )
+
+
+async def _prove_absent(
+    ledger: Ledger,
+    clock: Clock,
+    connector: Connector,
+    fence: Fence,
+    feed: Feed,
+    row: ScopeRow,
+    generation: int,
+    had: int,
+) -> None:
+    """Items that a complete snapshot did not list are deleted only if the provider confirms it by id.
+
+    That is the second time that they are found to be absent. It still proves less than a tombstone (ids that all
+    changed look the same, and so do records that are hidden from us): the ledger keeps how it was learned.
+    """
     missing = await ledger.read(units.not_listed, feed.row.id, generation)
     own = [remote_id for remote_id, is_own in missing if is_own]
     ours = [remote_id for remote_id, is_own in missing if not is_own]
@@ -330,5 +397,11 @@ async def _prove_absent(
     if ours:
         found = await connector.fetch(feed.scope, ours)
         absent.extend(one.remote_id for one in found if one.deleted)
-    if absent:
-        await ledger.write(units.bury_missing, fence, feed.row.id, absent, clock.now_ms())
+    if not absent:
+        return
+    how = Gone.ABSENT
+    if row.denied_at is not None:
+        how = Gone.DENIED
+    elif had >= SUSPICIOUS and len(absent) * 100 > SHRUNK_PERCENT * had:
+        how = Gone.SHRUNK
+    await ledger.write(units.bury_missing, fence, feed.row.id, absent, clock.now_ms(), how)

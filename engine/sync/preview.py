@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.ledger import intents as intent_units
-from engine.ledger import links, proposals
+from engine.ledger import guarding, links, proposals
 from engine.ledger import observe as observe_units
 from engine.ledger.fence import Fence
 from engine.ledger.links import Candidate, ItemRow, LinkRow
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.proposals import Proposal
+from engine.ledger.schema import Gone
 from engine.model.modules import EVENT_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
 from engine.model.port import Scope
 from engine.model.states import CycleKind
@@ -29,7 +29,6 @@ from engine.sync.cycle import (
     PLAN_BATCH,
     account_of,
     candidates_of,
-    identity_of,
     planning_for,
     room_for,
     stored_feeds,
@@ -37,11 +36,11 @@ from engine.sync.cycle import (
 )
 from engine.sync.doubles import plan_double
 from engine.sync.filters import window
-from engine.sync.guard import why_held
+from engine.sync.guard import judge
 from engine.sync.guests import over_budget
 from engine.sync.observe import read_mailbox
 from engine.sync.plan import PARENT_OUT, Planned, Planning, find_twins, plan_link
-from engine.sync.structure import fingerprint, whole_structure
+from engine.sync.structure import fingerprint, identity_of, whole_structure
 
 #: Mark of a feed that was read before the mailbox has all its containers: the first cycle that makes them reads it again.
 PROVISIONAL = " provisional"
@@ -316,10 +315,12 @@ async def _guard(run: Run, preview: int, modules: Sequence[Module]) -> None:
         module = Module(name)
         if module not in modules:
             continue
-        total = await run.ledger.read(intent_units.live_items, run.record.id, name, side)
-        why = why_held(len(ids), total, run.policy.threshold(module))
-        if why is not None:
-            await run.ledger.write(proposals.hold, run.fence, ids, why)
+        total = await run.ledger.read(guarding.live_items, run.record.id, name, side)
+        by_how: dict[Gone, list[int]] = {}
+        for key, how in (await run.ledger.read(guarding.hows, ids)).items():
+            by_how.setdefault(how, []).append(key)
+        for _, held, why in judge(by_how, Side(side), total, run.policy, module):
+            await run.ledger.write(proposals.hold, run.fence, held, why)
     mailed = await run.ledger.read(proposals.mailed, preview, run.record.id)
     over = over_budget(mailed, run.policy.guest_mail_budget)
     if over:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
 from engine.model.policy import Policy
-from engine.model.port import CalendarMode, Containers, Structure
+from engine.model.port import CalendarMode, Containers, Scope, Structure
 
 CREATE_NEW_NAMES = {
     Module.CASE: "Create New Case",
@@ -88,6 +88,22 @@ def whole_structure(policy: Policy) -> Structure:
         tasks=part.tasks,
         labels=label_paths(policy),
     )
+
+
+def identity_of(policy: Policy, scope: Scope) -> str:
+    """What the ledger takes for one and the same feed: the container, and what the policy takes from it.
+
+    A module that is switched on later (or shown to more people) must be read from the beginning, although the cursor
+    of the feed has long passed its items; a changed identity drops the cursor.
+    """
+    taken = ",".join(
+        f"{module}:{policy.settings(module).visibility}"
+        for module in sorted(scope.modules)
+        if policy.on(module)
+    )
+    if scope.account is None:
+        return f"{scope.remote_id} {taken}"
+    return f"{scope.remote_id} {taken} {int(policy.address_books.require_group)}{int(policy.calendar.require_colour)}"
 
 
 def fingerprint(structure: Structure) -> str:

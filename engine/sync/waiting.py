@@ -13,7 +13,7 @@ from engine.sync.resolve import mailbox_seen
 
 
 async def carry_out(run: Run, feeds: Sequence[Feed], names: list[str]) -> None:
-    """Plan held deletes afresh whose items have changed, and read the person's own items that become twins.
+    """Plan held writes afresh whose items have changed, and read the person's own items that become twins.
 
     Args:
         run: the cycle.
@@ -25,7 +25,7 @@ async def carry_out(run: Run, feeds: Sequence[Feed], names: list[str]) -> None:
     """
     changed = await run.ledger.read(waiting.changed_since_held, run.record.id, names)
     if changed:
-        await run.ledger.write(waiting.review_deletes, run.fence, changed)
+        await run.ledger.write(waiting.review, run.fence, changed)
     outdated = await run.ledger.read(guests.changed, run.record.id, names)
     if outdated:
         await run.ledger.write(guests.review, run.fence, outdated)

@@ -58,7 +58,7 @@ def test_options_of_all_commands_stand_before_or_after_the_name(words: list[str]
         (["held", "--approve", "x"], "'x' is not allowed"),
         (["held", "--approve", "1", "--keep", "2"], "not allowed with argument"),
         (["held", "--approve", "--all-deletes"], "and --mailbox"),
-        (["held", "--keep", "--all-deletes", "--mailbox", "a@x"], "needs --approve or --discard"),
+        (["held", "--keep", "--all-deletes", "--mailbox", "a@x"], "needs --approve, --discard or --restore"),
         (["held", "--approve", "1", "--all-deletes", "--mailbox", "a@x"], "or --all-deletes"),
         (["conflicts", "decide"], "needs the IDs that conflicts lists"),
         (["conflicts", "decide", "x", "--keep", "crm"], "'x' is no ID"),

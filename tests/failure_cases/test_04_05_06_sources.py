@@ -12,6 +12,7 @@ import pytest
 from engine.model.modules import Module, Side
 from engine.model.policy import DeleteMode, ModuleSettings, Policy
 from engine.model.port import Page
+from engine.service import Settle, SettleHeld
 from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, engine, everything, town
 from tests.failure_cases.scene import TINY, cycle, until_quiet
@@ -122,24 +123,48 @@ async def test_05_access_that_is_lost_and_comes_back_costs_nothing(
         assert all_there(place) == before
 
 
-async def test_05_a_calendar_that_its_owner_deleted_takes_nothing_out_of_the_crm(
-    place: Town, tmp_path: Path
+@pytest.mark.parametrize("way", ["the CRM is the authority", "approve", "restore"])
+async def test_05_a_calendar_that_its_owner_deleted_takes_nothing_out_of_the_crm_by_itself(
+    place: Town, tmp_path: Path, way: str
 ) -> None:
-    """The calendar of the CRM's own goes with all that is in it: that is told, and everything else goes on."""
-    user = place.users[0]
-    async with engine(tmp_path, place.config(policy=MIRROR + SEPARATE)) as service:
+    """The calendar of the CRM's own goes with all that is in it: it is made anew, once, and everything else goes on.
+
+    Its events come back, if deletes of the mailbox are not for the CRM; otherwise an admin says what becomes of them.
+    """
+    user, asked = place.users[0], way in {"approve", "restore"}
+    policy = MIRROR + SEPARATE if asked else "enabled = true\n" + SEPARATE
+    async with engine(tmp_path, place.config(policy=policy)) as service:
         await until_quiet(place, service)
         rows = place.soql("SELECT Id FROM Event ORDER BY Id")
-        lists = place.google(user, "GET", "calendar/v3/users/me/calendarList")["items"]
-        [calendar] = [one["id"] for one in lists if one["summary"] == "Customers"]
+        calendar, count = separate(place, user)
         place.google(user, "DELETE", f"calendar/v3/calendars/{calendar}")
         contact = place.soql("SELECT Id FROM Contact ORDER BY Id LIMIT 1")[0]["Id"]
         place.change("Contact", contact, Title="Chief of Maps")
-        for _ in range(3):
-            report = await service.sync("Demo", "admin")
-            assert "Not Found" in report["users"][0]["text"]
+        report = await service.sync("Demo", "admin")
+        assert any("was deleted by somebody" in line.text for line in service.store.lines[user])
+        assert ("Delete Safety" in report["users"][0]["text"]) is asked
         assert place.soql("SELECT Id FROM Event ORDER BY Id") == rows
         assert "Chief of Maps" in str(place.contacts(user))
+        again, there = separate(place, user)
+        assert again != calendar
+        assert there == (0 if asked else count)
+        if asked:
+            await cycle(service)
+            assert place.soql("SELECT Id FROM Event ORDER BY Id") == rows
+            answer = await service.do(SettleHeld(user, None, Settle(way)), "admin")
+            assert answer.ok, answer
+        await until_quiet(place, service)
+        assert separate(place, user) == (again, 0 if way == "approve" else count)
+        assert (place.soql("SELECT Id FROM Event ORDER BY Id") == rows) is (way != "approve")
+        assert place.stats()["google.mails"] == 0
+
+
+def separate(place: Town, user: str) -> tuple[str, int]:
+    """The calendar of the CRM's own: its id, and how many events are in it."""
+    lists = place.google(user, "GET", "calendar/v3/users/me/calendarList")["items"]
+    [calendar] = [one["id"] for one in lists if one["summary"] == "Customers"]
+    events = place.google(user, "GET", f"calendar/v3/calendars/{calendar}/events")["items"]
+    return calendar, sum(event["status"] != "cancelled" for event in events)
 
 
 def away(world: World, days: int) -> None:

@@ -209,7 +209,7 @@ async def test_what_breaks_nothing_needs_no_question(build: Build, row: str, key
     [
         ("7", "d", "No held delete is chosen"),
         ("9", "u", "No held twin is chosen"),
-        ("9", "b", "No held twin is chosen"),
+        ("9", "b", "No held twin or create is chosen"),
         ("100", "r", "a held delete needs d or K"),
     ],
 )

@@ -25,12 +25,15 @@ async def settle_all(world: SimWorld, *, sample: bool = False) -> None:
         epoch = await world.store.read(fences.epoch, world.policy.name, mailbox_id)
         fence, now = Fence(world.policy.name, mailbox_id, epoch), world.clock.now_ms()
         for one in found:
-            if one.kind == "delete":
-                if world.dice.random() < 0.5:
-                    done = await write(waiting.approve_deletes, fence, [one.id])
+            if one.kind in waiting.HELD_KINDS:
+                way = world.dice.random()
+                if way < 0.5:
+                    done = await write(waiting.approve, fence, [one.id])
                     world.let_through[email, one.side, Module(one.module)] += len(done)
+                elif way < 0.75 and one.kind == "delete":
+                    done = await write(waiting.restore, fence, [one.id])
                 else:
-                    done = await write(waiting.discard_deletes, fence, [one.id], now)
+                    done = await write(waiting.discard, fence, [one.id], now)
             elif one.kind == "quarantine":
                 done = await write(twins.retry, fence, [one.id])
             else:

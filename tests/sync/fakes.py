@@ -106,7 +106,7 @@ class FakeProvider:
     """What both providers have in common.
 
     Faults of a call: ``throttled``, ``unavailable``, ``lost`` (applied, then no answer), ``credential``,
-    ``permission``, ``expired``, ``empty``, ``crash``, ``crash-after``. Faults of a write: ``lost-before``,
+    ``permission``, ``not found``, ``expired``, ``empty``, ``crash``, ``crash-after``. Faults of a write: ``lost-before``,
     ``lost-after``, ``refused``, ``conflict``, ``rejected``.
     """
 
@@ -120,6 +120,8 @@ class FakeProvider:
         self.faults: Plan = no_faults
         self.calls: list[str] = []
         self.log: list[str] = []
+        #: Containers that somebody deleted, by id.
+        self.removed: set[str] = set()
         self.page_size = 50
         self.mailed = 0
         #: Logical names of the containers that we made, by mailbox.
@@ -128,6 +130,7 @@ class FakeProvider:
         self.filed: set[str] = set()
         self.unguarded = 0
         self.dead = False
+        self.windowed = False
         self.rewrites: dict[str, Callable[[Any], Any]] = {}
         self._ids = 0
 
@@ -145,6 +148,7 @@ class FakeProvider:
             batch=4,
             parallel=2,
             exceptions=module in EVENT_MODULES,
+            windowed=self.windowed,
         )
 
     # -- what people do ------------------------------------------------------------------------------------
@@ -191,6 +195,7 @@ class FakeProvider:
             "unavailable": ErrorKind.UNAVAILABLE,
             "credential": ErrorKind.CREDENTIAL,
             "permission": ErrorKind.PERMISSION,
+            "not found": ErrorKind.NOT_FOUND,
         }
         if fault in kinds:
             raise ProviderError(kinds[fault], "Fake", fault, retry_after=5 if fault == "throttled" else None)
@@ -216,6 +221,8 @@ class FakeProvider:
 
     async def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
         fault = self._call("changes", scope)
+        if scope.remote_id in self.removed:
+            raise ProviderError(ErrorKind.NOT_FOUND, "Fake", "Not Found")
         shelf = self.shelf(scope.remote_id)
         seen_at = self.clock.ms - self.lag * 1000
         visible = next((n for n, thing in enumerate(shelf.log) if thing.modified > seen_at), len(shelf.log))
@@ -460,9 +467,14 @@ class FakeMail(FakeProvider):
         if structure.labels:
             places["mail"] = (Module.OPPORTUNITY, Module.CASE)
         scopes = tuple(
-            Scope(key, f"{account.email}/{key}", modules, account) for key, modules in places.items()
+            Scope(key, self.container(f"{account.email}/{key}"), modules, account)
+            for key, modules in places.items()
         )
         return ids, scopes
+
+    def container(self, first: str) -> str:
+        """The id of a container that may have been deleted and made anew."""
+        return first if first not in self.removed else self.container(f"{first}'")
 
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         return []
@@ -478,7 +490,8 @@ class FakeMail(FakeProvider):
         }
         containers = () if own or module not in marks else (marks[module],)
         thing = Thing(self._fresh(), module, compact(fields), 0, 0, containers=containers)
-        return self._store(f"{email}/{place_of(module)}", thing).id
+        return self._store(self.container(f"{email}/{place_of(module)}"), thing).id
 
     def of(self, email: str, module: Module) -> list[Thing]:
-        return [one for one in self.shelf(f"{email}/{place_of(module)}").live() if one.module is module]
+        place = self.container(f"{email}/{place_of(module)}")
+        return [one for one in self.shelf(place).live() if one.module is module]

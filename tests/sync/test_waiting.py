@@ -73,14 +73,14 @@ async def test_held_deletes_are_listed_with_what_would_be_lost() -> None:
 async def test_approved_deletes_are_made_in_the_next_cycle(restart: bool) -> None:
     world, _ = await tripped()
     chosen = [one.id for one in await listed(world)][:4]
-    assert await settle(world, waiting.approve_deletes, chosen) == chosen
-    assert await settle(world, waiting.approve_deletes, chosen) == []
+    assert await settle(world, waiting.approve, chosen) == chosen
+    assert await settle(world, waiting.approve, chosen) == []
     if restart:
         await world.restart()
     await world.settle(2)
     assert len(contacts(world)) == 16
     assert len(await listed(world, "delete")) == 6
-    await settle(world, waiting.approve_deletes, None)
+    await settle(world, waiting.approve, None)
     await world.settle(2)
     assert world.names(Side.MAILBOX) == world.names(Side.CRM) == [f"F{n:03}" for n in range(10, 20)]
     assert await listed(world) == []
@@ -90,7 +90,7 @@ async def test_approved_deletes_are_made_in_the_next_cycle(restart: bool) -> Non
 
 async def test_an_approval_outlives_a_cycle_that_dies_before_it_deletes() -> None:
     world, _ = await tripped()
-    await settle(world, waiting.approve_deletes, None)
+    await settle(world, waiting.approve, None)
     world.mail.faults = lambda point, _scope, _write: "crash" if point == "apply" else None
     await world.cycle()
     world.mail.faults = lambda *_: None
@@ -101,7 +101,7 @@ async def test_an_approval_outlives_a_cycle_that_dies_before_it_deletes() -> Non
 
 async def test_an_approval_is_for_one_delete_only() -> None:
     world, ids = await tripped()
-    await settle(world, waiting.approve_deletes, None)
+    await settle(world, waiting.approve, None)
     for one in ids[:10]:
         world.crm.edit("Contact", one)  # restored before the cycle came to it
     await world.settle(2)
@@ -115,8 +115,8 @@ async def test_an_approval_is_for_one_delete_only() -> None:
 
 async def test_discarded_deletes_stay_and_are_not_planned_again() -> None:
     world, _ = await tripped()
-    assert len(await settle(world, waiting.discard_deletes, None, world.clock.ms)) == 10
-    assert await settle(world, waiting.discard_deletes, None, world.clock.ms) == []
+    assert len(await settle(world, waiting.discard, None, world.clock.ms)) == 10
+    assert await settle(world, waiting.discard, None, world.clock.ms) == []
     await world.restart()
     await world.settle(3)
     assert len(contacts(world)) == 20
@@ -128,7 +128,7 @@ async def test_discarded_deletes_stay_and_are_not_planned_again() -> None:
 
 async def test_an_edit_of_a_kept_item_counts_again() -> None:
     world, _ = await tripped()
-    await settle(world, waiting.discard_deletes, None, world.clock.ms)
+    await settle(world, waiting.discard, None, world.clock.ms)
     mine = next(one for one in contacts(world) if one.fields["family"] == "F003")
     world.mail.edit(CONTACTS, mine.id, title="Boss")
     await world.settle(2)
@@ -140,7 +140,7 @@ async def test_an_edit_of_a_kept_item_counts_again() -> None:
 
 async def test_a_kept_item_that_is_restored_in_the_crm_is_one_pair_again() -> None:
     world, ids = await tripped()
-    await settle(world, waiting.discard_deletes, None, world.clock.ms)
+    await settle(world, waiting.discard, None, world.clock.ms)
     world.crm.edit("Contact", ids[3], title="Boss")
     await world.settle(2)
     mine = next(one for one in contacts(world) if one.fields["family"] == "F003")
@@ -182,8 +182,8 @@ async def test_a_decision_under_an_old_lease_changes_nothing() -> None:
     old = await right(world)
     await world.restart()
     for unit, args in (
-        (waiting.approve_deletes, (None,)),
-        (waiting.discard_deletes, (None, 0)),
+        (waiting.approve, (None,)),
+        (waiting.discard, (None, 0)),
         (twins.retry, ([1],)),
         (twins.make_both, ([1],)),
         (twins.keep_apart, ([1], 0)),
@@ -443,8 +443,8 @@ async def test_a_decision_outlives_a_kill_at_any_write_of_the_cycle_that_carries
     chosen = [row.id for row in await listed(world, "delete")]
     assert len(chosen) == 6
     await settle(world, twins.use_own, [link])
-    await settle(world, waiting.approve_deletes, chosen[:4])
-    await settle(world, waiting.discard_deletes, chosen[4:], world.clock.ms)
+    await settle(world, waiting.approve, chosen[:4])
+    await settle(world, waiting.discard, chosen[4:], world.clock.ms)
     kill(world, when, number)
     await world.settle(3)
     assert world.crashes == 1

@@ -19,6 +19,7 @@ from tui.widgets.store_table import Column, StoreTable
 
 _KIND: Mapping[Waits, Span] = {
     Waits.DELETE: ("- delete", "alert"),
+    Waits.CREATE: ("+ create", "alert"),
     Waits.GUESTS: ("! guest mails", "alert"),
     Waits.TWIN: ("⚑ twin", "alert"),
     Waits.QUARANTINE: ("⊗ quarantine", "fault"),
@@ -29,6 +30,7 @@ _WAYS: tuple[tuple[Waits | None, Settle, str, str], ...] = (
     (Waits.DELETE, Settle.APPROVE, "d", "delete it, as it was in the other place"),
     (Waits.GUESTS, Settle.APPROVE, "i", "let it go out; its guests are mailed"),
     (None, Settle.QUIET, "I", "let it go out without a mail to its guests"),
+    (None, Settle.RESTORE, "B", "bring it back where it was deleted"),
     (Waits.DELETE, Settle.DISCARD, "K", "keep it until something changes about it"),
     (Waits.GUESTS, Settle.DISCARD, "K", "leave both sides as they are until something changes about it"),
     (None, Settle.ADOPT, "u", "use the item that is there already, and merge both"),
@@ -201,6 +203,16 @@ class HeldScreen(TableFrame):
             title=f"Mail {form.count(guests, 'guest')}",
         )
 
+    def action_restore(self) -> None:
+        """Make again what was deleted, after a confirmation."""
+        command = self._command(Settle.RESTORE, "No held delete is chosen; B is for those.")
+        if command is not None and command.ids is not None:
+            self.send(
+                command,
+                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
+                title=f"Bring back {form.count(len(command.ids), 'item')}",
+            )
+
     def action_use(self) -> None:
         """Use the item that is there already as the twin, after a confirmation."""
         command = self._command(Settle.ADOPT, "No held twin is chosen; u is for those.")
@@ -213,7 +225,7 @@ class HeldScreen(TableFrame):
 
     def action_both(self) -> None:
         """Create it beside its twin."""
-        command = self._command(Settle.BOTH, "No held twin is chosen; b is for those.")
+        command = self._command(Settle.BOTH, "No held twin or create is chosen; b is for those.")
         if command is not None:
             self.send(command)
 

@@ -29,7 +29,7 @@ def upgrade() -> None:
             sa.Column("wave", sa.BigInteger()),
             sa.Column("reinit", sa.Text()),
         ],
-        "scope": [sa.Column("vanished_at", sa.BigInteger()), sa.Column("denied_at", sa.BigInteger())],
+        "scope": [sa.Column(name, sa.BigInteger()) for name in ("vanished_at", "denied_at", "empty_at")],
         "link": [sa.Column("bounces", sa.Text())],
         "intent": [_number("guests"), _text("mode")],
         "journal": [_number("intent_id")],
