@@ -238,6 +238,8 @@ dirty = sa.Table(
     _int("attempts", 0),
     _int("not_before", 0),
     sa.Index("ix_dirty_mailbox", "mailbox_id", "module"),
+    # The work list is read page by page in the order of its links.
+    sa.Index("ix_dirty_order", "mailbox_id", "link_id"),
 )
 
 intent = sa.Table(

@@ -39,6 +39,7 @@ def upgrade() -> None:
     for table, columns in added.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_dirty_order", "dirty", ["mailbox_id", "link_id"])
     op.create_index("ix_item_marker", "item", ["marker"], sqlite_where=sa.text("marker IS NOT NULL"))
     op.create_table(
         "conflict",
