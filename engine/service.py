@@ -17,12 +17,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, tzinfo
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engine.jobs.queue import EmbeddedQueue, Priority
-from engine.jobs.schedule import next_due
 from engine.ledger import conflicts as conflict_units
 from engine.ledger import fence, history, holder, mailboxes
 from engine.ledger.health import LedgerFault
@@ -31,7 +29,7 @@ from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
-from engine.model.policy import Scheduling, TargetUser
+from engine.model.policy import TargetUser
 from engine.model.states import CycleKind, FaultClass, JobState, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     SETTLES,
@@ -69,7 +67,6 @@ from engine.monitor.explain import (
     Standing,
 )
 from engine.monitor.fold import Fold
-from engine.monitor.freshness import grow_stale
 from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
 from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
 from engine.monitor.rows import (
@@ -91,6 +88,7 @@ from engine.runtime import history as histories
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
+from engine.runtime.freshness import Watch
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper, run_row
 
@@ -210,6 +208,8 @@ class Service:
         self._ledger = ledger
         self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
         self._desk = Desk(office, self._timekeeper)
+        self._watch = Watch(office)
+        self._stale: list[tuple[str, str]] = []
         self._stop = asyncio.Event()
         self._running = False
         self._ledger_told = ""
@@ -326,28 +326,16 @@ class Service:
                     office.store.touch(Table.POLICIES, policy)
             if self.clock.now_ms() >= freshness_due:
                 freshness_due = self.clock.now_ms() + FRESHNESS_MS
-                self._freshness()
+                self._stale += self._watch.look()
             office.store.engine.busy = len(office.queue.running())
             self._limits()
             await self._flush()
-
-    def _freshness(self) -> None:
-        """Show who has not been synced for too long although nothing reports a fault."""
-        office = self._office
-        found = False
-        for row in office.store.users.values():
-            if office.store.policies[row.policy].state is not PolicyState.ENABLED:
-                continue
-            if grow_stale(row, partial(_due, office.policies[row.policy].scheduling), self.clock.now_ms()):
-                office.store.touch(Table.USERS, row)
-                found = True
-        if found:
-            office.fold.recount()
 
     async def _flush(self) -> None:
         """Store what is only in memory. A disk that refuses is shown, and tried again; the engine stays up."""
         try:
             await self._office.flush()
+            await self._record_stale()
             if self._office.unwell:
                 await self._ledger.write(holder.beat, self.clock.now_ms())
         except LedgerFault as fault:
@@ -377,6 +365,16 @@ class Service:
             )
         self._ledger_told = told
         self.store.touch(Table.ENGINE, engine)
+
+    async def _record_stale(self) -> None:
+        """Who became stale is on record, since a screen may not have been looked at."""
+        found, self._stale = self._stale, []
+        if found:
+            try:
+                await self._ledger.write(_audit_stale, self.clock.now_ms(), found)
+            except Exception:
+                self._stale = found + self._stale
+                raise
 
     def _limits(self) -> None:
         """Lanes and quotas as the connectors report them."""
@@ -576,6 +574,8 @@ class Service:
 
     def why(self, target: str, zone: tzinfo = UTC) -> Standing | None:
         """Why a mailbox or a job does not run now; None when there is none of that address, name or title."""
+        if not self._running:
+            self._watch.look()
         store, now, at = self.store, self.clock.now_ms(), words.clock(zone)
         if target in store.users:
             return Standing("user", target, store.users[target].state, why_user(store, target, now, at))
@@ -603,6 +603,8 @@ class Service:
 
     async def status(self) -> dict[str, Any]:
         """The state of policies, users and jobs as JSON-able values."""
+        if not self._running:
+            self._watch.look()
         return reports.status(self._office)
 
     async def report(self, policy: str | None = None) -> dict[str, Any]:
@@ -714,8 +716,9 @@ class Service:
         await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
 
 
-def _due(scheduling: Scheduling, ended_ms: int) -> int | None:
-    return next_due(scheduling, ended_ms).at_ms
+def _audit_stale(connection: Any, now: int, found: list[tuple[str, str]]) -> None:
+    for mailbox, text in found:
+        history.add_audit(connection, now, "engine", "Stale", mailbox, text)
 
 
 def _forgive(connection: Any) -> None:

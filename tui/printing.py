@@ -138,6 +138,11 @@ def when(epoch_ms: int | None) -> str:
     return "-" if epoch_ms is None else f"{datetime.fromtimestamp(epoch_ms / 1000):%Y-%m-%d %H:%M:%S}"
 
 
+def _stale(row: Mapping[str, Any]) -> str:
+    """A state that tells its own trouble, or claims to be fine, is told to be stale besides."""
+    return f"stale since {when(row['stale_since'])};" if row["stale_since"] else ""
+
+
 def status_text(status: Mapping[str, Any]) -> str:
     """Policies, users and jobs."""
     if not status["policies"]:
@@ -161,7 +166,13 @@ def status_text(status: Mapping[str, Any]) -> str:
     users = table(
         ["mailbox", "policy", "state", "last success", ""],
         [
-            [row["email"], row["policy"], row["state"], when(row["last_success"]), row["text"]]
+            [
+                row["email"],
+                row["policy"],
+                row["state"],
+                when(row["last_success"]),
+                " ".join(part for part in (_stale(row), row["text"]) if part),
+            ]
             for row in status["users"]
         ],
     )

@@ -31,7 +31,7 @@ def policy_sign(row: PolicyRow) -> Sign:
 
 def troubled(row: PolicyRow) -> int:
     """How many of its mailboxes are in fault."""
-    return sum(row.users_by_state.get(state, 0) for state in signs.FAULTY)
+    return max(sum(row.users_by_state.get(state, 0) for state in signs.FAULTY), row.stale)
 
 
 def policy_next(row: PolicyRow, view: View) -> str:

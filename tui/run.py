@@ -272,7 +272,7 @@ async def status(given: Namespace) -> int:
         show(found)
     else:
         print(printing.status_text(found))
-    return exits.OK
+    return exits.FAULTS if found["stale"] else exits.OK
 
 
 async def verify(given: Namespace) -> int:

@@ -90,6 +90,7 @@ class UserRow:
     why: str = ""
     text: str = ""
     fault_class: FaultClass | None = None
+    awake_ms: int = 0  # when it was last let run after a rest: paused, or its policy off
     stale_since_ms: int | None = None  # since when no end-to-end success lies within three intervals
     held: int = 0
     conflicts: int = 0

@@ -61,6 +61,11 @@ def why_user(
             told += _queued(store.engine, user, policy, job, now_ms, at)
         case UserState.IDLE:
             told += _schedule(policy, job, now_ms, at)
+    if user.stale_since_ms is not None and user.state is not UserState.STALE:
+        last = "never" if user.last_success_ms is None else at(user.last_success_ms)
+        told.append(
+            f"It is stale besides: the last cycle that ended well was {last}, more than three intervals ago."
+        )
     return tuple(told)
 
 

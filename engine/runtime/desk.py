@@ -232,6 +232,9 @@ class Desk:
             running = self._timekeeper.running(job)
             return Answer(True, f"{policy} is off" + ("; the running cycle ends first" if running else ""))
         await self._clear_faults(policy)
+        for user in self._office.store.users.values():
+            if user.policy == policy:
+                user.awake_ms = self._office.clock.now_ms()
         if not row.initialised:
             self._timekeeper.start(job, None, Priority.ADMIN)
             return Answer(True, f"{policy} is on: its first sync begins for {words.mailboxes(row.users)}")
@@ -278,6 +281,7 @@ class Desk:
             mailboxes.set_mailbox, self._office.mailbox_ids[mailbox], paused=0, paused_by=""
         )
         row.state, row.why = UserState.QUEUED, ""
+        row.awake_ms = self._office.clock.now_ms()
         self._office.fold.recount()
         answer = self._sync_now(mailbox, "")
         return Answer(True, f"{mailbox} goes on" + (f"; {answer.text}" if answer.ok else ""))

@@ -16,6 +16,7 @@ def status(office: Office) -> dict[str, Any]:
     """The state of everything as JSON-able values."""
     store = office.store
     return {
+        "stale": [row.id for row in store.users.values() if row.stale_since_ms is not None],
         "engine": {"running": store.engine.running, "fault": store.engine.fault},
         "policies": [
             {

@@ -21,6 +21,11 @@ def clock(zone: tzinfo) -> Callable[[int], str]:
     return say
 
 
+def clock_utc(at_ms: int) -> str:
+    """A moment for a record that people of several zones read."""
+    return clock(UTC)(at_ms)
+
+
 def mailboxes(number: int) -> str:
     """So many mailboxes."""
     return count(number, "mailbox", "mailboxes")

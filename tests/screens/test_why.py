@@ -324,3 +324,24 @@ async def test_a_user_that_is_gone_is_said_to_be_gone(build: Build) -> None:
         del user.service.store.users[NOVAK]
         user.service.store.reshape(Table.USERS)
         await user.sees("is no user of any policy")
+
+
+@SIZES
+async def test_who_is_stale_is_counted_in_the_header_and_first_on_its_lists(
+    build: Build, size: tuple[int, int]
+) -> None:
+    app = build()
+    store = filled(app).store
+    row = store.users["f.khan@example.com"]
+    row.stale_since_ms = row.last_success_ms = NOW - 3_600_000
+    store.engine.stale = store.policies["Sales EMEA"].stale = 1
+    async with app.run_test(size=size) as pilot:
+        user = User(app, pilot)
+        await user.sees("! stale 1" if size == LARGE else "! 1")
+        assert app.screen.table.current == "Sales EMEA"  # type: ignore[attr-defined]
+        await user.sees("1 stale: no cycle has ended well for three intervals")
+        await user.press("2")
+        assert app.screen.table.current == "f.khan@example.com"  # type: ignore[attr-defined]
+        await user.sees("! queued")
+        await user.press("enter")
+        await user.sees("It is stale besides")

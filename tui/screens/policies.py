@@ -143,7 +143,7 @@ class PoliciesScreen(TableFrame):
             lambda: self.store.policies,
             (_NARROW, _WIDE),
             _fields,
-            lambda row: row.id.lower(),
+            lambda row: (not row.stale, row.id.lower()),
             lambda row: bool(row.fault or row.failed or rows.troubled(row)) or row.state is PolicyState.ERROR,
             lambda: "No policy yet. syncline apply FILE.toml makes one.",
             "policy",
@@ -340,8 +340,11 @@ def trouble(row: PolicyRow, width: int, head: int = 9) -> list[TextLine]:
             for number, part in enumerate(parts)
         ]
     wrong = []
-    if rows.troubled(row):
-        wrong.append(f"{form.count(rows.troubled(row), 'mailbox', 'mailboxes')} failed")
+    failed = sum(row.users_by_state.get(state, 0) for state in (UserState.FAILED, UserState.QUARANTINED))
+    if failed:
+        wrong.append(f"{form.count(failed, 'mailbox', 'mailboxes')} failed")
+    if row.stale:
+        wrong.append(f"{row.stale:,} stale: no cycle has ended well for three intervals")
     if row.failed:
         wrong.append(f"{form.count(row.failed, 'item')} failed")
     if wrong:

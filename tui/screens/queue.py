@@ -23,6 +23,8 @@ from tui.widgets.store_table import Column, StoreTable
 
 def _state(row: UserRow, view: View) -> Span:
     sign = signs.USER[row.state]
+    if row.stale_since_ms is not None and row.state not in signs.FAULTY:
+        return (f"! {sign.word}", signs.STALE.role)
     return (f"{sign.sign} {sign.word}", sign.role)
 
 
@@ -31,7 +33,10 @@ def _next(row: UserRow, view: View) -> str:
 
 
 def _urgency(row: UserRow) -> tuple[int, int, str]:
-    return (signs.URGENCY[row.state], 1 << 30 if row.place is None else row.place, row.policy)
+    urgency = signs.URGENCY[row.state]
+    if row.stale_since_ms is not None:
+        urgency = min(urgency, signs.URGENCY[UserState.STALE])
+    return (urgency, 1 << 30 if row.place is None else row.place, row.policy)
 
 
 _STATE = Column[UserRow]("s", "State", 11, _state, lambda row: signs.URGENCY[row.state])

@@ -55,6 +55,8 @@ class Header(LineView):
             if state is UserState.FAILED:
                 number += row.states.get(UserState.QUARANTINED, 0)
             left.append(self._count(signs.USER[state], word, number, wide))
+        if row.stale:
+            left.append(self._count(signs.STALE, "stale", row.stale, wide))
         left.append(self._count(signs.HELD, "held", row.held, wide))
         left.append(self._count(signs.IDLE, "idle", row.states.get(UserState.IDLE, 0), wide))
         return left
