@@ -34,16 +34,19 @@ from engine.model.states import CycleKind, FaultClass, JobState, PolicyState, St
 from engine.monitor.commands import (
     SETTLES,
     Answer,
+    ApplyPreview,
     CancelUser,
     Command,
     DecideConflict,
     DisableJob,
     DisablePolicy,
+    DropPreview,
     EnableJob,
     EnablePolicy,
     Keep,
     LeavePolicy,
     PauseUser,
+    PreviewPolicy,
     Reinitialize,
     ResumeUser,
     RunJob,
@@ -68,6 +71,7 @@ from engine.monitor.explain import (
 )
 from engine.monitor.fold import Fold
 from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
+from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
 from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
 from engine.monitor.rows import (
     EngineRow,
@@ -97,6 +101,7 @@ __all__ = [
     "STEPS",
     "STEP_MODULES",
     "Answer",
+    "ApplyPreview",
     "CancelUser",
     "Command",
     "ConflictRow",
@@ -107,12 +112,14 @@ __all__ = [
     "DisableJob",
     "DisablePolicy",
     "DoctorRow",
+    "DropPreview",
     "EnableJob",
     "EnablePolicy",
     "EngineRow",
     "ErrorKind",
     "Explanation",
     "Fact",
+    "FieldChange",
     "FieldView",
     "Filtered",
     "HeldRow",
@@ -133,6 +140,11 @@ __all__ = [
     "PauseUser",
     "PolicyRow",
     "PolicyState",
+    "PreviewKind",
+    "PreviewPolicy",
+    "PreviewReport",
+    "PreviewRow",
+    "PreviewSum",
     "ProviderError",
     "Reinit",
     "Reinitialize",
@@ -267,8 +279,11 @@ class Service:
         return self._office.clock
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Start the loops; on the way out cycles stop at their next page boundary and everything is stored."""
+    async def running(self, *, schedule: bool = True) -> AsyncIterator[None]:
+        """Start the loops; on the way out cycles stop at their next page boundary and everything is stored.
+
+        Without ``schedule`` nothing runs but what is asked for.
+        """
         office = self._office
         self._stop.clear()
         office.store.engine.running = True
@@ -278,7 +293,7 @@ class Service:
         try:
             async with asyncio.TaskGroup() as group:
                 queue = group.create_task(office.queue.serve(office.runner.handle, SLOTS, queue_stop))
-                keeper = group.create_task(self._timekeeper.serve(self._stop))
+                keeper = group.create_task(self._timekeeper.serve(self._stop, schedule=schedule))
                 upkeep = [group.create_task(self._seconds()), group.create_task(self._heartbeat())]
                 await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
                 self._running = True
@@ -483,6 +498,54 @@ class Service:
         """
         self._known(mailbox, policy)
         return await held.waiting(self._office, mailbox, policy)
+
+    async def preview(self, policy: str, by: str, mailbox: str | None = None) -> PreviewReport:
+        """Preview the next cycle (or the first sync) of a policy or one mailbox, to its end. Needs ``running``.
+
+        Raises:
+            ServiceError: there is no such policy or mailbox, or it cannot be previewed now.
+        """
+        self._known(mailbox, policy)
+        answer = await self.do(PreviewPolicy(policy, mailbox or ""), by)
+        if not answer.ok:
+            raise ServiceError(answer.text)
+        await self.preview_finished(policy)
+        return await self.preview_report(policy, mailbox)
+
+    def preview_running(self, policy: str) -> bool:
+        """Whether a preview of a policy is being made or carried out."""
+        return self._desk.previews.running(policy)
+
+    async def preview_finished(self, policy: str) -> Answer:
+        """Wait until no preview of a policy is being made or carried out; what the last one came to."""
+        return await self._desk.previews.finished(policy)
+
+    async def preview_report(self, policy: str, mailbox: str | None = None) -> PreviewReport:
+        """Sums of the previews of a policy, or of one mailbox, by user and module.
+
+        Raises:
+            ServiceError: there is no such mailbox or policy.
+        """
+        self._known(mailbox, policy)
+        return await self._desk.previews.report(policy, mailbox)
+
+    async def preview_rows(
+        self, policy: str, mailbox: str, *, module: str | None = None, after: int = 0, limit: int = 500
+    ) -> list[PreviewRow]:
+        """Rows of a mailbox's preview, in the order in which they would be carried out.
+
+        Args:
+            policy: of the mailbox.
+            mailbox: whose.
+            module: of this module alone.
+            after: ``seq`` of the last row of the page before.
+            limit: at most about so many rows.
+
+        Raises:
+            ServiceError: there is no such mailbox or policy.
+        """
+        self._known(mailbox, policy)
+        return await self._desk.previews.rows(policy, mailbox, module, after, limit)
 
     async def conflicts(self, mailbox: str | None = None, policy: str | None = None) -> list[ConflictRow]:
         """Fields that both sides changed and that wait for an admin; of a mailbox, of a policy, or of all.

@@ -32,6 +32,8 @@ from engine.service import (
     Filtered,
     HeldRow,
     Line,
+    PreviewReport,
+    PreviewRow,
     RunRow,
     SettleHeld,
     VerifyPolicy,
@@ -50,6 +52,8 @@ from tui.screens.help import Help
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
+from tui.screens.preview import PreviewScreen
+from tui.screens.preview_rows import PreviewRowsScreen
 from tui.screens.queue import QueueScreen
 from tui.screens.scheduler import SchedulerScreen
 from tui.screens.user_detail import UserScreen
@@ -212,6 +216,14 @@ class SynclineApp(App[None]):
         asked = Ask(self.view, "Explain an item", text, "#12 or words of its name")
         self.push_screen(asked, lambda query: self.open_explained(query, mailbox) if query else None)
 
+    def open_preview(self, policy: str, mailbox: str = "") -> None:
+        """Open the preview of a policy, or of one of its mailboxes."""
+        self.push_screen(PreviewScreen(policy, mailbox))
+
+    def open_preview_rows(self, policy: str, mailbox: str, module: str) -> None:
+        """Open the rows of a mailbox's preview, of one module."""
+        self.push_screen(PreviewRowsScreen(policy, mailbox, module))
+
     # Commands: sent in an empty context, so that nothing the engine starts belongs to this app
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
@@ -243,6 +255,8 @@ class SynclineApp(App[None]):
         command = commands[-1]
         if isinstance(command, SettleHeld) and isinstance(self.screen, HeldScreen):
             self.screen.refresh_rows()
+        if isinstance(self.screen, PreviewScreen):
+            self.screen.refresh_report()
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
         elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
@@ -303,6 +317,16 @@ class SynclineApp(App[None]):
     def fetch_filtered(self, mailbox: str, after: int, then: Callable[[Filtered], None]) -> None:
         """A page of what does not cross over."""
         self._outside(self.engine.filtered(mailbox, after=after), then)
+
+    def fetch_preview(self, policy: str, mailbox: str, then: Callable[[PreviewReport], None]) -> None:
+        """The sums of a preview."""
+        self._outside(self.engine.preview_report(policy, mailbox or None), then)
+
+    def fetch_preview_rows(
+        self, policy: str, mailbox: str, module: str, after: int, then: Callable[[list[PreviewRow]], None]
+    ) -> None:
+        """A page of the rows of a preview."""
+        self._outside(self.engine.preview_rows(policy, mailbox, module=module, after=after), then)
 
     # Keys everywhere
 

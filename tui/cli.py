@@ -34,6 +34,21 @@ WAYS = {
     "dismiss": "give up quarantined items until they change on either side",
 }
 
+#: Modules, as ``engine.service.Module`` names them.
+MODULES = (
+    "contact",
+    "lead",
+    "appointment",
+    "call",
+    "service_call",
+    "task",
+    "opportunity",
+    "case",
+)
+
+#: Kinds of rows of a preview that can be applied.
+PREVIEW_KINDS = ("create", "update", "delete", "merge")
+
 MOST_USERS = 5_000
 MOST_ITEMS = 5_000_000
 
@@ -142,6 +157,22 @@ def parser() -> _Parser:
     chosen.add_argument("--keep", choices=("crm", "mailbox"), help="decide: whose value both sides get")
     chosen.add_argument("--value", metavar="TEXT", help="decide: a value for both sides; '' clears the field")
     conflicts.add_argument("--json", action="store_true", help="as one JSON object")
+    preview = command(
+        "preview",
+        "show what the next cycle or the first sync would do, and write nothing; apply it in whole or in part, or drop it",
+    )
+    preview.add_argument("words", nargs="+", metavar="[apply | drop] POLICY", help="the policy; it may be off")
+    preview.add_argument("--user", metavar="EMAIL", help="this mailbox alone")
+    preview.add_argument("--last", action="store_true", help="show the last preview instead of making one")
+    preview.add_argument("--details", action="store_true", help="every item with its fields before and after")
+    preview.add_argument(
+        "--ids", nargs="+", metavar="ID", help="with apply: these rows alone, as --details names them"
+    )
+    preview.add_argument("--module", nargs="+", choices=MODULES, help="with apply: these modules alone")
+    preview.add_argument("--kind", nargs="+", choices=PREVIEW_KINDS, help="with apply: these kinds alone")
+    preview.add_argument(
+        "--json", action="store_true", help="as one JSON object; with --details one line per row"
+    )
     why = command("why", "why an item, a mailbox or a job stands as it does, and what comes next")
     why.add_argument(
         "query",
@@ -173,6 +204,16 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         top.error("sandbox takes its own options only: syncline sandbox --help")
     if given.command == "demo" and given.json and not given.headless:
         top.error("demo --json needs --headless")
+    if given.command == "preview":
+        action = given.words[0] if len(given.words) > 1 else ""
+        if len(given.words) > 2 or action not in {"", "apply", "drop"}:
+            top.error(
+                "preview takes a policy, or apply POLICY, or drop POLICY; a name with blanks needs quotes"
+            )
+        if action != "apply" and (given.ids or given.module or given.kind):
+            top.error("preview --ids, --module and --kind need apply")
+        if action and (given.last or given.details):
+            top.error(f"preview {action} takes neither --last nor --details")
     if given.command == "held":
         way = next((each for each in WAYS if getattr(given, each) is not None), None)
         if given.all_deletes and (way not in {"approve", "discard", "restore"} or not given.mailbox):
@@ -249,7 +290,7 @@ def _tell(line: str) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import conflicts, orders, run, why
+    from tui import conflicts, orders, previewing, run, why
     from tui.demo import demo
 
     commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
@@ -262,6 +303,7 @@ def _run(given: argparse.Namespace) -> int:
         "verify": run.verify,
         "held": run.held,
         "conflicts": conflicts.conflicts,
+        "preview": previewing.preview,
         "why": why.why,
         "cycles": orders.cycles,
         "undo": orders.undo,

@@ -20,6 +20,8 @@ USER = "user"
 HELD = "held"
 WHY = "why"
 EXPLAIN = "explain"
+PREVIEW = "preview"
+ROWS = "preview_rows"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -32,6 +34,8 @@ PANES: dict[str, str] = {
     HELD: "Held items",
     WHY: "Why",
     EXPLAIN: "An item explained",
+    PREVIEW: "Preview",
+    ROWS: "Preview, item by item",
 }
 
 #: The four tabs, by their digit.
@@ -113,10 +117,18 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Let the panel fill the screen; again brings the others back.",
             SCHEDULER: "Show the past runs of the job.",
             POLICY: "Open the mailbox in the row: counts by module, steps and events.",
+            PREVIEW: "Show the items of the row, each with its fields before and after.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         1,
-        {WHY: "explain", QUEUE: "user", MONITORS: "zoom", SCHEDULER: "history", POLICY: "user"},
+        {
+            WHY: "explain",
+            QUEUE: "user",
+            MONITORS: "zoom",
+            SCHEDULER: "history",
+            POLICY: "user",
+            PREVIEW: "items",
+        },
     ),
     Key(
         "esc",
@@ -266,6 +278,35 @@ KEYS: tuple[Key, ...] = (
         2,
     ),
     Key(
+        "P",
+        {"P": "preview"},
+        "preview",
+        {
+            POLICIES: "Show what the next cycle or the first sync of the policy would do, before anything is written.",
+            POLICY: "Show what the next cycle or the first sync would do, before anything is written.",
+            USER: "Show what the next cycle or the first sync of this mailbox would do, before anything is written.",
+            PREVIEW: "Make the preview afresh: both sides are read, nothing is written.",
+        },
+        7,
+    ),
+    Key(
+        "E",
+        {"E": "apply"},
+        "execute",
+        {
+            PREVIEW: "Carry out what is shown, or what is marked; you type how many items. What changed since is left.",
+            ROWS: "Carry out what is shown, or what is marked; you type how many items. What changed since is left.",
+        },
+        2,
+    ),
+    Key(
+        "D",
+        {"D": "drop"},
+        "drop",
+        {PREVIEW: "Drop the preview; nothing else changes."},
+        4,
+    ),
+    Key(
         "i I",
         {"i": "invite(True)", "I": "invite(False)"},
         "mail guests",
@@ -300,6 +341,8 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
             HELD: "Mark the item; d, i, I, K, B, u, b and r then act on all that are marked.",
+            PREVIEW: "Mark the row; E then carries out what is marked alone.",
+            ROWS: "Mark the item; E then carries out what is marked alone.",
         },
         11,
         {MONITORS: "tick"},
@@ -313,6 +356,8 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
             HELD: "Mark all shown, or none.",
+            PREVIEW: "Mark all shown, or none.",
+            ROWS: "Mark all shown, or none.",
             MONITORS: "Tick all that run now, or none.",
         },
     ),
@@ -346,6 +391,8 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Find a text in the panel.",
             POLICY: "Filter the rows: is:difference text.",
             HELD: "Filter the rows: is:delete module:contacts in:crm text.",
+            PREVIEW: "Filter the rows: user:ann module:contacts text.",
+            ROWS: "Filter the rows: is:delete in:crm text.",
             WHY: "Filter the rows: is:absent module:contacts in:crm text.",
         },
         7,
@@ -362,6 +409,8 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Next older or newer match.",
             POLICY: "Next or previous match.",
             HELD: "Next or previous match.",
+            PREVIEW: "Next or previous match.",
+            ROWS: "Next or previous match.",
             WHY: "Next or previous match.",
         },
     ),
@@ -375,6 +424,8 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
             POLICY: "Sort: s and the column's letter; S turns the order round.",
             HELD: "Sort: s and the column's letter; S turns the order round.",
+            PREVIEW: "Sort: s and the column's letter; S turns the order round.",
+            ROWS: "Sort: s and the column's letter; S turns the order round.",
             WHY: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
@@ -390,6 +441,8 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Go to the newest fault in the panel.",
             POLICY: "Go to the next mailbox with a difference.",
             HELD: "Go to the next item in quarantine.",
+            PREVIEW: "Go to the next row of which something would wait for you.",
+            ROWS: "Go to the next item that would wait for you, or no longer holds.",
             WHY: "Go to the next item that was dismissed.",
         },
         9,

@@ -12,6 +12,8 @@ from engine.service import (
     Filtered,
     HeldRow,
     Line,
+    PreviewReport,
+    PreviewRow,
     RunRow,
     Store,
     VerifyRow,
@@ -71,6 +73,20 @@ class Engine(Protocol):
         self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
     ) -> Filtered:
         """What of a mailbox does not cross over: by reason, and one page of the items."""
+        ...
+
+    def preview_running(self, policy: str) -> bool:
+        """Whether a preview of a policy is being made or carried out."""
+        ...
+
+    async def preview_report(self, policy: str, mailbox: str | None = None) -> PreviewReport:
+        """Sums of the previews of a policy, or of one mailbox, by user and module."""
+        ...
+
+    async def preview_rows(
+        self, policy: str, mailbox: str, *, module: str | None = None, after: int = 0, limit: int = 500
+    ) -> list[PreviewRow]:
+        """A page of the rows of a mailbox's preview."""
         ...
 
     def initialising(self) -> list[str]:

@@ -119,10 +119,10 @@ async def opened(data_dir: Path) -> AsyncIterator[Service]:
 
 
 @contextlib.asynccontextmanager
-async def running(service: Service) -> AsyncIterator[None]:
+async def running(service: Service, *, schedule: bool = True) -> AsyncIterator[None]:
     """``service.running()``, but an error from inside comes out as it is, without the group of the engine's tasks."""
     try:
-        async with service.running():
+        async with service.running(schedule=schedule):
             yield
     except BaseExceptionGroup as group:
         error: BaseException = group

@@ -7,12 +7,12 @@ state, the schedule and the phase of a mailbox as they are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from engine.ledger import proposals
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
-from engine.ledger.proposals import Proposal
 from engine.sync.context import PolicyContext, Run
 from engine.sync.preview import preview_mailbox
 from engine.sync.preview_apply import apply_preview
@@ -38,10 +38,31 @@ def preview_errand(only: Collection[str] | None) -> Errand:
     return Errand(preview_mailbox, only, writes=False)
 
 
-def apply_errand(lines: Mapping[int, Sequence[Proposal]], only: Collection[str]) -> Errand:
-    """Carry out lines of previews, by mailbox id."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which lines of previews are carried out: of these ids, modules and kinds; None stands for all.
+
+    ``parts`` are modules by mailbox address; a mailbox that is not in it is left out.
+    """
+
+    ids: Collection[int] | None = None
+    modules: Collection[str] | None = None
+    kinds: Collection[str] | None = None
+    parts: Mapping[str, Collection[str]] | None = None
+
+
+def apply_errand(selection: Selection, only: Collection[str]) -> Errand:
+    """Carry out lines of the previews of some mailboxes."""
 
     async def work(context: PolicyContext, record: MailboxRecord, fence: Fence, stop: asyncio.Event) -> Run:
-        return await apply_preview(context, record, fence, stop, lines.get(record.id, ()))
+        parts = selection.parts
+        lines = await context.ledger.read(
+            proposals.lines,
+            record.id,
+            modules=selection.modules if parts is None else parts.get(record.email, ()),
+            kinds=selection.kinds,
+            ids=selection.ids,
+        )
+        return await apply_preview(context, record, fence, stop, lines)
 
     return Errand(work, only, writes=True)

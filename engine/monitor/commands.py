@@ -201,6 +201,48 @@ class Reinitialize:
     modules: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewPolicy:
+    """Show what the next cycle, or the first sync, of a policy or of one mailbox would do; nothing is written.
+
+    A new preview replaces the mailbox's earlier one.
+    """
+
+    policy: str = ""
+    mailbox: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPreview:
+    """Carry out what a preview shows, or a part of it; what changed since is left alone and told.
+
+    The whole preview of a policy that was never initialised is its first sync: the policy is enabled.
+
+    Attributes:
+        policy: whose preview.
+        mailbox: of this mailbox alone; empty for all.
+        ids: of ``PreviewRow``; None for all rows.
+        modules: of these modules alone; empty for all.
+        kinds: of these kinds (``create``, ``update``, ``delete``, ``merge``) alone; empty for all.
+        parts: of these (mailbox, module) alone; empty for all.
+    """
+
+    policy: str
+    mailbox: str = ""
+    ids: tuple[str, ...] | None = None
+    modules: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DropPreview:
+    """Forget the preview of a policy or of one mailbox."""
+
+    policy: str
+    mailbox: str = ""
+
+
 Command = (
     EnablePolicy
     | DisablePolicy
@@ -215,6 +257,9 @@ Command = (
     | StopJob
     | TestPolicy
     | SettleHeld
+    | PreviewPolicy
+    | ApplyPreview
+    | DropPreview
     | DecideConflict
     | UndoCycle
     | LeavePolicy

@@ -11,15 +11,18 @@ from engine.model.modules import Module
 from engine.model.states import PolicyState, UserState
 from engine.monitor.commands import (
     Answer,
+    ApplyPreview,
     CancelUser,
     Command,
     DecideConflict,
     DisableJob,
     DisablePolicy,
+    DropPreview,
     EnableJob,
     EnablePolicy,
     LeavePolicy,
     PauseUser,
+    PreviewPolicy,
     Reinitialize,
     ResumeUser,
     RunJob,
@@ -36,6 +39,7 @@ from engine.monitor.store import Table
 from engine.runtime import conflicts, held, ordering, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
+from engine.runtime.previews import Previews
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
 
 
@@ -45,6 +49,7 @@ class Desk:
     def __init__(self, office: Office, timekeeper: Timekeeper) -> None:
         self._office = office
         self._timekeeper = timekeeper
+        self.previews = Previews(office, timekeeper)
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""
@@ -94,6 +99,7 @@ class Desk:
             "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
             f"Phase B then writes groups, events ({row.calendar}), tasks, labels below {rules.labels.master!r}.",
             "The users' own contacts and events stay as they are. Guests get no mail.",
+            "P shows beforehand, item by item, what it would do.",
         )
 
     async def do(self, command: Command, by: str) -> Answer:
@@ -155,6 +161,13 @@ class Desk:
 
             case SettleHeld(mailbox, ids, how):
                 return await self._settle(mailbox, ids, how)
+            case PreviewPolicy():
+                return self.previews.make(command)
+            case ApplyPreview(policy):
+                answer = await self.previews.apply(command)
+                return answer if answer is not None else await self._switch_policy(policy, True)
+            case DropPreview():
+                return await self.previews.drop(command)
             case DecideConflict(mailbox):
                 if refusal := self._busy(mailbox):
                     return refusal

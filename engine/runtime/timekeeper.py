@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from apscheduler.triggers.cron import CronTrigger
 
 from engine.jobs.queue import Priority
 from engine.jobs.runner import PolicyRun, due_retries
 from engine.jobs.schedule import blackout_until, describe, in_blackout, next_due
-from engine.ledger import history, mailboxes
+from engine.ledger import history, mailboxes, proposals
 from engine.ledger.health import LedgerFault
 from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, PolicyRow, RunRow
@@ -158,17 +159,22 @@ class Timekeeper:
 
     # -- running ---------------------------------------------------------------------------------------
 
-    async def serve(self, stop: asyncio.Event) -> None:
-        """Start what is due, once a second, until ``stop`` is set; running jobs are asked to stop and awaited."""
+    async def serve(self, stop: asyncio.Event, *, schedule: bool = True) -> None:
+        """Start what is due, once a second, until ``stop`` is set; running jobs are asked to stop and awaited.
+
+        Without ``schedule`` nothing is due, and only what is asked for runs.
+        """
         office = self._office
         stopping = asyncio.ensure_future(stop.wait())
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                await self._resume_orders()
+                if schedule:
+                    await self._resume_orders()
                 while not stop.is_set():
                     try:
-                        self._tick()
+                        if schedule:
+                            self._tick()
                     except Exception as error:  # shown, and the clock goes on: nothing may stop in silence
                         log.exception("the timekeeper failed")
                         office.store.engine.fault = (
@@ -230,6 +236,13 @@ class Timekeeper:
             return "runs already; it will run once more right after"
         self._tasks[job] = self._group.create_task(self._run(job, only, priority))
         return "started"
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run something beside the jobs; None when the engine is stopping. It must raise nothing."""
+        if self._group is None:
+            work.close()
+            return None
+        return self._group.create_task(work)
 
     @property
     def serving(self) -> bool:
@@ -334,6 +347,8 @@ class Timekeeper:
         if job == UPKEEP:
             before = self._office.clock.now_ms() - KEEP_DAYS * DAY_MS
             run.items = await self._office.ledger.write(history.prune, before)
+            day = self._office.clock.now_ms() - DAY_MS
+            run.items += await self._office.ledger.write(proposals.drop_old, day)
             run.result, run.note = "ok", f"{run.items} old rows removed"
         elif job.startswith(VERIFY.prefix):
             checks, differ = await self._verify(job.removeprefix(VERIFY.prefix))

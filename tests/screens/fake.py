@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from dataclasses import replace
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,8 @@ from engine.service import (
     PauseUser,
     PolicyRow,
     PolicyState,
+    PreviewReport,
+    PreviewRow,
     ResumeUser,
     RunRow,
     StepState,
@@ -75,6 +78,9 @@ class FakeService:
         self.explained: list[Explanation] = []
         self.kept: dict[int, Filtered] = {}
         self.asked: list[tuple[str, str | None]] = []
+        self.preview: list[PreviewRow] = []
+        self.previewed: PreviewReport | None = None
+        self.previewing = False
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
 
@@ -153,6 +159,21 @@ class FakeService:
         self, mailbox: str, module: str | None = None, reason: str | None = None, after: int = 0
     ) -> Filtered:
         return self.kept.get(after, Filtered(mailbox, (), ()))
+
+    def preview_running(self, policy: str) -> bool:
+        return self.previewing
+
+    async def preview_report(self, policy: str, mailbox: str | None = None) -> PreviewReport:
+        if self.previewed is None:
+            return PreviewReport(policy, self.previewing, None, self.store.policies[policy].users, 0, ())
+        sums = tuple(one for one in self.previewed.sums if mailbox in (None, one.mailbox))
+        return replace(self.previewed, running=self.previewing, sums=sums)
+
+    async def preview_rows(
+        self, policy: str, mailbox: str, *, module: str | None = None, after: int = 0, limit: int = 500
+    ) -> list[PreviewRow]:
+        found = [row for row in self.preview if row.mailbox == mailbox and module in (None, row.module)]
+        return [row for row in found if row.seq > after][:limit]
 
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from engine.jobs.errands import apply_errand, preview_errand
+from engine.jobs.errands import Selection, apply_errand, preview_errand
 from engine.jobs.runner import PolicyRun
 from engine.ledger import mailboxes, proposals
 from engine.ledger.proposals import Proposal
@@ -53,13 +53,7 @@ async def shown(world: World, email: str = A) -> list[Proposal]:
 
 
 async def apply(world: World, rows: list[Proposal], email: str = A) -> PolicyRun:
-    chosen = {(await world.mailbox(email)).id: await chosen_rows(world, rows, email)}
-    return await run(world, apply_errand(chosen, {email}))
-
-
-async def chosen_rows(world: World, rows: list[Proposal], email: str) -> list[Proposal]:
-    mailbox_id = (await world.mailbox(email)).id
-    return await world.ledger.read(proposals.lines, mailbox_id, ids=[row.id for row in rows])
+    return await run(world, apply_errand(Selection(ids={row.id for row in rows}), {email}))
 
 
 def kinds(rows: list[Proposal]) -> Counter[str]:

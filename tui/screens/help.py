@@ -20,6 +20,8 @@ _ABOUT: dict[str, str] = {
     keys.SCHEDULER: "One row per scheduled job, with its past runs.",
     keys.POLICY: "The settings of a policy, and what Verify read back from the provider.",
     keys.HELD: "One row per item that waits for you: why, and what can be done about it.",
+    keys.PREVIEW: "What the next cycle or the first sync would do, by user and module. Nothing is written by looking.",
+    keys.ROWS: "What would become of each item, field by field, before anything is written.",
     keys.USER: "One mailbox: counts by module, the five steps, and its events.",
 }
 

@@ -239,6 +239,11 @@ class PoliciesScreen(TableFrame):
             told = why_job(self.store, f"full:{name}", self.view.now_ms, self.view.moment)
             self.app.push_screen(Report(self.view, f"Why {name} does not run now", told))
 
+    def action_preview(self) -> None:
+        """Show what the next cycle or the first sync would do."""
+        if self.table.current is not None:
+            self.console.open_preview(self.table.current)
+
     def action_test(self) -> None:
         """Test both connections."""
         if self.table.current is not None:

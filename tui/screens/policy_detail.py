@@ -228,6 +228,10 @@ class PolicyScreen(TableFrame):
         self.say(f"Reading back what {self.policy} built …")
         self.send(VerifyPolicy(self.policy))
 
+    def action_preview(self) -> None:
+        """Show what the next cycle or the first sync would do."""
+        self.console.open_preview(self.policy)
+
     def action_test(self) -> None:
         """Test both connections."""
         self.say(f"Testing both connections of {self.policy} …")

@@ -137,6 +137,12 @@ class UserScreen(Frame):
         """Stop the running cycle."""
         users.cancel(self, [self.mailbox])
 
+    def action_preview(self) -> None:
+        """Show what the next cycle or the first sync would do."""
+        row = self.store.users.get(self.mailbox)
+        if row is not None:
+            self.console.open_preview(row.policy, self.mailbox)
+
     def action_held(self) -> None:
         """List what waits."""
         self.console.open_held(self.mailbox)
