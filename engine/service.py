@@ -556,6 +556,10 @@ class Service:
         self._known(mailbox, policy)
         return await conflicts.conflicts(self._office, mailbox, policy)
 
+    def refusal(self, row: ConflictRow, text: str) -> str:
+        """Why a text that was typed is no value of a conflict's field; "" when it is one. Asks nobody."""
+        return conflicts.refusal(self._office, row, text)
+
     def _known(self, mailbox: str | None, policy: str | None) -> None:
         if mailbox is not None and mailbox not in self.store.users:
             raise ServiceError(f"{mailbox!r} is no user of any policy")

@@ -27,6 +27,8 @@ from textual.screen import Screen
 from engine.service import (
     Answer,
     Command,
+    ConflictRow,
+    DecideConflict,
     EnablePolicy,
     Explanation,
     Filtered,
@@ -45,6 +47,7 @@ from tui.palette import Everything
 from tui.port import Engine
 from tui.screens.ask import Ask
 from tui.screens.confirm import Confirm, Report
+from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
@@ -224,6 +227,11 @@ class SynclineApp(App[None]):
         """Open the rows of a mailbox's preview, of one module."""
         self.push_screen(PreviewRowsScreen(policy, mailbox, module))
 
+    def open_conflicts(self, *, mailbox: str | None = None, policy: str | None = None) -> None:
+        """Open the conflict inbox of a mailbox, or of all mailboxes of a policy."""
+        screen = ConflictsScreen if mailbox is not None else PolicyConflictsScreen
+        self.push_screen(screen(mailbox=mailbox, policy=policy))
+
     # Commands: sent in an empty context, so that nothing the engine starts belongs to this app
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
@@ -257,6 +265,8 @@ class SynclineApp(App[None]):
             self.screen.refresh_rows()
         if isinstance(self.screen, PreviewScreen):
             self.screen.refresh_report()
+        if isinstance(command, DecideConflict) and isinstance(self.screen, ConflictsScreen):
+            self.screen.refresh_rows()
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
         elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
@@ -327,6 +337,12 @@ class SynclineApp(App[None]):
     ) -> None:
         """A page of the rows of a preview."""
         self._outside(self.engine.preview_rows(policy, mailbox, module=module, after=after), then)
+
+    def fetch_conflicts(
+        self, mailbox: str | None, policy: str | None, then: Callable[[list[ConflictRow]], None]
+    ) -> None:
+        """Fields that wait for an admin in a mailbox, or in all mailboxes of a policy."""
+        self._outside(self.engine.conflicts(mailbox, policy), then)
 
     # Keys everywhere
 

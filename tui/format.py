@@ -191,3 +191,8 @@ def spark(values: Sequence[float], width: int) -> str:
     top = max(cells)
     drawn = "".join(_BARS[0 if top <= 0 else min(7, round(value / top * 7))] for value in cells)
     return drawn.rjust(width, "▁")
+
+
+def conflicts(number: int) -> str:
+    """Fields that wait for an admin and the key that lists them; nothing where there are none."""
+    return f"   conflicts {number:,} (C)" if number else ""

@@ -22,6 +22,7 @@ WHY = "why"
 EXPLAIN = "explain"
 PREVIEW = "preview"
 ROWS = "preview_rows"
+CONFLICTS = "conflicts"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -36,6 +37,7 @@ PANES: dict[str, str] = {
     EXPLAIN: "An item explained",
     PREVIEW: "Preview",
     ROWS: "Preview, item by item",
+    CONFLICTS: "Conflicts",
 }
 
 #: The four tabs, by their digit.
@@ -332,6 +334,42 @@ KEYS: tuple[Key, ...] = (
         "b", {"b": "both"}, "both", {HELD: "Create it beside the one that is there; it is never held again."}, 3
     ),
     Key(
+        "C",
+        {"C": "conflicts"},
+        "conflicts",
+        {
+            POLICIES: "List the fields that both sides changed and that wait for you, of all mailboxes of the policy.",
+            POLICY: "List the fields that both sides changed and that wait for you, of all mailboxes of this policy.",
+            QUEUE: "List the fields of the mailbox that both sides changed and that wait for you.",
+            USER: "List the fields of this mailbox that both sides changed and that wait for you.",
+        },
+    ),
+    Key(
+        "<",
+        {"less_than_sign": "keep_side('crm')"},
+        "keep CRM",
+        {
+            CONFLICTS: "Both sides get what stands on the left, the CRM's value; the other one is in the journal."
+        },
+        1,
+    ),
+    Key(
+        ">",
+        {"greater_than_sign": "keep_side('mailbox')"},
+        "keep mailbox",
+        {
+            CONFLICTS: "Both sides get what stands on the right, the mailbox's value; the other one is in the journal."
+        },
+        2,
+    ),
+    Key(
+        "e",
+        {"e": "edit"},
+        "edit",
+        {CONFLICTS: "Type the value that both sides get."},
+        3,
+    ),
+    Key(
         "space",
         {"space": "mark"},
         "mark",
@@ -340,6 +378,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
+            CONFLICTS: "Mark the field; < and > then act on all that are marked.",
             HELD: "Mark the item; d, i, I, K, B, u, b and r then act on all that are marked.",
             PREVIEW: "Mark the row; E then carries out what is marked alone.",
             ROWS: "Mark the item; E then carries out what is marked alone.",
@@ -355,6 +394,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Mark all shown, or none.",
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
+            CONFLICTS: "Mark all shown, or none.",
             HELD: "Mark all shown, or none.",
             PREVIEW: "Mark all shown, or none.",
             ROWS: "Mark all shown, or none.",
@@ -390,6 +430,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Filter: state:disabled text. A second / searches instead.",
             MONITORS: "Find a text in the panel.",
             POLICY: "Filter the rows: is:difference text.",
+            CONFLICTS: "Filter the rows: is:open module:contacts field:phone user:ann text.",
             HELD: "Filter the rows: is:delete module:contacts in:crm text.",
             PREVIEW: "Filter the rows: user:ann module:contacts text.",
             ROWS: "Filter the rows: is:delete in:crm text.",
@@ -408,6 +449,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Next or previous match.",
             MONITORS: "Next older or newer match.",
             POLICY: "Next or previous match.",
+            CONFLICTS: "Next or previous match.",
             HELD: "Next or previous match.",
             PREVIEW: "Next or previous match.",
             ROWS: "Next or previous match.",
@@ -423,6 +465,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Sort: s and the column's letter; S turns the order round.",
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
             POLICY: "Sort: s and the column's letter; S turns the order round.",
+            CONFLICTS: "Sort: s and the column's letter; S turns the order round.",
             HELD: "Sort: s and the column's letter; S turns the order round.",
             PREVIEW: "Sort: s and the column's letter; S turns the order round.",
             ROWS: "Sort: s and the column's letter; S turns the order round.",
@@ -440,13 +483,14 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Go to the next job whose last run failed.",
             MONITORS: "Go to the newest fault in the panel.",
             POLICY: "Go to the next mailbox with a difference.",
+            CONFLICTS: "Go to the next field that still waits.",
             HELD: "Go to the next item in quarantine.",
             PREVIEW: "Go to the next row of which something would wait for you.",
             ROWS: "Go to the next item that would wait for you, or no longer holds.",
             WHY: "Go to the next item that was dismissed.",
         },
         9,
-        {QUEUE: "fault"},
+        {QUEUE: "fault", CONFLICTS: "next open"},
     ),
     Key("z", {"z": "freeze"}, "freeze", _all("Freeze the view, or let it live again."), 12),
     Key(

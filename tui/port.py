@@ -8,6 +8,7 @@ from typing import Protocol
 from engine.service import (
     Answer,
     Command,
+    ConflictRow,
     Explanation,
     Filtered,
     HeldRow,
@@ -87,6 +88,14 @@ class Engine(Protocol):
         self, policy: str, mailbox: str, *, module: str | None = None, after: int = 0, limit: int = 500
     ) -> list[PreviewRow]:
         """A page of the rows of a mailbox's preview."""
+        ...
+
+    async def conflicts(self, mailbox: str | None = None, policy: str | None = None) -> list[ConflictRow]:
+        """Fields that both sides changed and that wait for an admin: in a mailbox, in a policy, or in all."""
+        ...
+
+    def refusal(self, row: ConflictRow, text: str) -> str:
+        """Why a text that was typed is no value of a field; "" when it is one."""
         ...
 
     def initialising(self) -> list[str]:

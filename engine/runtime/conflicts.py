@@ -92,6 +92,17 @@ def what_happens(command: DecideConflict) -> tuple[str, ...]:
     )
 
 
+def refusal(office: Office, row: ConflictRow, text: str) -> str:
+    """Why a text that was typed is no value of a field; "" when it is one."""
+    user = office.store.users.get(row.mailbox)
+    region = office.policies[user.policy].address_books.default_region if user is not None else ""
+    try:
+        entry.read(FIELDS[Module(row.module)][row.field], text, region=region)
+    except NotAllowed as error:
+        return str(error)
+    return ""
+
+
 async def decide(office: Office, command: DecideConflict, by: str) -> Answer:
     """Store an admin's decision under the mailbox's lease. A wrong value, or an unknown id among others, is told.
 

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 from engine.service import (
     Answer,
     Command,
+    ConflictRow,
     CycleKind,
+    DecideConflict,
     DisableJob,
     DisablePolicy,
     EnableJob,
@@ -81,6 +83,7 @@ class FakeService:
         self.preview: list[PreviewRow] = []
         self.previewed: PreviewReport | None = None
         self.previewing = False
+        self.conflicting: list[ConflictRow] = []
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
 
@@ -134,6 +137,8 @@ class FakeService:
             )
         if isinstance(command, DisablePolicy):
             return (f"{command.policy}: running cycles finish, none starts.",)
+        if isinstance(command, DecideConflict):
+            return (f"{len(command.ids)} fields of {command.mailbox}: the value is written to the other side.",)
         return ()
 
     async def lines(self, mailbox: str, before_seq: int | None = None, limit: int = 200) -> list[Line]:
@@ -174,6 +179,16 @@ class FakeService:
     ) -> list[PreviewRow]:
         found = [row for row in self.preview if row.mailbox == mailbox and module in (None, row.module)]
         return [row for row in found if row.seq > after][:limit]
+
+    async def conflicts(self, mailbox: str | None = None, policy: str | None = None) -> list[ConflictRow]:
+        return [
+            row for row in self.conflicting if mailbox in (None, row.mailbox) and policy in (None, row.policy)
+        ]
+
+    def refusal(self, row: ConflictRow, text: str) -> str:
+        if "phone" in row.label and not any(char.isdigit() for char in text):
+            return f"{row.label}: {text!r} is no phone number; allowed: {row.allowed}"
+        return ""
 
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]

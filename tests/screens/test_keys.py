@@ -10,6 +10,7 @@ from textual.binding import Binding
 from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
+from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
@@ -31,6 +32,8 @@ SCREENS: tuple[type[Frame], ...] = (
     HeldScreen,
     WhyScreen,
     ExplainScreen,
+    ConflictsScreen,
+    PolicyConflictsScreen,
 )
 
 

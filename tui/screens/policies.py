@@ -225,6 +225,11 @@ class PoliciesScreen(TableFrame):
         for key in self.table.chosen():
             pause_all(self, key)
 
+    def action_conflicts(self) -> None:
+        """List the fields that wait."""
+        if self.table.current is not None:
+            self.console.open_conflicts(policy=self.table.current)
+
     def action_verify(self) -> None:
         """Read back and tick."""
         if self.table.current is not None:
@@ -291,7 +296,8 @@ def summary(row: PolicyRow, view: View, width: int, lines: int = 6) -> list[Text
         _fact("Link", f"{row.crm or row.crm_kind}  to  {row.mailbox or row.mailbox_kind}"),
         _fact(
             "Users",
-            f"{row.users:,}   modules {form.letters(row.modules)}   items {row.items:,}   held {row.held:,}",
+            f"{row.users:,}   modules {form.letters(row.modules)}   items {row.items:,}   held {row.held:,}"
+            f"{form.conflicts(row.conflicts)}",
         ),
         _fact("Full", f"{row.schedule or '-'}   next {_exact(row, view)}   last {_ended(row, view)}"),
         _fact("Windows", f"{row.windows or '-'}   conflict: {row.conflict or '-'}"),

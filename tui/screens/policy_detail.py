@@ -218,6 +218,10 @@ class PolicyScreen(TableFrame):
         if self.table.current is not None:
             self.console.open_why(self.table.current)
 
+    def action_conflicts(self) -> None:
+        """List the fields that wait."""
+        self.console.open_conflicts(policy=self.policy)
+
     def action_monitor(self) -> None:
         """Open the monitor."""
         if self.table.current is not None:

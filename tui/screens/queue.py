@@ -217,6 +217,11 @@ class QueueScreen(TableFrame):
         """Explain any item of the user."""
         self.console.ask_item(self.table.current)
 
+    def action_conflicts(self) -> None:
+        """List the fields that wait."""
+        if self.table.current is not None:
+            self.console.open_conflicts(mailbox=self.table.current)
+
     def action_monitor(self) -> None:
         """Open monitors."""
         users.monitor(self, self.table.chosen())
@@ -254,13 +259,16 @@ def brief(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[
             first.append((f"  {form.rate(row.rate)}", "text"))
     second = (
         f"   last {view.past(row.last_success_ms)}   next {_next(row, view)}   calls {row.calls:,}"
-        f"   items {row.items:,}   held {row.held:,}"
+        f"   items {row.items:,}   held {row.held:,}{form.conflicts(row.conflicts)}"
     )
     if row.state in signs.TROUBLED:
         first.append((f"  {rows.retry(row, view)}   last {view.past(row.last_success_ms)}", sign.role))
         return [TextLine(tuple(first)), *why(row, width)]
     if row.state in signs.ACTIVE:
-        second = f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
+        second = (
+            f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
+            f"{form.conflicts(row.conflicts)}"
+        )
     if row.barrier is not None and row.state is UserState.INITIALIZING:
         second += f"   barrier {row.barrier[0]:,} of {row.barrier[1]:,} users ready"
     counts = " ".join(f"{sign}{row.counts.get(outcome, 0):,}" for sign, outcome in signs.OUTCOME)
@@ -287,7 +295,8 @@ def details(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> lis
             line((" Rate      ", "quiet"), f"{form.rate(row.rate)}   ETA {form.eta_range(row.eta_seconds)}"),
         ]
     else:
-        lines.append(line((" Items     ", "quiet"), f"{row.items:,} in step   held {row.held:,}"))
+        waits = f"held {row.held:,}{form.conflicts(row.conflicts)}"
+        lines.append(line((" Items     ", "quiet"), f"{row.items:,} in step   {waits}"))
     lines.append(
         line(
             (" Sync      ", "quiet"),

@@ -91,7 +91,7 @@ class UserScreen(Frame):
             step = rows.user_step(row, True)[0]
             second = f" {step}  {rows.gauge(row.done, row.total, 20)}  {form.rate(row.rate)}  ETA {form.eta(row.eta_seconds)}"
         else:
-            second = f" Last full {_when(row.last_success_ms, view.now_ms, self)}   Next full {_when(row.next_full_ms, view.now_ms, self)}   calls {row.calls:,}   held {row.held:,}"
+            second = f" Last full {_when(row.last_success_ms, view.now_ms, self)}   Next full {_when(row.next_full_ms, view.now_ms, self)}   calls {row.calls:,}   held {row.held:,}{form.conflicts(row.conflicts)}"
         third = line((f" CRM user {row.crm_user or '-'}   zone {row.zone or '-'}", "quiet"))
         if row.state in signs.TROUBLED:  # the reason is what he came for: all of it
             head = (f" {sign.sign} {sign.word}   {rows.retry(row, view)}", sign.role)
@@ -154,6 +154,10 @@ class UserScreen(Frame):
     def action_find(self) -> None:
         """Explain any item of this user."""
         self.console.ask_item(self.mailbox)
+
+    def action_conflicts(self) -> None:
+        """List the fields that wait."""
+        self.console.open_conflicts(mailbox=self.mailbox)
 
     def action_monitor(self) -> None:
         """Open the monitor."""

@@ -58,6 +58,8 @@ class Header(LineView):
         if row.stale:
             left.append(self._count(signs.STALE, "stale", row.stale, wide))
         left.append(self._count(signs.HELD, "held", row.held, wide))
+        if row.conflicts:
+            left.append(self._count(signs.CONFLICT, "conflicts", row.conflicts, wide))
         left.append(self._count(signs.IDLE, "idle", row.states.get(UserState.IDLE, 0), wide))
         return left
 
