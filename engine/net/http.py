@@ -19,6 +19,9 @@ Params = Mapping[str, str | int | bool] | Sequence[tuple[str, str | int | bool]]
 #: Google compresses answers only for a user agent that contains "gzip".
 _HEADERS = MappingProxyType({"user-agent": "Syncline/0.1 (gzip)", "accept": "application/json"})
 
+#: Events after which bytes of a request leave this machine; without its body a server does not carry a request out.
+_BYTES_LEAVE = frozenset({"http11.send_request_headers.started", "http11.send_request_body.started"})
+
 
 class Http:
     """A thin cover over ``httpx.AsyncClient``.
@@ -92,7 +95,6 @@ class Http:
                 cannot be used or a certificate that cannot be trusted.
         """
         async with self._slots:
-            self._net.permit()
             self._net.observer.called(self._provider, account)
             try:
                 return await self._client.request(
@@ -101,9 +103,18 @@ class Http:
                     headers=headers,
                     content=content,
                     params=list(params.items()) if isinstance(params, Mapping) else params,  # type: ignore[arg-type]
+                    extensions={"trace": self._before_bytes},
                 )
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise self._explain(error, url) from None
+
+    async def _before_bytes(self, event: str, _about: Mapping[str, object]) -> None:
+        """Ask for the permit at the last moment: waiting for a slot and connecting take time, and a suspended process more.
+
+        The events are httpcore's; what is raised here closes the connection and comes out of ``send``.
+        """
+        if event in _BYTES_LEAVE:
+            self._net.permit()
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -45,7 +45,7 @@ class Net:
         clock: time.
         dice: jitter.
         observer: hears of calls and waits.
-        permit: asked before each request is sent; raises when this engine may send none any more, since another one has
+        permit: asked before bytes of a request are sent; raises when this engine may send none any more, since another one has
             taken over.
         tls: one context for all clients; making one costs 35 ms and 0.9 MB each (providers.md section 2).
     """
