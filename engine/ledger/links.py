@@ -418,34 +418,71 @@ def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[
 
 
 _DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")
+
+
+def _same_marker(*columns: Any) -> sa.Select[Any]:
+    """Due links without base, and another item of the same side that carries the same marker."""
+    return (
+        sa.select(_DOUBLE.c.link_id.label("double_link"), *columns)
+        .select_from(dirty)
+        .join(link, link.c.id == dirty.c.link_id)
+        .join(_DOUBLE, sa.and_(_DOUBLE.c.link_id == dirty.c.link_id, _DOUBLE.c.deleted == 0))
+        .join(
+            _FIRST,
+            sa.and_(
+                _FIRST.c.marker == _DOUBLE.c.marker,
+                # + 0: without statistics SQLite takes the index by mailbox and side, and reads all items for each due link.
+                _FIRST.c.mailbox_id + 0 == _DOUBLE.c.mailbox_id,
+                _FIRST.c.side == _DOUBLE.c.side,
+                _FIRST.c.link_id != _DOUBLE.c.link_id,
+            ),
+        )
+        .join(_FIRST_LINK, _FIRST_LINK.c.id == _FIRST.c.link_id)
+        .where(
+            dirty.c.mailbox_id == sa.bindparam("mailbox"),
+            _in(dirty.c.module, "modules"),
+            link.c.base.is_(None),
+            link.c.reason != BESIDE,
+            _DOUBLE.c.marker.is_not(None),
+            ~_has_twin(_DOUBLE),
+        )
+        .order_by(_FIRST.c.id)
+    )
+
+
+_ALIVE = item.alias("alive")
 _DOUBLES = Statement(
-    sa.select(_DOUBLE.c.link_id.label("double_link"), _FIRST)
-    .select_from(dirty)
-    .join(link, link.c.id == dirty.c.link_id)
-    .join(_DOUBLE, sa.and_(_DOUBLE.c.link_id == dirty.c.link_id, _DOUBLE.c.deleted == 0))
-    .join(
-        _FIRST,
-        sa.and_(
-            _FIRST.c.marker == _DOUBLE.c.marker,
-            # + 0: without statistics SQLite takes the index by mailbox and side, and reads all items for each due link.
-            _FIRST.c.mailbox_id + 0 == _DOUBLE.c.mailbox_id,
-            _FIRST.c.side == _DOUBLE.c.side,
-            _FIRST.c.deleted == 0,
-            _FIRST.c.link_id != _DOUBLE.c.link_id,
+    _same_marker(_FIRST).where(
+        sa.or_(
+            sa.and_(
+                _FIRST.c.deleted == 0,
+                sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
+            ),
+            sa.and_(_FIRST.c.deleted == 1, ~_has_twin(_FIRST), _FIRST_LINK.c.base.is_not(None)),
+        )
+    )
+)
+_REBORN = Statement(
+    _same_marker(_FIRST.c.link_id).where(
+        _FIRST.c.deleted == 1,
+        _has_twin(_FIRST),
+        ~sa.exists().where(
+            _ALIVE.c.link_id == _FIRST.c.link_id, _ALIVE.c.side == _FIRST.c.side, _ALIVE.c.deleted == 0
         ),
     )
-    .join(_FIRST_LINK, _FIRST_LINK.c.id == _FIRST.c.link_id)
-    .where(
-        dirty.c.mailbox_id == sa.bindparam("mailbox"),
-        _in(dirty.c.module, "modules"),
-        link.c.base.is_(None),
-        link.c.reason != BESIDE,
-        _DOUBLE.c.marker.is_not(None),
-        ~_has_twin(_DOUBLE),
-        sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
-    )
-    .order_by(_FIRST.c.id)
 )
+
+
+def reborn(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int]]:
+    """Items that have come back under another id: (link of the one that is gone, link of the new one).
+
+    The new item carries the marker of one that was deleted: it was moved by copying, restored under a new id, or made
+    by a request of ours that arrived late. Its twin on the other side waits for it, and must not get a second one.
+    """
+    pairs: dict[int, int] = {}
+    for row in _REBORN.rows(connection, mailbox=mailbox_id, modules=modules):
+        pairs.setdefault(row.link_id, row.double_link)
+    return list(pairs.items())
 
 
 def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> dict[int, ItemRow]:

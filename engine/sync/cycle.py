@@ -421,6 +421,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
 async def _match(run: Run, names: list[str]) -> None:
     """Join one-sided links with their twins before anything is created."""
     found = await run.ledger.read(links.found_creates, run.record.id, names)
+    found += await run.ledger.read(links.reborn, run.record.id, names)
     if found:
         await run.ledger.write(links.merge_links, run.fence, found)
     after = 0

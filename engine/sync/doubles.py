@@ -7,7 +7,7 @@ two items then carry the same marker. The second must neither be copied to the o
 from __future__ import annotations
 
 from engine.ledger.links import ItemRow, LinkPlan, LinkRow, NewIntent
-from engine.model.canonical import FIELDS, match_keys, same
+from engine.model.canonical import FIELDS, display_name, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.port import Guard, WriteKind
 from engine.sync.plan import Planned, Planning
@@ -25,12 +25,12 @@ def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | N
     """What becomes of an item that carries the marker of another one.
 
     Deleted when it is that very item once more: the same values in all shared fields, made within the time of a request.
-    Held when it only looks like it, since a person may have edited one of them. ``None`` when it is something else by now,
-    such as a copy that a person has made and changed: an item of its own.
+    Held when it still has the same name: a person may have edited one of the two, or have made a copy. ``None`` when it is
+    something else by now, such as a copy under a new name: an item of its own.
 
     Args:
         row: the link of the second item.
-        first: the item that carried the marker first.
+        first: the item that carried the marker first; it may be gone by now, together with its twin.
         planning: rules and guards of the cycle.
     """
     module = Module(row.module)
@@ -62,6 +62,6 @@ def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | N
             why=SECOND_COPY,
         )
         return Planned(LinkPlan(row.id, module, intents=(delete,)), module, ItemOutcome.MERGED)
-    if set(match_keys(module, second.fields)) & set(match_keys(module, first.fields)):
+    if not first.deleted and display_name(module, second.fields) == display_name(module, first.fields):
         return Planned(LinkPlan(row.id, module, state="held", reason=COPY), module, ItemOutcome.HELD)
     return None

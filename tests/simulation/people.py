@@ -245,8 +245,9 @@ class People:
 
     def occurrence(self, provider: Any, where: str, thing: Thing) -> None:
         """Change one occurrence of a series."""
+        thing = provider.shelf(where).now[thing.id]
         rule = thing.fields.get("rule")
-        if not rule or thing.parent is not None or thing.id not in provider.shelf(where).now:
+        if not rule or thing.parent is not None:
             return
         day = int(thing.fields["start"]["utc"][8:10]) + self.dice.randint(0, 2)
         original = f"{thing.fields['start']['utc'][:8]}{day:02d}{thing.fields['start']['utc'][10:]}"

@@ -11,6 +11,7 @@ from engine.model.port import (
     Account,
     Capability,
     Containers,
+    CreateKey,
     CrmUser,
     Finding,
     Observation,
@@ -210,7 +211,9 @@ class Wire:
     def _late(self, scope: Scope, writes: Sequence[Write]) -> None:
         for write in writes:
             self.world.note("late", write.kind, write.module, write.remote_id or write.key)
-            self._carry_out(scope, write)
+            taken = write.key in self.server.shelf(scope.remote_id).now
+            if not (write.kind is WriteKind.CREATE and self.server.create_key is CreateKey.NATURAL and taken):
+                self._carry_out(scope, write)  # an id of our own that was taken once is taken for ever
 
     def _one(self, scope: Scope, write: Write) -> Outcome:
         if self._fault("lost request"):

@@ -278,7 +278,7 @@ class SimWorld:
         known = identity(server, where, before)
         double = [
             one
-            for one in server.shelf(where).live()
+            for one in server.shelf(where).now.values()
             if one.module is before.module and one.marker == before.marker and one.id != before.id
         ]
         if before.marker is not None and double:
