@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
+from engine.ledger.restored import hold_restored, restored_beside
 from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
 from engine.ledger.sql import insert_ids, set_columns
 from engine.ledger.statement import Statement
@@ -292,6 +293,9 @@ def record_page(
         own=sum(one.own for one in changes.new),
         unchanged=len(changes.same) + len(changes.quiet),
     )
+    # What is gone makes room: an item may have been restored in the place of the one that replaced it.
+    if changes.gone:
+        _bury(connection, [row.id for row in changes.gone], now, how)
     # Series before their changed occurrences, which are nothing without them.
     masters = [one for one in changes.new if one.parent is None]
     occurrences = [one for one in changes.new if one.parent is not None]
@@ -320,8 +324,6 @@ def record_page(
     )
     if snapshot:
         _LISTED.run_among(connection, changes.same, b_generation=generation)
-    if changes.gone:
-        _bury(connection, [row.id for row in changes.gone], now, how)
     if cursor is not None:
         values: dict[str, Any] = {"cursor": cursor, "read_at": now}
         if snapshot:
@@ -647,13 +649,16 @@ def _change(
     now: int,
 ) -> None:
     """Items that we knew show something else."""
+    beside = restored_beside(connection, side, changed)
+    apart = {row.id for row, _ in beside}
     # The user put an own item under the policy, or we knew it only as a tombstone without link.
-    ours = [(row, one) for row, one in changed if row.link_id is None and not one.own]
+    ours = beside + [(row, one) for row, one in changed if row.link_id is None and not one.own]
     _DROP_KEYS.many(connection, [{"b_id": row.id} for row, _ in ours])
     _DROP_ITEM.many(connection, [{"b_id": row.id} for row, _ in ours])
     for _, one in ours:
         _insert(connection, scope_id, side, [one], generation, now)
-    known = [(row, one) for row, one in changed if row.link_id is not None or one.own]
+    hold_restored(connection, scope_id, [(one.mailbox_id, one.remote_id) for _, one in beside])
+    known = [(row, one) for row, one in changed if (row.link_id is not None and row.id not in apart) or one.own]
     rows = []
     for row, one in known:
         values = {**_item_values(one, generation, now), "id": row.id}

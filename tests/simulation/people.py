@@ -271,6 +271,8 @@ class People:
             where,
             Thing(item, thing.module, fields, 0, 0, owner=thing.owner, parent=thing.id, occurrence=original),
         )
+        # The series tells a new version with it, as in Exchange; who deletes it meanwhile has seen another one.
+        provider._store(where, provider.shelf(where).now[thing.id])
         self.world.note("person", provider.side, "changes the occurrence", item)
 
 
