@@ -171,8 +171,9 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
         # The start that was cancelled is no longer in the series; the other side's occurrence stands for another one.
         return Planned(LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED)
     base = row.base
-    if row.state == "tombstone" and live == [row.crm]:
-        # Undeleted in the CRM, or back from another owner: the mailbox lost it through us, not by its person's hand.
+    if row.state == "tombstone" and len(live) == 1:
+        # Taken back from the bin, or back from another owner, after both sides had lost it: the other side lost it through
+        # us or long ago, and a person wants it.
         base = None
     if len(live) == 1 and base is None:
         if held is not None:
@@ -199,7 +200,7 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
             )
     crm, mailbox = _view(row.crm), _view(row.mailbox)
     if base is None and row.base is not None:
-        mailbox = None
+        crm, mailbox = (crm, None) if live == [row.crm] else (None, mailbox)
     tree = Tree(row.id, module, base, crm, mailbox)
     judged = judge(row, tree, rules, planning.now)
     decision = judged.decision

@@ -65,7 +65,7 @@ def no_duplicate(world: SimWorld) -> None:
             for module in world.modules:
                 where = OBJECT_OF[module] if side is Side.CRM else f"{email}/{place_of(module)}"
                 for thing in provider.of(email, module):  # type: ignore[attr-defined]
-                    if (where, thing.id) not in world.persons.own and thing.id not in waits:
+                    if (where, thing.id) not in world.persons.own and not waits & {thing.id, thing.parent}:
                         names.setdefault(identity(provider, where, thing), []).append(thing.id)
             for name, ids in names.items():
                 if len(ids) > 1 and name not in world.persons.by_hand:
