@@ -174,10 +174,32 @@ _TAKE_FLIGHT = Statement(
 )
 
 
+# Changed occurrences go with their series at the provider: what they say is in the journal before that.
+_WITH_SERIES = Statement(
+    sa.insert(journal).from_select(
+        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "why", "at"],
+        sa.select(
+            intent.c.mailbox_id,
+            intent.c.cycle_id,
+            item.c.link_id,
+            intent.c.side,
+            sa.literal("conflict", literal_execute=True),
+            item.c.fields,
+            sa.literal("its series was deleted", literal_execute=True),
+            sa.bindparam("b_now", type_=sa.BigInteger),
+        )
+        .join(link, link.c.parent_link == intent.c.link_id)
+        .join(item, sa.and_(item.c.link_id == link.c.id, item.c.side == intent.c.side, item.c.deleted == 0))
+        .where(_in(intent.c.id), intent.c.kind == "delete"),
+    )
+)
+
+
 def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int) -> None:
     """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first."""
     check(connection, fence)
     _TAKE_FLIGHT.run_among(connection, intent_ids, b_now=now)
+    _WITH_SERIES.run_among(connection, intent_ids, b_now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,25 +322,6 @@ _DONE = Statement(sa.update(intent).where(_in(intent.c.id)).values(state="done")
 _CLOSE_WITH = setting(intent, "id", ("state", "error"))
 _UNKNOWN = setting(intent, "id", ("state", "error", "not_before"))
 # Copied inside the database: the documents need not be read and written again.
-# Changed occurrences go with their series at the provider: what they said is in the journal.
-_WITH_SERIES = Statement(
-    sa.insert(journal).from_select(
-        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "why", "at"],
-        sa.select(
-            intent.c.mailbox_id,
-            intent.c.cycle_id,
-            item.c.link_id,
-            intent.c.side,
-            sa.literal("conflict", literal_execute=True),
-            item.c.fields,
-            sa.literal("its series was deleted", literal_execute=True),
-            sa.bindparam("b_now", type_=sa.BigInteger),
-        )
-        .join(link, link.c.parent_link == intent.c.link_id)
-        .join(item, sa.and_(item.c.link_id == link.c.id, item.c.side == intent.c.side, item.c.deleted == 0))
-        .where(intent.c.id == sa.bindparam("b_id")),
-    )
-)
 _JOURNALLED = Statement(
     sa.insert(journal).from_select(
         ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "after", "why", "at", "intent_id"],
@@ -394,7 +397,6 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     )
     # Matched for good: natural keys are for one-sided links only.
     _DROP_KEYS.run_among(connection, [one.intent.link_id for one in written])
-    _WITH_SERIES.many(connection, [{"b_id": one.intent.id, "b_now": now} for one in removed])
     _REMOVED.many(
         connection,
         [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in removed],

@@ -393,7 +393,7 @@ def waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]
 _RECENT = Statement(
     sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
         item.c.scope_id == sa.bindparam("scope_id"),
-        item.c.written_at > sa.bindparam("since"),
+        sa.or_(item.c.written_at > sa.bindparam("since"), item.c.deleted == 1),
         _in(item.c.remote_id),
     )
 )
@@ -407,7 +407,11 @@ _HERE = Statement(
 def recently_written(
     connection: sa.Connection, scope_id: int, remote_ids: Sequence[str], since: int
 ) -> dict[str, str | None]:
-    """Items that we wrote after ``since``: remote id to the version we got back (None: deleted); a late feed is older."""
+    """What a late feed may show in an older version: remote id to the version that we know (None: deleted).
+
+    Items that we wrote after ``since``, and all that we know as deleted: whether a feed shows such an item because it was
+    restored, or because it has not heard of the end yet, only the item itself can tell.
+    """
     rows = _RECENT.among(connection, remote_ids, scope_id=scope_id, since=since)
     return {row.remote_id: None if row.deleted else row.etag for row in rows}
 
