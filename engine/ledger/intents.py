@@ -225,8 +225,8 @@ class Unsettled:
     """A write that was not made, or of which nobody can tell.
 
     Attributes:
-        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``gone`` (the item no longer
-            exists), ``unknown`` (wait until ``not_before``, then look for the marker), ``failed`` (the item is at fault).
+        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``gone`` (void; the
+            item is read by id, and looked at again), ``unknown`` (wait until ``not_before``, then look for the marker), ``failed`` (the item is at fault).
         error: for people.
     """
 
@@ -430,11 +430,6 @@ _AGAIN = Statement(
     .where(intent.c.id == sa.bindparam("b_id"))
     .values(state="planned", attempt=intent.c.attempt + 1)
 )
-_GONE = Statement(
-    sa.update(item)
-    .where(item.c.link_id == sa.bindparam("b_link"), item.c.side == sa.bindparam("b_side"))
-    .values(deleted=1, read_at=sa.bindparam("b_now"))
-)
 _FAILED = Statement(
     sa.update(dirty).where(dirty.c.link_id == sa.bindparam("b_link")).values(attempts=dirty.c.attempts + 1)
 )
@@ -449,7 +444,7 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
     by: dict[str, list[Unsettled]] = {}
     for one in unsettled:
         by.setdefault(one.how, []).append(one)
-    failed = by.get("failed", [])
+    failed, gone = by.get("failed", []), by.get("gone", [])
     void = [one for one in unsettled if one.how in {"reread", "gone"}]
     _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
     _UNKNOWN.many(
@@ -472,30 +467,34 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
             for one in those
         ],
     )
-    _GONE.many(
-        connection,
-        [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in by.get("gone", [])],
-    )
     mark_dirty(connection, [one.intent.link_id for one in (*void, *failed)])
-    return _count_failures(connection, failed, now)
+    return _count_failures(connection, failed, now) + _count_failures(connection, gone, now, free=1)
 
 
-def _count_failures(connection: sa.Connection, failed: Sequence[Unsettled], now: int) -> list[int]:
-    """Items at fault wait longer each time, and are set aside at last. Returns the links that were."""
+def _count_failures(
+    connection: sa.Connection, failed: Sequence[Unsettled], now: int, *, free: int = 0
+) -> list[int]:
+    """Items at fault wait longer each time, and are set aside at last. Returns the links that were.
+
+    The first ``free`` failures wait for nothing: an item that is gone when it is written was deleted meanwhile as a rule,
+    and what follows from that is planned at once. One that is there whenever it is read is at fault.
+    """
+    if not failed:
+        return []
     _FAILED.many(connection, [{"b_link": one.intent.link_id} for one in failed])
     attempts = {
         row.link_id: row.attempts for row in _ATTEMPTS.among(connection, [one.intent.link_id for one in failed])
     }
     errors = {one.intent.link_id: one.error for one in failed}
     aside = [one for one in errors if attempts[one] >= QUARANTINE_AFTER]
-    waits = [one for one in errors if attempts[one] < QUARANTINE_AFTER]
+    waits = [one for one in errors if free < attempts[one] < QUARANTINE_AFTER]
     _UNDIRTY.many(connection, [{"b_link": one} for one in aside])
     _SET_ASIDE.many(
         connection, [{"which": one, "new_state": "quarantined", "new_reason": errors[one]} for one in aside]
     )
     _LATER.many(
         connection,
-        [{"which": one, "new_not_before": now + RETRY_MS * 2 ** (attempts[one] - 1)} for one in waits],
+        [{"which": one, "new_not_before": now + RETRY_MS * 2 ** (attempts[one] - 1 - free)} for one in waits],
     )
     _REASON.many(connection, [{"which": one, "new_reason": errors[one]} for one in waits])
     return aside

@@ -215,7 +215,12 @@ async def _settle(
                 counts[module, ItemOutcome.FAILED] += 1
                 unsettled.append(Unsettled(row, "failed", outcome.reason or "what it belongs to is gone"))
             case Result.GONE:
-                unsettled.append(Unsettled(row, "gone", outcome.reason))
+                # Read by id before anything is made in its place: a second copy would be the price of a wrong answer.
+                conflicts.add(row.remote_id)
+                reason = outcome.reason or "not found"
+                unsettled.append(
+                    Unsettled(row, "gone", f"there when it is read, gone when it is written: {reason}")
+                )
             case Result.CONFLICT:
                 conflicts.add(row.remote_id)
                 unsettled.append(Unsettled(row, "reread", outcome.reason))
@@ -241,7 +246,7 @@ async def _settle(
         sign, text = line_for(module, Side(one.intent.side), one.intent.kind, fields, patch)
         run.tell(ActivityKind.ITEMS, sign=sign, text=text)
     for failed in unsettled:
-        if failed.how == "failed":
+        if failed.how == "failed" or failed.intent.link_id in quarantined:
             intent = failed.intent
             _, text = line_for(
                 Module(intent.module), Side(intent.side), intent.kind, intent.fields or intent.shown

@@ -12,6 +12,7 @@ from engine.ledger import intents, twins, waiting
 from engine.ledger.fence import Fence
 from engine.ledger.links import DISMISSED
 from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.port import Outcome, Result, Scope, Write, WriteKind
 from engine.model.states import FaultClass, UserState
 from tests.sync.fakes import place_of
 from tests.sync.world import A, World, faulty
@@ -146,3 +147,53 @@ async def test_only_what_is_in_quarantine_of_that_mailbox_can_be_dismissed() -> 
     live = (await world.links("live"))[0].id
     assert await world.ledger.write(twins.dismiss, await fence(world), [live], 0) == []
     assert len(await world.links("quarantined")) == 1
+
+
+def gone_when_written(world: World, really: bool) -> list[str]:
+    """Updates in the mailbox answer 404: because a person has just deleted the item, or although it is there."""
+    change, asked = world.mail._change, []
+
+    def answer(scope: Scope, write: Write) -> Outcome:
+        if write.kind is WriteKind.UPDATE:
+            asked.append(write.remote_id)
+            if really and not world.mail.shelf(scope.remote_id).now[write.remote_id].deleted:
+                world.mail.delete(scope.remote_id, write.remote_id)
+            return Outcome(Result.GONE, reason="404")
+        return change(scope, write)
+
+    world.mail._change = answer  # type: ignore[method-assign]
+    return asked
+
+
+async def test_what_was_deleted_while_it_was_written_is_read_and_made_again_in_the_same_cycle() -> None:
+    world = await World().start()
+    ann = world.crm.add(A, Module.CONTACT, given="Ann", family="Lee")
+    await world.settle()
+    asked = gone_when_written(world, really=True)
+    world.crm.edit("Contact", ann, title="Chief")
+    await world.cycle()
+    assert len(asked) == 1
+    assert [one.fields["title"] for one in world.mail.of(A, Module.CONTACT)] == [
+        "Chief"
+    ]  # an edit beats a delete
+    assert await world.open_work() == (0, 0)
+    await world.check()
+
+
+async def test_what_is_gone_when_written_and_there_when_read_is_never_doubled_and_backs_off() -> None:
+    world = await World().start()
+    ann = world.crm.add(A, Module.CONTACT, given="Ann", family="Lee")
+    await world.settle()
+    asked = gone_when_written(world, really=False)
+    world.crm.edit("Contact", ann, title="Chief")
+    tries = []
+    for _ in range(12):
+        before = len(asked)
+        await world.cycle()  # a minute each
+        tries.append(len(asked) - before)
+        assert len(world.mail.of(A, Module.CONTACT)) == 1
+    assert sum(tries) == intents.QUARANTINE_AFTER
+    assert tries[0] == 2  # as it was read again in between, once more at once; then it waits
+    [row] = await world.links("quarantined")
+    assert row.reason == "there when it is read, gone when it is written: 404"
+    assert "set aside in quarantine" in [one.text for one in world.told if one.fault is FaultClass.ITEM][-1]
