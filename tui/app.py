@@ -52,6 +52,7 @@ from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.help import Help
+from tui.screens.history import HistoryScreen
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
@@ -195,6 +196,10 @@ class SynclineApp(App[None]):
         """Open what waits for an admin in a mailbox."""
         self.push_screen(HeldScreen(mailbox))
 
+    def open_history(self, mailbox: str) -> None:
+        """Open the cycles of a mailbox that did something."""
+        self.push_screen(HistoryScreen(mailbox))
+
     def open_why(self, mailbox: str) -> None:
         """Open why a mailbox does not run, and what of it does not cross over."""
         self.push_screen(WhyScreen(mailbox))
@@ -267,6 +272,8 @@ class SynclineApp(App[None]):
             self.screen.refresh_report()
         if isinstance(command, DecideConflict) and isinstance(self.screen, ConflictsScreen):
             self.screen.refresh_rows()
+        if isinstance(self.screen, HistoryScreen):
+            self.screen.refresh_rows()
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
         elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
@@ -296,6 +303,10 @@ class SynclineApp(App[None]):
         task.add_done_callback(done)
 
     # What is read from disk
+
+    def fetch(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Read something of the engine, and come back with it."""
+        self._outside(work, then)
 
     def fetch_older(self, panel: LogPanel, before_seq: int | None) -> None:
         """Older lines for a panel."""

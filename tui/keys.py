@@ -18,6 +18,7 @@ SCHEDULER = "scheduler"
 POLICY = "policy"
 USER = "user"
 HELD = "held"
+HISTORY = "history"
 WHY = "why"
 EXPLAIN = "explain"
 PREVIEW = "preview"
@@ -33,6 +34,7 @@ PANES: dict[str, str] = {
     POLICY: "Policy",
     USER: "User",
     HELD: "Held items",
+    HISTORY: "Cycles",
     WHY: "Why",
     EXPLAIN: "An item explained",
     PREVIEW: "Preview",
@@ -264,6 +266,47 @@ KEYS: tuple[Key, ...] = (
         12,
     ),
     Key(
+        "R",
+        {"R": "reinitialize"},
+        "re-initialize",
+        {
+            QUEUE: "Let modules of the user, or of all that are marked, begin afresh: None, Resync, Full or Clear.",
+            USER: "Let modules of this user begin afresh: None, Resync, Full or Clear.",
+            POLICY: "Let modules of the mailbox in the row begin afresh: None, Resync, Full or Clear.",
+        },
+        8,
+    ),
+    Key(
+        "H",
+        {"H": "history"},
+        "cycles",
+        {
+            QUEUE: "List the cycles of the user that did something; one can be undone there.",
+            USER: "List the cycles of this user that did something; one can be undone there.",
+            POLICY: "List the cycles of the mailbox in the row that did something; one can be undone there.",
+        },
+        9,
+    ),
+    Key(
+        "U",
+        {"U": "undo"},
+        "undo",
+        {
+            HISTORY: "Undo the cycle: you see first what is put back and what is left alone, and type how many items."
+        },
+        1,
+    ),
+    Key(
+        "L",
+        {"L": "leave_mailboxes"},
+        "leave",
+        {
+            POLICIES: "Remove what Syncline made in the mailboxes of the policy, which must be off; you see it first.",
+            POLICY: "Remove what Syncline made in the mailboxes of this policy, which must be off; you see it first.",
+        },
+        13,
+    ),
+    Key(
         "d",
         {"d": "delete"},
         "delete",
@@ -434,6 +477,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Filter the rows: is:delete module:contacts in:crm text.",
             PREVIEW: "Filter the rows: user:ann module:contacts text.",
             ROWS: "Filter the rows: is:delete in:crm text.",
+            HISTORY: "Filter the rows: is:failed kind:undo text.",
             WHY: "Filter the rows: is:absent module:contacts in:crm text.",
         },
         7,
@@ -453,6 +497,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Next or previous match.",
             PREVIEW: "Next or previous match.",
             ROWS: "Next or previous match.",
+            HISTORY: "Next or previous match.",
             WHY: "Next or previous match.",
         },
     ),
@@ -469,6 +514,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Sort: s and the column's letter; S turns the order round.",
             PREVIEW: "Sort: s and the column's letter; S turns the order round.",
             ROWS: "Sort: s and the column's letter; S turns the order round.",
+            HISTORY: "Sort: s and the column's letter; S turns the order round.",
             WHY: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
@@ -487,6 +533,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Go to the next item in quarantine.",
             PREVIEW: "Go to the next row of which something would wait for you.",
             ROWS: "Go to the next item that would wait for you, or no longer holds.",
+            HISTORY: "Go to the next cycle that failed.",
             WHY: "Go to the next item that was dismissed.",
         },
         9,

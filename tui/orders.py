@@ -23,6 +23,7 @@ from tui import exits
 from tui.exits import Trouble
 from tui.format import MODULE_WORD
 from tui.printing import table
+from tui.rows import cycle_result
 from tui.run import local_zone, opened, running, show, who
 
 WHAT = {"restore": "restore", "remove": "remove", "recreate": "make again", "left": "left alone"}
@@ -162,22 +163,11 @@ def cycles_text(rows: Iterable[CycleRow]) -> str:
                 row.counts.get("updated", 0),
                 row.counts.get("deleted", 0),
                 row.left,
-                result(row),
+                cycle_result(row),
             )
             for row in rows
         ],
     )
-
-
-def result(row: CycleRow) -> str:
-    """How a cycle ended, and what an undo has to do with it."""
-    state = {"asked": "to be done"}.get(row.state, row.state)
-    parts = [state if row.state != "failed" else f"failed: {row.error}"]
-    if row.about is not None:
-        parts.append(f"of cycle {row.about}")
-    if row.undone_by is not None:
-        parts.append(f"undone by cycle {row.undone_by}")
-    return ", ".join(parts)
 
 
 def undo_text(preview: UndoPreview) -> str:

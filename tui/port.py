@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Protocol
 
@@ -9,14 +10,17 @@ from engine.service import (
     Answer,
     Command,
     ConflictRow,
+    CycleRow,
     Explanation,
     Filtered,
     HeldRow,
+    LeavePreview,
     Line,
     PreviewReport,
     PreviewRow,
     RunRow,
     Store,
+    UndoPreview,
     VerifyRow,
 )
 
@@ -96,6 +100,22 @@ class Engine(Protocol):
 
     def refusal(self, row: ConflictRow, text: str) -> str:
         """Why a text that was typed is no value of a field; "" when it is one."""
+        ...
+
+    async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
+        """Cycles that did something, youngest first."""
+        ...
+
+    async def undo_preview(self, cycle: int) -> UndoPreview:
+        """What undoing a cycle would do."""
+        ...
+
+    async def leave_preview(self, policy: str) -> LeavePreview:
+        """What leaving the mailboxes of a policy would remove."""
+        ...
+
+    async def clearable(self, mailboxes: Sequence[str], modules: Sequence[str] = ()) -> int:
+        """How many items the re-initialise Clear would remove."""
         ...
 
     def initialising(self) -> list[str]:

@@ -80,7 +80,7 @@ class UndoPreview:
             ("restore", "restored"),
             ("remove", "removed"),
             ("recreate", "made again"),
-            ("left", "left alone, since they were changed since"),
+            ("left", "left alone"),
         )
         told = ", ".join(f"{self.counts[key]:,} {word}" for key, word in verbs if self.counts.get(key))
         which = ", ".join(str(row.id) for row in self.cycles[:5])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from engine.service import (
     Command,
     ConflictRow,
     CycleKind,
+    CycleRow,
     DecideConflict,
     DisableJob,
     DisablePolicy,
@@ -28,6 +30,7 @@ from engine.service import (
     ItemOutcome,
     JobRow,
     JobState,
+    LeavePreview,
     LimitRow,
     Line,
     Module,
@@ -42,6 +45,7 @@ from engine.service import (
     Store,
     Table,
     TestPolicy,
+    UndoPreview,
     UserRow,
     UserState,
     VerifyPolicy,
@@ -77,6 +81,9 @@ class FakeService:
         self.older: list[Line] = []
         self.history: list[RunRow] = []
         self.held: list[HeldRow] = []
+        self.did: list[CycleRow] = []
+        self.undoing = UndoPreview((), {}, ())
+        self.leaving = LeavePreview((), {})
         self.explained: list[Explanation] = []
         self.kept: dict[int, Filtered] = {}
         self.asked: list[tuple[str, str | None]] = []
@@ -189,6 +196,18 @@ class FakeService:
         if "phone" in row.label and not any(char.isdigit() for char in text):
             return f"{row.label}: {text!r} is no phone number; allowed: {row.allowed}"
         return ""
+
+    async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
+        return [row for row in self.did if mailbox in (None, row.mailbox)]
+
+    async def undo_preview(self, cycle: int) -> UndoPreview:
+        return self.undoing
+
+    async def leave_preview(self, policy: str) -> LeavePreview:
+        return self.leaving
+
+    async def clearable(self, mailboxes: Sequence[str], modules: Sequence[str] = ()) -> int:
+        return 214 if not modules else 24
 
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]

@@ -14,6 +14,7 @@ from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
+from tui.screens.history import HistoryScreen
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
@@ -30,6 +31,7 @@ SCREENS: tuple[type[Frame], ...] = (
     PolicyScreen,
     UserScreen,
     HeldScreen,
+    HistoryScreen,
     WhyScreen,
     ExplainScreen,
     ConflictsScreen,

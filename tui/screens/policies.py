@@ -29,6 +29,7 @@ from engine.service import (
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import TextLine, fit, line, wrapped
+from tui.screens import orders
 from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -236,6 +237,11 @@ class PoliciesScreen(TableFrame):
             self.say(f"Reading back what {self.table.current} built …")
             self.send(VerifyPolicy(self.table.current))
             self.console.open_policy(self.table.current)
+
+    def action_leave_mailboxes(self) -> None:
+        """Remove what was made in the mailboxes."""
+        if self.table.current is not None:
+            orders.leave(self, self.table.current)
 
     def action_why(self) -> None:
         """Tell why its full sync does not run now."""

@@ -14,7 +14,7 @@ from engine.service import PolicyRow, SyncNow, Table, TestPolicy, VerifyPolicy, 
 from tui import format as form
 from tui import keys, signs
 from tui.paint import Span, TextLine, fit, line
-from tui.screens import users
+from tui.screens import orders, users
 from tui.screens.policies import by_state, pause_all, settings, summary, toggle
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -221,6 +221,19 @@ class PolicyScreen(TableFrame):
     def action_conflicts(self) -> None:
         """List the fields that wait."""
         self.console.open_conflicts(policy=self.policy)
+
+    def action_reinitialize(self) -> None:
+        """Let modules of the mailbox begin afresh."""
+        orders.reinitialize(self, [] if self.table.current is None else [self.table.current])
+
+    def action_history(self) -> None:
+        """List the cycles of the mailbox."""
+        if self.table.current is not None:
+            self.console.open_history(self.table.current)
+
+    def action_leave_mailboxes(self) -> None:
+        """Remove what was made in the mailboxes."""
+        orders.leave(self, self.policy)
 
     def action_monitor(self) -> None:
         """Open the monitor."""

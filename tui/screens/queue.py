@@ -13,7 +13,7 @@ from engine.service import LimitRow, StepState, Table, UserRow, UserState, why_u
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import Span, TextLine, fit, line, wrapped
-from tui.screens import users
+from tui.screens import orders, users
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -207,6 +207,15 @@ class QueueScreen(TableFrame):
         """List what waits."""
         if self.table.current is not None:
             self.console.open_held(self.table.current)
+
+    def action_reinitialize(self) -> None:
+        """Let modules begin afresh."""
+        orders.reinitialize(self, self.table.chosen())
+
+    def action_history(self) -> None:
+        """List the cycles."""
+        if self.table.current is not None:
+            self.console.open_history(self.table.current)
 
     def action_why(self) -> None:
         """Tell why it does not run."""

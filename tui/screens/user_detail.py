@@ -12,7 +12,7 @@ from engine.service import ItemOutcome, Module, Table, UserRow, why_user
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import TextLine, fit, line, wrapped
-from tui.screens import users
+from tui.screens import orders, users
 from tui.screens.frame import Frame
 from tui.screens.queue import steps
 from tui.widgets.lines import LineView
@@ -158,6 +158,14 @@ class UserScreen(Frame):
     def action_conflicts(self) -> None:
         """List the fields that wait."""
         self.console.open_conflicts(mailbox=self.mailbox)
+
+    def action_reinitialize(self) -> None:
+        """Let modules begin afresh."""
+        orders.reinitialize(self, [self.mailbox])
+
+    def action_history(self) -> None:
+        """List the cycles."""
+        self.console.open_history(self.mailbox)
 
     def action_monitor(self) -> None:
         """Open the monitor."""
