@@ -40,15 +40,22 @@ check: test  ## the same as test
 bench: $(VENV)/.app  ## measures; prints a table and writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks
 
-# Seeds of the simulation that `make soak` runs, for so many minutes at most; a seed that fails is repeated by its number:
-# python -m tests.simulation --seeds 17:18
+# How far `make soak` goes: seeds of the simulation, kills, and minutes for each of the two at most; RUNS of each disk fault
+# (empty: every operation of the ledger). What fails is repeated by its number: python -m tests.simulation --seeds 17:18,
+# python -m tests.acceptance.kills --seed 1017 --kills 25.
 SEEDS ?= 1000000
-TIME ?= 60
+KILLS ?= 1000
+MINUTES ?= 60
+RUNS ?=
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 
-soak: $(VENV)/.ready  ## long proofs: many seeds of the simulation, killed processes; SEEDS=1000000 TIME=60 (minutes)
-	$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs $(CORES) --minutes $(TIME) --figures build/simulation.json
-	$(BIN)/pytest --durations=5 tests/acceptance
+soak: $(VENV)/.ready  ## long proofs, and docs/reliability.md from their figures; SEEDS=1000000 KILLS=1000 MINUTES=60
+	@mkdir -p build; status=0; set -x; \
+	$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs $(CORES) --minutes $(MINUTES) --figures build/simulation.json || status=1; \
+	$(BIN)/python -m tests.acceptance.kills --kills $(KILLS) --minutes $(MINUTES) --json build/kills.json || status=1; \
+	$(BIN)/python -m tests.sync.disk_faults $(if $(RUNS),--runs $(RUNS)) --json build/disk.json || status=1; \
+	$(BIN)/python -m tests.soak --simulation build/simulation.json --kills build/kills.json --disk build/disk.json || status=1; \
+	exit $$status
 
 clean:  ## removes what make has made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
