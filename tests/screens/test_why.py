@@ -345,3 +345,17 @@ async def test_who_is_stale_is_counted_in_the_header_and_first_on_its_lists(
         await user.sees("! queued")
         await user.press("enter")
         await user.sees("It is stale besides")
+
+
+async def test_the_wait_that_a_provider_asked_for_counts_down_in_the_header(build: Build) -> None:
+    app = build()
+    service = filled(app)
+    service.store.engine.providers["Google"] = "wait"
+    service.store.engine.provider_until_ms["Google"] = NOW + 40_000
+    async with app.run_test(size=LARGE) as pilot:
+        user = User(app, pilot)
+        await user.sees("Google ↻ 40 s")
+        service.clock.now += 15_000
+        await user.sees("Google ↻ 25 s")
+        service.clock.now += 25_000
+        await user.sees("Google ✓")

@@ -1,0 +1,130 @@
+"""When a mailbox comes back after trouble, as its row, its policy and its job say it; and who waits for a person."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from engine.service import JobState, PolicyState, Service, StopJob, UserState
+from tests.acceptance.engine_process import AheadClock
+from tests.runtime.test_freshness import engine
+from tests.sync.fakes import FakeCrm, FakeMail
+from tests.sync.world import A, B
+
+FULL = "full:Sales"
+
+
+def crm(service: Service) -> FakeCrm:
+    found = service._office._crm["crm"]
+    assert isinstance(found, FakeCrm)
+    return found
+
+
+def mail(service: Service) -> FakeMail:
+    found = service._office._mailbox["mail"]
+    assert isinstance(found, FakeMail)
+    return found
+
+
+async def test_after_a_passing_fault_of_a_whole_policy_each_mailbox_says_when_it_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    clock = AheadClock()
+    async with engine(tmp_path, clock) as service:
+        await service.sync("Sales", "admin")
+        crm(service).faults = lambda point, *_: "unavailable" if point == "changes" else None
+        await service.sync("Sales", "admin")
+        store = service.store
+        job, policy = store.jobs[FULL], store.policies["Sales"]
+        assert job.next_run_ms is not None
+        assert 25_000 < job.next_run_ms - clock.now_ms() <= 30_000
+        assert "failed 1 time in a row" in job.next_why
+        assert policy.next_full_ms == job.next_run_ms
+        assert (policy.fault, policy.fault_class) == ("", "connection")
+        for row in store.users.values():
+            assert row.state is UserState.FAILED
+            assert row.until_ms == row.next_full_ms == job.next_run_ms
+            assert row.fault_class == "connection"
+            why = service.why(row.id)
+            assert why is not None
+            assert why.why[0].startswith("Its last cycle failed (connection fault): Fake: unavailable")
+            assert why.why[1].startswith("It is tried again")
+        assert (await service.status())["users"][0]["fault_class"] == "connection"
+        crm(service).faults = lambda *_: None
+        await service.sync("Sales", "admin")
+        assert {row.state for row in store.users.values()} == {UserState.IDLE}
+        assert {row.until_ms for row in store.users.values()} == {None}
+        assert policy.fault_class is None
+
+
+async def test_a_stopped_run_leaves_no_old_time_behind(tmp_path: Path) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        await service.sync("Sales", "admin")
+        gate, began = asyncio.Event(), asyncio.Event()
+        changes = mail(service).changes
+
+        async def slow(scope, cursor):  # type: ignore[no-untyped-def]
+            began.set()
+            await gate.wait()
+            async for page in changes(scope, cursor):
+                yield page
+
+        mail(service).changes = slow  # type: ignore[method-assign]
+        running = asyncio.create_task(service.sync("Sales", "admin"))
+        async with asyncio.timeout(20):
+            await began.wait()
+        assert (await service.do(StopJob(FULL), "alice")).ok
+        assert service.why(A).why[0].startswith(("It runs now", "The run of Sales was asked to stop"))  # type: ignore[union-attr]
+        assert service.why(FULL).why == ("It runs now and was asked to stop: it ends at its next page.",)  # type: ignore[union-attr]
+        gate.set()
+        await running
+        job, policy = service.store.jobs[FULL], service.store.policies["Sales"]
+        assert job.state is JobState.ENABLED
+        assert job.next_why == "stopped on request; r runs it now"
+        assert {policy.next_full_ms, *(row.next_full_ms for row in service.store.users.values())} == {
+            job.next_run_ms
+        }
+
+
+async def test_a_policy_that_waits_for_a_person_is_not_tried_by_a_restart_but_by_a_new_configuration(
+    tmp_path: Path,
+) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        await service.sync("Sales", "admin")
+        crm(service).faults = lambda point, *_: "credential" if point == "changes" else None
+        await service.sync("Sales", "admin")
+        row = service.store.policies["Sales"]
+        assert (row.fault_class, row.next_full_ms) == ("connection", None)
+        assert "credential" in row.fault
+        assert service.why(FULL).why[0].startswith("All of Sales waits for a person: ")  # type: ignore[union-attr]
+        assert service.why(B).why[-1] == "All of Sales waits for a person: mend it, then r in Policies."  # type: ignore[union-attr]
+    service = await Service.open(tmp_path / "data")
+    try:
+        row = service.store.policies["Sales"]
+        assert row.state is PolicyState.ENABLED
+        assert (row.fault_class, row.next_full_ms) == ("connection", None)
+        assert service.store.jobs[FULL].next_why == "waits for you: mend the fault, then r"
+        told = await service.apply(await service.export(), "sales.toml", "alice")
+        assert told.ok, told
+        row = service.store.policies["Sales"]
+        assert row.fault == ""
+        assert row.next_full_ms is not None
+    finally:
+        await service.close()
+
+
+async def test_a_provider_that_lets_us_wait_says_until_when(tmp_path: Path) -> None:
+    clock = AheadClock()
+    async with engine(tmp_path, clock) as service:
+        observer = service._office.net.observer
+        observer.waiting("Google People", A, 40.0, "quota")
+        observer.waiting("Gmail", A, 10.0, "quota")
+        header = service.store.engine
+        assert header.providers["Google"] == "wait"
+        assert 35_000 < header.provider_until_ms["Google"] - clock.now_ms() <= 40_000
+        observer.called("Google People", A)
+        assert header.providers["Google"] == "wait"
+        clock.ahead_ms += 41_000
+        observer.called("Google People", A)
+        assert header.providers["Google"] == "ok"
+        assert "Google" not in header.provider_until_ms
