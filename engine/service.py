@@ -30,7 +30,7 @@ from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.policy import TargetUser
-from engine.model.states import CycleKind, FaultClass, JobState, PolicyState, StepState, UserState
+from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     SETTLES,
     Answer,
@@ -49,6 +49,7 @@ from engine.monitor.commands import (
     PreviewPolicy,
     Reinitialize,
     ResumeUser,
+    RollOut,
     RunJob,
     Settle,
     SettleHeld,
@@ -72,7 +73,7 @@ from engine.monitor.explain import (
 from engine.monitor.fold import Fold
 from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
 from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
-from engine.monitor.report import ConflictRow, HeldRow, VerifyRow, Waits
+from engine.monitor.report import ConflictRow, HeldRow, RolloutReport, VerifyRow, Waits, WaveRow
 from engine.monitor.rows import (
     EngineRow,
     JobRow,
@@ -86,7 +87,7 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import conflicts, held, ordering, rows, words
+from engine.runtime import conflicts, held, ordering, rollouts, rows, words
 from engine.runtime import explain as explained
 from engine.runtime import history as histories
 from engine.runtime import report as reports
@@ -137,6 +138,7 @@ __all__ = [
     "LimitRow",
     "Line",
     "Module",
+    "Move",
     "PauseUser",
     "PolicyRow",
     "PolicyState",
@@ -149,6 +151,8 @@ __all__ = [
     "Reinit",
     "Reinitialize",
     "ResumeUser",
+    "RollOut",
+    "RolloutReport",
     "RunJob",
     "RunRow",
     "Section",
@@ -175,6 +179,7 @@ __all__ = [
     "VerifyPolicy",
     "VerifyRow",
     "Waits",
+    "WaveRow",
     "why_job",
     "why_user",
 ]
@@ -192,7 +197,7 @@ FRESHNESS_MS = 30_000
 STOP_SECONDS = 8.0
 
 #: Commands that are stored for the next cycle, and need no running engine.
-NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, Reinitialize)
+NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, Reinitialize, RollOut)
 
 log = logging.getLogger(__name__)
 
@@ -489,6 +494,17 @@ class Service:
         return [
             VerifyRow(row.mailbox, row.check, bool(row.ok), row.have, row.want, row.detail) for row in found
         ]
+
+    async def rollout(self, policy: str) -> RolloutReport:
+        """How far the roll-out of a policy is, wave by wave.
+
+        Raises:
+            ServiceError: there is no such policy.
+        """
+        if policy not in self.store.policies:
+            known = ", ".join(self.store.policies) or "none"
+            raise ServiceError(f"there is no policy {policy!r}; there are: {known}")
+        return await rollouts.report(self._office, policy)
 
     async def waiting(self, mailbox: str | None = None, policy: str | None = None) -> list[HeldRow]:
         """What waits for an admin: held deletes and twins, and quarantine; of a mailbox, of a policy, or of all.

@@ -12,10 +12,13 @@ from typing import Any
 from engine.crm.connector import CrmConnector
 from engine.jobs.errands import Errand
 from engine.jobs.queue import JobQueue, Priority, Request, Running
+from engine.jobs.rollout import Progress, Stage, Tally, held_back, said
 from engine.jobs.schedule import next_due
+from engine.jobs.waves import Waves
 from engine.ledger import fence as fences
 from engine.ledger import mailboxes, orders
 from engine.ledger.fence import Fence
+from engine.ledger.guarding import held_deletes
 from engine.ledger.health import LedgerFault
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.store import Ledger, StaleLease
@@ -50,6 +53,8 @@ class PolicyRun:
         people: a fault waits for a person; the schedule pauses until then.
         fault_class: of the fault of the policy as a whole, if there is one.
         retry_after: seconds that a provider asked to wait after that fault.
+        rollout: the roll-out, when a wave was judged in this run.
+        lost: CRM objects that could not be read, with what the CRM said.
     """
 
     mailboxes: int = 0
@@ -59,6 +64,8 @@ class PolicyRun:
     people: bool = False
     fault_class: FaultClass | None = None
     retry_after: float | None = None
+    rollout: Progress | None = None
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -95,6 +102,8 @@ class Runner:
         self._batches: dict[str, _Batch] = {}
         self._records: dict[str, MailboxRecord] = {}
         self._stops: dict[str, asyncio.Event] = {}
+        #: The roll-outs of all policies.
+        self.waves = Waves(ledger)
         #: What ``fence.take_all`` gave this engine; ``None`` checks no lease (a runner without an engine around it).
         self.lease: int | None = None
         #: Mailboxes whose success has not been stored yet: id to time. An idle cycle commits nothing by itself.
@@ -153,7 +162,17 @@ class Runner:
         async with self._turns.setdefault(policy.name, asyncio.Lock()):
             stop = self._stops[policy.name] = asyncio.Event()
             try:
-                return await self._run(policy, only, priority, stop, orders_only)
+                result = await self._run(policy, only, priority, stop, orders_only)
+                while (
+                    result.rollout is not None and result.rollout.stage is Stage.RUNNING and not stop.is_set()
+                ):
+                    # The wave was good, and the policy does not ask: the next one begins.
+                    later = await self._run(policy, None, priority, stop, orders_only)
+                    later.mailboxes += result.mailboxes
+                    later.written += result.written
+                    later.faults = result.faults | later.faults
+                    result = later
+                return result
             except LedgerFault as fault:  # nobody could be looked up: all wait for the disk
                 return PolicyRun(faults={"": str(fault)}, fault_class=FaultClass.CRITICAL)
             finally:
@@ -174,14 +193,21 @@ class Runner:
         leaving = orders_only and {one.kind for one in asked if one.policy == policy.name} == {orders.LEAVE}
         # What the CRM tells goes to paused mailboxes as well, since its feeds tell it once; they only run no cycle.
         # Who is paused before the first sync is read completely when resumed.
+        everyone = await self._ledger.read(mailboxes.mailboxes, policy.name)
+        back = {} if orders_only else await self.waves.begin(policy, everyone)
+        for record in everyone:
+            if record.id in back and not record.paused:
+                self._state(policy, record.email, UserState.QUEUED, back[record.id])
         records = [
             record
-            for record in await self._ledger.read(mailboxes.mailboxes, policy.name)
-            if not (record.paused or orders_only) or record.phase != "new"
+            for record in everyone
+            if not (record.paused or orders_only or record.id in back) or record.phase != "new"
         ]
         self.ordered |= {record.email for record in records if record.id in waiting}
         everybody = [
-            record.email for record in records if record.id in waiting or not (record.paused or orders_only)
+            record.email
+            for record in records
+            if record.id in waiting or not (record.paused or orders_only or record.id in back)
         ]
         try:
             context = await self._context(policy, stop)
@@ -211,8 +237,31 @@ class Runner:
         if priority is not Priority.ADMIN:
             # What waits for a person is not tried again by the clock; an admin's request tries it.
             chosen = [record for record in chosen if record.fault_kind not in WAITING_KINDS]
+        result.lost = context.lost
         await self._mailboxes(context, chosen, result, priority, orders_only)
+        if not (orders_only or result.stopped):
+            result.rollout = await self.waves.judge(context)
+            if result.rollout is not None:
+                await self._tell_rollout(policy, result.rollout)
         return result
+
+    async def _tell_rollout(self, policy: Policy, progress: Progress) -> None:
+        """A wave was judged: its mailboxes' monitors say so; those that wait say what they wait for now."""
+        records = await self._ledger.read(mailboxes.mailboxes, policy.name)
+        stopped = progress.stage is Stage.STOPPED
+        for record in records:
+            why = held_back(progress, record.wave)
+            if why and not record.paused:
+                self._state(policy, record.email, UserState.QUEUED, why)
+            elif stopped and record.wave == progress.wave:
+                text = f"the roll-out {said(progress)}"
+                self._emit(
+                    self._activity(policy, record.email, ActivityKind.FAULT, text=text, sign="✗", ok=False)
+                )
+            elif record.wave is not None:
+                self._emit(
+                    self._activity(policy, record.email, ActivityKind.NOTE, text=f"roll-out: {progress.why}")
+                )
 
     async def run_errand(self, policy: Policy, errand: Errand) -> PolicyRun:
         """Read the CRM, then do something else than a cycle for each mailbox; waits while the policy runs.
@@ -409,6 +458,7 @@ class Runner:
                 log.exception("cycle of %s failed", record.email)
                 text = f"internal error: {error.__class__.__name__}: {error}"
                 await self._failed(batch, policy, record, text, fault_class(error, in_step=False))
+                await self._tally(policy, record, None, text)
         except LedgerFault as fault:
             self._unwritable(batch, policy, record, fault)
         finally:
@@ -511,7 +561,9 @@ class Runner:
             for one in run.fault_classes:
                 kind = worst(kind, one)
             await self._failed(batch, policy, record, run.faults[0], kind, run.retry_after)
+            await self._tally(policy, record, run, run.faults[0])
             return
+        await self._tally(policy, record, run, "")
         if run.asked == 0:
             self._proved_nothing(policy, record, run)
             return
@@ -561,6 +613,25 @@ class Runner:
             )
         )
         self._state(policy, record.email, UserState.IDLE)
+
+    async def _tally(self, policy: Policy, record: MailboxRecord, run: Run | None, fault: str) -> None:
+        """What a cycle did, for the roll-out that may be under way."""
+        if not self.waves.watching(policy.name):
+            return
+        now = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
+        counts: Counter[ItemOutcome] = Counter()
+        for (_, outcome), count in (run.counts if run is not None else {}).items():
+            counts[outcome] += count
+        held = await self._ledger.read(held_deletes, record.id)
+        tally = Tally(
+            written=_written(run) if run is not None else 0,
+            deleted=counts[ItemOutcome.DELETED] + held,
+            failed=counts[ItemOutcome.FAILED],
+            fault=fault,
+            failures=now.failures,
+            people=now.fault_kind in WAITING_KINDS,
+        )
+        await self.waves.tally(policy.name, now, tally)
 
     async def _failed(
         self,

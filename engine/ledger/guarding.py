@@ -190,3 +190,12 @@ def hold(
         connection, sa.select(intent.c.before, intent.c.fields), intent.c.id, sorted(intent_ids)[:SAMPLE]
     )
     return [row.before or row.fields or {} for row in shown]
+
+
+def held_deletes(connection: sa.Connection, mailbox_id: int) -> int:
+    """How many deletes of a mailbox wait for an admin."""
+    return connection.execute(
+        sa.select(sa.func.count()).where(
+            intent.c.mailbox_id == mailbox_id, intent.c.state == "held", intent.c.kind == "delete"
+        )
+    ).scalar_one()

@@ -27,6 +27,7 @@ class PolicyRecord:
     fault: str
     last_full_at: int | None
     fault_class: str = ""
+    rollout: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class MailboxRecord:
     fault_kind: str
     fault_class: str = ""
     reinit: dict[str, str] = field(default_factory=dict)
+    wave: int | None = None
 
 
 def _mailbox(row: Any) -> MailboxRecord:
@@ -75,6 +77,7 @@ def _mailbox(row: Any) -> MailboxRecord:
         row.fault_kind,
         row.fault_class,
         row.reinit or {},
+        row.wave,
     )
 
 
@@ -95,6 +98,7 @@ def policies(conn: sa.Connection) -> list[PolicyRecord]:
             row.fault,
             row.last_full_at,
             row.fault_class,
+            row.rollout,
         )
         for row in conn.execute(sa.select(policy).order_by(policy.c.name))
     ]

@@ -48,6 +48,8 @@ _SECTIONS = {
     "address_books": "Contacts and leads.",
     "calendar": "Appointments, phone calls and service calls.",
     "labels": "The label tree of opportunities and cases, and the drop labels in it.",
+    "rollout": "A first sync, or a change of what the policy writes, reaches some mailboxes first. A wave is judged after its "
+    "cycles and a verification; what is too bad stops the roll-out, with its reason.",
     "delete_safety": "Each of these is a table with `count` and `percent`. A cycle that would delete more items than "
     "`count`, or more than `percent` of what is there, waits for an admin.",
 }

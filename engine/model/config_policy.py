@@ -32,6 +32,7 @@ from engine.model.config_values import (
     optional,
     region,
     text,
+    wave_sizes,
     weekday,
     whole,
     zone,
@@ -254,6 +255,36 @@ DELETE_SAFETY = Section(
     ),
 )
 
+ROLLOUT = Section(
+    (
+        Setting(
+            "waves",
+            wave_sizes(),
+            'How many further mailboxes each wave admits, such as `[1, 5, "all"]`; what is left makes the last wave. '
+            "Without it all mailboxes begin at once.",
+            _DEFAULTS.rollout.waves,
+        ),
+        Setting(
+            "error_percent",
+            number(0, 100, "%"),
+            "More failed mailboxes, refused items or differing checks of a wave than this stop the roll-out.",
+            _DEFAULTS.rollout.error_percent,
+        ),
+        Setting(
+            "delete_percent",
+            number(0, 100, "%"),
+            "More deletes than this part of the items of a wave stop the roll-out, made or held.",
+            _DEFAULTS.rollout.delete_percent,
+        ),
+        Setting(
+            "ask",
+            flag(),
+            "Whether an admin says when the next wave begins; otherwise it begins by itself after a good one.",
+            _DEFAULTS.rollout.ask,
+        ),
+    ),
+)
+
 POLICY: tuple[Setting, ...] = (
     Setting("crm", _NAME, "Name of the CRM connection.", REQUIRED),
     Setting("mailbox", _NAME, "Name of the mailbox connection.", REQUIRED),
@@ -301,6 +332,12 @@ POLICY: tuple[Setting, ...] = (
     Setting("address_books", ADDRESS_BOOKS, "Contacts and leads.", _DEFAULTS.address_books),
     Setting("calendar", CALENDAR, "Appointments, phone calls and service calls.", _DEFAULTS.calendar),
     Setting("labels", LABELS, "The label tree of opportunities and cases.", _DEFAULTS.labels),
+    Setting(
+        "rollout",
+        ROLLOUT,
+        "A first sync, or a change of what the policy writes, reaches some mailboxes first.",
+        _DEFAULTS.rollout,
+    ),
     Setting("delete_safety", DELETE_SAFETY, "When deletes wait for an admin.", _DEFAULTS.delete_safety),
     Setting(
         "modules",

@@ -27,6 +27,11 @@ _BLACKOUT = re.compile(r"\s*([A-Za-z]+)\s+(\d{1,2}:\d{2})\s*-\s*([A-Za-z]+)\s+(\
 _EMAIL = re.compile(r"[^\s@,;<>()\[\]\"\\]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
+#: Waves of a roll-out, and mailboxes in each.
+MOST_WAVES = 20
+MOST_IN_WAVE = 1_000_000
+
+
 class Refused(Exception):
     """A value that is not allowed."""
 
@@ -72,6 +77,29 @@ def flag() -> Kind:
         return raw
 
     return Kind("true or false", check)
+
+
+def wave_sizes() -> Kind:
+    """Sizes of the waves of a roll-out; ``all`` (0 to us) stands for the rest, and ends the list."""
+
+    def check(raw: Any) -> tuple[int, ...]:
+        if not isinstance(raw, list | tuple) or len(raw) > MOST_WAVES:
+            raise Refused
+        sizes = []
+        for number, one in enumerate(raw, 1):
+            if one == "all" and number == len(raw):
+                sizes.append(0)
+            elif isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= MOST_IN_WAVE:
+                sizes.append(one)
+            else:
+                raise Refused(f"has {one!r} at place {number}")
+        return tuple(sizes)
+
+    return Kind(
+        f'a list of at most {MOST_WAVES} whole numbers from 1 to {MOST_IN_WAVE:,}, "all" at its end for the rest',
+        check,
+        lambda sizes: [size or "all" for size in sizes],
+    )
 
 
 def whole(low: int, high: int, unit: str = "") -> Kind:

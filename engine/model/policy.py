@@ -167,6 +167,23 @@ class DeleteSafety:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """A first sync, or a change of the rules, reaches some mailboxes first.
+
+    Attributes:
+        waves: how many mailboxes each wave admits, 0 for all that are left; empty: all at once.
+        error_percent: more failed mailboxes, refused items or differing checks of a wave than this stop the roll-out.
+        delete_percent: more deletes than this part of the items of a wave stop it.
+        ask: an admin says when the next wave begins; otherwise it begins by itself after a good one.
+    """
+
+    waves: tuple[int, ...] = ()
+    error_percent: float = 5
+    delete_percent: float = 1
+    ask: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleSettings:
     """Switch, direction and rules of one module."""
 
@@ -211,6 +228,7 @@ class Policy:
     guest_mail_budget: int = (
         50  # guests that one cycle of a mailbox may let the provider mail; above it writes wait
     )
+    rollout: Rollout = Rollout()
     error_addresses: tuple[str, ...] = ()
 
     def settings(self, module: Module) -> ModuleSettings:

@@ -70,3 +70,11 @@ class CycleKind(StrEnum):
     UNDO = "undo"
     CLEAR = "clear"
     LEAVE = "leave"
+
+
+class Move(StrEnum):
+    """What may be asked of a roll-out."""
+
+    NEXT = "next"  # admit the next wave
+    ALL = "all"  # admit everybody
+    STOP = "stop"  # admit nobody else

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.model.states import Move
 from engine.monitor.history import Reinit
 from engine.monitor.report import Waits
 
@@ -86,6 +87,14 @@ class StopJob:
     """Stop a running job at the next page."""
 
     job: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollOut:
+    """Go on with a roll-out, or stop it. Works also while the engine does not run."""
+
+    policy: str
+    move: Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +265,7 @@ Command = (
     | RunJob
     | StopJob
     | TestPolicy
+    | RollOut
     | SettleHeld
     | PreviewPolicy
     | ApplyPreview

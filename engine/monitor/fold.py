@@ -98,11 +98,12 @@ class Fold:
             _clear(row)
         self._count_states()
         if activity.state in TROUBLE:
-            self._tell(f"{row.id}: {activity.text}", activity.at_ms, ok=False)
+            self.tell(f"{row.id}: {activity.text}", activity.at_ms, ok=False)
         elif not self.store.engine.message_ok and not TROUBLE & self.store.engine.states.keys():
-            self._tell("All mailboxes that had failed are well again.", activity.at_ms)
+            self.tell("All mailboxes that had failed are well again.", activity.at_ms)
 
-    def _tell(self, text: str, at_ms: int, *, ok: bool = True) -> None:
+    def tell(self, text: str, at_ms: int, *, ok: bool = True) -> None:
+        """Show a message in the header of every screen."""
         engine = self.store.engine
         engine.message, engine.message_ms, engine.message_ok = text, at_ms, ok
         self.store.touch(Table.ENGINE, engine)
@@ -113,7 +114,7 @@ class Fold:
             other for other in self.store.users.values() if other.policy == row.policy and other is not row
         ]
         if all(other.last_success_ms is not None for other in others):
-            self._tell(f"{row.policy}: the first sync has ended; V in Policies reads it back.", at_ms)
+            self.tell(f"{row.policy}: the first sync has ended; V in Policies reads it back.", at_ms)
 
     def _cycle(self, row: UserRow, activity: Activity) -> None:
         if activity.ended:

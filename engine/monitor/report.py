@@ -111,3 +111,29 @@ class ConflictRow:
     decided: str = ""
     typed: str = ""
     allowed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaveRow:
+    """One wave of a roll-out: its number from 1, ``admitted`` or ``waits``, and its mailboxes."""
+
+    wave: int
+    state: str
+    mailboxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutReport:
+    """How far a roll-out is.
+
+    Attributes:
+        policy: whose.
+        stage: ``running``, ``asks``, ``stopped``, or empty when none is under way.
+        text: the same for people, with the reason of a stop.
+        waves: in order; empty when none is under way or to come.
+    """
+
+    policy: str
+    stage: str
+    text: str
+    waves: tuple[WaveRow, ...] = ()

@@ -46,6 +46,9 @@ class PolicyRow:
     guard: str = ""
     calendar: str = ""
     notify: str = ""
+    rollout: str = ""  # a roll-out that is under way, in one line
+    rollout_stage: str = ""  # running, asks or stopped; empty when there is none
+    notice: str = ""  # what waits for a person while the policy goes on
     rev: int = 0
 
 

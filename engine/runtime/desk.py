@@ -8,7 +8,7 @@ from engine.jobs.queue import Priority
 from engine.jobs.schedule import in_blackout
 from engine.ledger import mailboxes
 from engine.model.modules import Module
-from engine.model.states import PolicyState, UserState
+from engine.model.states import Move, PolicyState, UserState
 from engine.monitor.commands import (
     Answer,
     ApplyPreview,
@@ -25,6 +25,7 @@ from engine.monitor.commands import (
     PreviewPolicy,
     Reinitialize,
     ResumeUser,
+    RollOut,
     RunJob,
     Settle,
     SettleHeld,
@@ -36,7 +37,7 @@ from engine.monitor.commands import (
 )
 from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, held, ordering, rows, words
+from engine.runtime import conflicts, held, ordering, rollouts, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.previews import Previews
@@ -80,6 +81,8 @@ class Desk:
                 return ordering.what_undo(command)
             case Reinitialize():
                 return ordering.what_reinitialize(command)
+            case RollOut():
+                return rollouts.what_happens(self._office, command)
             case _:
                 return ()
 
@@ -96,6 +99,10 @@ class Desk:
             f"First sync of {policy}: {row.crm} to {row.mailbox}, {words.mailboxes(row.users)}.",
             f"Modules: {modules}.",
             f"Window: {row.windows}.",
+            *rollouts.what_enable(
+                rules.rollout,
+                sorted(user.id for user in self._office.store.users.values() if user.policy == policy),
+            ),
             "Phase A reads the CRM for all users; nothing flows to the CRM meanwhile.",
             f"Phase B then writes groups, events ({row.calendar}), tasks, labels below {rules.labels.master!r}.",
             "The users' own contacts and events stay as they are. Guests get no mail.",
@@ -178,6 +185,12 @@ class Desk:
                 return self._begin(*await ordering.leave(self._office, command))
             case Reinitialize():
                 return await self._reinitialize(command)
+            case RollOut(policy, move):
+                answer = await rollouts.move(self._office, command, by)
+                if answer.ok and move is not Move.STOP and keeper.serving:
+                    started = self._sync_now("", policy)
+                    return Answer(True, f"{answer.text}; {started.text}")
+                return answer
 
     def _begin(self, answer: Answer, wanted: Mapping[str, set[str]]) -> Answer:
         """Start the cycles that carry out orders; stored they are already."""
@@ -268,6 +281,8 @@ class Desk:
             return Answer(False, f"{name} is in a blackout period; no cycle may start now")
         if mailbox and self._office.store.users[mailbox].state is UserState.PAUSED:
             return Answer(False, f"{mailbox} is paused; p resumes it")
+        if mailbox and (refusal := rollouts.refusal(self._office, mailbox)):
+            return Answer(False, refusal)
         # Before the first sync of a policy is complete, phase A is for all its mailboxes.
         only = {mailbox} if mailbox and row.initialised else None
         started = self._timekeeper.start(FULL.prefix + name, only, Priority.ADMIN)

@@ -32,6 +32,9 @@ def status(office: Office) -> dict[str, Any]:
                 "failed": row.failed,
                 "fault": row.fault,
                 "fault_class": row.fault_class,
+                "rollout": row.rollout,
+                "rollout_stage": row.rollout_stage,
+                "notice": row.notice,
                 "stale": row.stale,
             }
             for row in store.policies.values()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
+from engine.jobs import rollout
 from engine.jobs.schedule import blackout_until, describe, next_due
 from engine.ledger import conflicts, intents, links, mailboxes
 from engine.ledger.mailboxes import MailboxRecord, PolicyRecord
@@ -102,6 +103,7 @@ def policy_row(office: Office, record: PolicyRecord, records: list[MailboxRecord
     row.last_full_ms = record.last_full_at
     row.fault = record.fault
     row.fault_class = FaultClass(record.fault_class) if record.fault and record.fault_class else None
+    show_rollout(office, row, record, mine)
     row.blackout_until_ms = blackout_until(policy.scheduling, office.clock.now_ms())
     row.schedule = describe(policy.scheduling)
     row.windows = f"calendar -{policy.calendar.past_days} d .. +{policy.calendar.future_days} d, contacts all"
@@ -123,6 +125,24 @@ def policy_row(office: Office, record: PolicyRecord, records: list[MailboxRecord
     if row.state is PolicyState.DISABLED:
         row.next_full_ms, row.next_why = None, "the policy is off; o turns it on"
     return row
+
+
+def show_rollout(office: Office, row: PolicyRow, record: PolicyRecord, records: list[MailboxRecord]) -> None:
+    """How far a policy's roll-out is, and which of its users it holds back."""
+    progress = rollout.read(record.rollout)
+    row.rollout = rollout.said(progress)
+    row.rollout_stage = progress.stage.value if progress is not None and row.rollout else ""
+    for one in records:
+        user = office.store.users.get(one.email)
+        if user is None or user.state in UNDER_WAY | {UserState.PAUSED, UserState.DISABLED}:
+            continue
+        why = rollout.held_back(progress, one.wave)
+        if why and user.why != why:
+            user.state, user.why, user.text = UserState.QUEUED, why, why
+            office.store.touch(Table.USERS, user)
+        elif not why and user.why.startswith(rollout.WAITS):
+            user.state, user.why, user.text = user_state(record, one), "", ""
+            office.store.touch(Table.USERS, user)
 
 
 def _kind(office: Office, name: str) -> str:

@@ -398,8 +398,17 @@ class Timekeeper:
         self._retry_after[FULL.prefix + name] = result.retry_after
         if not result.stopped and not fault and only is None:
             row.last_full_ms = now
+        row.notice = "; ".join(f"{key}: {text}" for key, text in result.lost.items())
         records = await office.ledger.read(mailboxes.mailboxes, name)
         row.initialised = bool(records) and all(record.phase == "ready" for record in records)
+        if result.rollout is not None:
+            stored = {record.name: record for record in await office.ledger.read(mailboxes.policies)}[name]
+            rows.show_rollout(office, row, stored, records)
+            office.fold.tell(
+                f"{name}: the roll-out {row.rollout}" if row.rollout else f"{name}: all waves are synchronised",
+                now,
+                ok=row.rollout_stage != "stopped",
+            )
         changed = bool(result.written or result.faults)
         await self._store_result(name, row, changed)
         if row.state is PolicyState.DISABLED:

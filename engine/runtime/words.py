@@ -29,3 +29,8 @@ def clock_utc(at_ms: int) -> str:
 def mailboxes(number: int) -> str:
     """So many mailboxes."""
     return count(number, "mailbox", "mailboxes")
+
+
+def next_wave(policy: str) -> str:
+    """How the next wave of a roll-out is admitted."""
+    return f"e in Policies, or syncline rollout {policy!r} next, admits the next wave"

@@ -120,6 +120,8 @@ class FakeProvider:
         self.faults: Plan = no_faults
         self.calls: list[str] = []
         self.log: list[str] = []
+        #: Mailboxes for which it was called.
+        self.asked: set[str] = set()
         #: Containers that somebody deleted, by id.
         self.removed: set[str] = set()
         self.page_size = 50
@@ -185,6 +187,8 @@ class FakeProvider:
             raise Crash
         if point != "page":
             self.calls.append(point)
+        if scope is not None and scope.account is not None:
+            self.asked.add(scope.account.email)
         fault = self.faults(point, scope, None)
         if fault == "crash":
             raise Crash
