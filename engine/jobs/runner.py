@@ -527,11 +527,11 @@ class Runner:
         """Do an errand for one mailbox. Whatever goes wrong is told in the run's result alone."""
         policy = batch.context.policy
         record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
-        fence = Fence(policy.name, record.id, await self._ledger.read(fences.epoch, policy.name, record.id))
         if errand.writes:
             self._state(policy, record.email, UserState.SYNCING, kind=CycleKind.PREVIEW)
         try:
-            run = await errand.work(batch.context, record, fence, stop)
+            epoch = await self._ledger.read(fences.epoch, policy.name, record.id, self.lease)
+            run = await errand.work(batch.context, record, Fence(policy.name, record.id, epoch), stop)
         except Stopped:
             batch.run.stopped = True
         except (Waits, StaleLease, ProviderError) as error:

@@ -225,8 +225,9 @@ class Unsettled:
     """A write that was not made, or of which nobody can tell.
 
     Attributes:
-        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``gone`` (void; the
-            item is read by id, and looked at again), ``unknown`` (wait until ``not_before``, then look for the marker), ``failed`` (the item is at fault).
+        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``later`` (so, but not before
+            ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
+            ``not_before``, then look for the marker), ``failed`` (the item is at fault).
         error: for people.
     """
 
@@ -445,7 +446,7 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
     for one in unsettled:
         by.setdefault(one.how, []).append(one)
     failed, gone = by.get("failed", []), by.get("gone", [])
-    void = [one for one in unsettled if one.how in {"reread", "gone"}]
+    void = [one for one in unsettled if one.how in {"reread", "gone", "later"}]
     _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
     _UNKNOWN.many(
         connection,
@@ -468,6 +469,10 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
         ],
     )
     mark_dirty(connection, [one.intent.link_id for one in (*void, *failed)])
+    _LATER.many(
+        connection,
+        [{"which": one.intent.link_id, "new_not_before": one.not_before} for one in by.get("later", [])],
+    )
     return _count_failures(connection, failed, now) + _count_failures(connection, gone, now, free=1)
 
 

@@ -261,7 +261,9 @@ intent = sa.Table(
     _text("etag"),
     # planned, in_flight, unknown, held: open. done, void, failed: closed. approved, reviewed: closed, and what was
     # decided about a held delete is still to be carried to a plan (engine.ledger.waiting). proposed: part of a
-    # preview, which blocks nothing and is sent only after an admin has applied it (engine.ledger.proposals)
+    # preview, which blocks nothing and is sent only after an admin has applied it; outdated: it no longer holds
+    # (engine.ledger.proposals). invited, quiet: decided about a write whose guests would be mailed, and still to be
+    # carried to a plan (engine.ledger.guests)
     _text("state", nullable=False),
     _int("attempt", 0),
     _int("not_before", 0),
@@ -271,7 +273,8 @@ intent = sa.Table(
     _int("notify", 0),
     # How many guests the provider would mail for it
     _int("guests", 0),
-    # undo: restores what a cycle replaced; leave: removes what we created. Empty: reconciles
+    # undo: restores what a cycle replaced; leave: removes what we created; guests: held because its guests would be
+    # mailed beyond the budget. Empty: reconciles
     _text("mode", nullable=False, server_default=""),
     sa.Index(
         "uq_intent_open",

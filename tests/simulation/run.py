@@ -15,7 +15,7 @@ from engine.jobs.queue import Priority
 from engine.model.modules import Direction, Module
 from engine.model.policy import ConflictRule, DeleteMode, DeleteSafety, DeleteThreshold, ModuleSettings, Policy
 from engine.model.port import CreateKey
-from tests.simulation import invariants
+from tests.simulation import invariants, previewing
 from tests.simulation.admin import settle_all
 from tests.simulation.faults import Weather
 from tests.simulation.loop import Stuck, VirtualLoop
@@ -154,6 +154,11 @@ class Seed:
         world, dice = self.world, self.dice
         await world.start()
         world.busy = dice.choice((0.0, 0.05, 0.1))
+        if self.number % (2 * previewing.EVERY) == previewing.REST:
+            # Before anything was ever synchronised.
+            for _ in range(3):
+                world.persons.act()
+            await previewing.look_and_apply(world)
         for _ in range(dice.randint(4, 8) if self.big else dice.randint(2, 4)):
             for _ in range(dice.randint(0, 6 if self.big else 4)):
                 world.persons.act()
@@ -161,6 +166,8 @@ class Seed:
             await self._cycle(dice.choice((Priority.SCHEDULE, Priority.SCHEDULE, Priority.ADMIN)))
             if dice.random() < 0.3:
                 await settle_all(world, sample=True)
+            if self.number % previewing.EVERY == previewing.REST:
+                await previewing.look_and_apply(world)
         world.weather.calm = True
         await self._settle()
         for check in invariants.FINALLY.values():

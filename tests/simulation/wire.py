@@ -106,6 +106,10 @@ class Wire:
         await self._begin("ensure", None)
         return await self.server.ensure(account, structure, known)  # type: ignore[attr-defined, no-any-return]
 
+    async def survey(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
+        await self._begin("survey", None)
+        return await self.server.survey(account, structure, known)  # type: ignore[attr-defined, no-any-return]
+
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         return []
 

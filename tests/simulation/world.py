@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from engine.jobs.errands import Errand
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.runner import PolicyRun, Runner
 from engine.ledger import fence, mailboxes
@@ -112,9 +113,16 @@ class Process:
 
     async def cycle(self, priority: Priority) -> PolicyRun | None:
         """Run the policy once; None when the process died on the way."""
+        return await self._serve(self.runner.run_policy(self.world.policy, priority=priority))
+
+    async def errand(self, errand: Errand) -> PolicyRun | None:
+        """Run an errand for the policy; None when the process died on the way."""
+        return await self._serve(self.runner.run_errand(self.world.policy, errand))
+
+    async def _serve(self, work: Coroutine[Any, Any, PolicyRun]) -> PolicyRun | None:
         stop = asyncio.Event()
         server = asyncio.ensure_future(self.queue.serve(self.runner.handle, 2, stop))
-        policy = asyncio.ensure_future(self.runner.run_policy(self.world.policy, priority=priority))
+        policy = asyncio.ensure_future(work)
         await asyncio.wait({server, policy}, return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             policy.cancel()  # the process is dead, and nobody is left whom it could wait for
@@ -240,12 +248,14 @@ class SimWorld:
         old.stale = True
         await self.process.cycle(Priority.SCHEDULE)
 
-    async def cycle(self, priority: Priority = Priority.SCHEDULE) -> PolicyRun | None:
-        """One run of the policy, and of a second engine if one was started meanwhile."""
+    async def cycle(
+        self, priority: Priority = Priority.SCHEDULE, *, errand: Errand | None = None
+    ) -> PolicyRun | None:
+        """One run of the policy (or an errand for it), and of a second engine if one was started meanwhile."""
         await asyncio.sleep(60)
         self.deletes.clear()
         self.note("cycle")
-        result = await self.process.cycle(priority)
+        result = await (self.process.cycle(priority) if errand is None else self.process.errand(errand))
         if self.second is not None:
             await self.second
             self.second = None
