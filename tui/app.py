@@ -33,10 +33,12 @@ from engine.service import (
     Explanation,
     Filtered,
     HeldRow,
+    LedgerFault,
     Line,
     PreviewReport,
     PreviewRow,
     RunRow,
+    ServiceError,
     SettleHeld,
     VerifyPolicy,
     VerifyRow,
@@ -295,6 +297,8 @@ class SynclineApp(App[None]):
             fault = ended.exception()
             if fault is None:
                 self.call_later(then, ended.result())
+            elif isinstance(fault, ServiceError | LedgerFault):
+                self.call_later(self.say, str(fault), "fault")
             else:
                 self.call_later(
                     self.say, f"The engine could not do it ({type(fault).__name__}). The sync goes on.", "fault"

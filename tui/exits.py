@@ -21,7 +21,7 @@ MEANING: Mapping[int, str] = {
     OK: "all went well",
     FAULTS: "finished, but items or mailboxes failed",
     USAGE: "wrong usage or bad input; nothing was changed",
-    UNUSABLE: "no engine: the data directory is in use or damaged, the sandbox does not start, or an internal error",
+    UNUSABLE: "no engine: the data directory is in use, damaged or cannot be written, the sandbox does not start, or an internal error",
     REFUSED: "a connection cannot be used: credential refused, permission missing or server out of reach",
     DIFFERS: "verify found differences",
     INTERRUPTED: "interrupted by a signal; what was done is stored and the next run goes on from there",

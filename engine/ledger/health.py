@@ -81,4 +81,4 @@ def fault_of(error: BaseException, path: Path) -> LedgerFault | None:
     if code not in _WORDS:
         return None
     what, advice = _WORDS[code]
-    return LedgerFault(f"the ledger {path} cannot be used: {what}; {advice}", code)
+    return LedgerFault(f"the ledger cannot be used: {what}; {advice} ({path})", code)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from engine.ledger.health import fault_of
 from engine.service import Store, Table, UserState
 from tests.screens import fake
 from tests.screens.conftest import Build
@@ -100,6 +103,29 @@ async def test_an_incident_is_not_hidden_by_the_answer_to_an_older_key(build: Bu
         fail(user.app.engine.store)
         user.app.engine.store.engine.message_ms += 1000
         await user.sees(f"{MAILBOX}: calendar")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+async def test_a_ledger_that_cannot_be_used_is_told_on_every_screen(
+    build: Build, size: tuple[int, int]
+) -> None:
+    """And stays there, whatever else happens, until it can be used again."""
+    path = Path("/var/lib/syncline/ledger.sqlite")
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    text = f"Critical: {fault_of(error, path)}"
+    async with at_keys(build, size) as user:
+        engine = user.app.engine.store.engine
+        engine.fault = text
+        user.app.engine.store.touch(Table.ENGINE, engine)
+        for key in ("1", "2", "enter", "escape", "3", "4"):
+            await user.press(key)
+            await user.sees("Critical: the ledger cannot be used: the disk is full; free some space")
+            await user.sees("✗ fault")
+        engine.fault = ""
+        engine.message, engine.message_ms, engine.message_ok = "The ledger can be used again.", fake.NOW, True
+        await user.sees("can be used again")
+        assert "Critical" not in user.text()
 
 
 async def test_without_colour_the_terminal_s_own_colours_are_left_alone(
