@@ -16,6 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -186,23 +187,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--runs must be at least 1")
     began = time.monotonic()
     figures: dict[str, Any] = {"runs": 0, "operations": 0, "by_fault": {}, "failed": []}
-    for fault in FAULTS:
-        for key in CreateKey:
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    operations, struck = asyncio.run(sweep(Path(folder), fault, key, runs=given.runs))
-                except AssertionError as error:
-                    traceback.print_exception(error)
-                    figures["failed"].append(str(error))
-                    continue
-            figures["operations"] = max(figures["operations"], operations)
-            figures["runs"] += struck
-            figures["by_fault"][fault] = figures["by_fault"].get(fault, 0) + struck
-            print(f"{fault}, {key}: {struck} of {operations} operations", flush=True)
-    figures["seconds"] = round(time.monotonic() - began)
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for key, fault in product(CreateKey, FAULTS):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                operations, struck = asyncio.run(sweep(Path(folder), fault, key, runs=given.runs))
+            except AssertionError as error:
+                traceback.print_exception(error)
+                figures["failed"].append(str(error))
+            else:
+                figures["operations"] = max(figures["operations"], operations)
+                figures["runs"] += struck
+                figures["by_fault"][fault] = figures["by_fault"].get(fault, 0) + struck
+                print(f"{fault}, {key}: {struck} of {operations} operations", flush=True)
+        figures["seconds"] = round(time.monotonic() - began)
+        if given.json:  # after each sweep: who stops it has the figures of those that ended
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 1 if figures["failed"] else 0
 
 
