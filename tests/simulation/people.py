@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.model.canonical import compact
 from engine.model.modules import EVENT_MODULES, Module
+from tests.simulation.questions import invite, invites, quarrel
 from tests.sync.fakes import OBJECT_OF, FakeProvider, Thing, place_of
 
 if TYPE_CHECKING:
@@ -164,11 +165,15 @@ class People:
 
     def edit(self, provider: Any, where: str, thing: Thing) -> None:
         """Another value in one field, by somebody who sees the present one."""
+        if invites(self, thing):
+            invite(self, provider, where, thing)
+            return
         names = [one for one in FOLLOWED[thing.module] if not (thing.fields.get("private") and one == "body")]
         field, value = self.dice.choice(names), self._text()
         self.seen |= tokens([thing.fields.get(field)])
         provider.edit(where, thing.id, **{field: value})
         self.world.note("person", provider.side, "edits", thing.id, field, value)
+        quarrel(self, provider, thing, field)
 
     def clear(self, provider: Any, where: str, thing: Thing) -> None:
         """Empty a field."""

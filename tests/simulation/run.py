@@ -19,6 +19,7 @@ from tests.simulation import invariants, previewing
 from tests.simulation.admin import settle_all
 from tests.simulation.faults import Weather
 from tests.simulation.loop import Stuck, VirtualLoop
+from tests.simulation.questions import decide_all, with_questions
 from tests.simulation.servers import crm_server, mail_server
 from tests.simulation.store import store
 from tests.simulation.world import SimWorld, Violation
@@ -107,7 +108,7 @@ class Seed:
             self.loop,
             dice,
             weather,
-            random_policy(dice, modules),
+            with_questions(random_policy(dice, modules), number),
             people,
             modules,
             ledger,
@@ -166,6 +167,7 @@ class Seed:
             await self._cycle(dice.choice((Priority.SCHEDULE, Priority.SCHEDULE, Priority.ADMIN)))
             if dice.random() < 0.3:
                 await settle_all(world, sample=True)
+                await decide_all(world, sample=True)
             if self.number % previewing.EVERY == previewing.REST:
                 await previewing.look_and_apply(world)
         world.weather.calm = True
@@ -190,6 +192,7 @@ class Seed:
             await asyncio.sleep(3600)
             if turn in {1, 3}:
                 await settle_all(world)
+            await decide_all(world)
             world.calls.clear()
             world.pages = 0
             written = len(world.crm.log) + len(world.mail.log)
