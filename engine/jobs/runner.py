@@ -291,7 +291,7 @@ class Runner:
         except Stopped:
             result.stopped = True
             return result
-        except (ProviderError, SuspiciousSource, StaleLease) as error:
+        except (ProviderError, SuspiciousSource, StaleLease, LedgerFault) as error:
             result.faults[""] = str(error)
             return result
         chosen = [
@@ -534,7 +534,7 @@ class Runner:
             run = await errand.work(batch.context, record, Fence(policy.name, record.id, epoch), stop)
         except Stopped:
             batch.run.stopped = True
-        except (Waits, StaleLease, ProviderError) as error:
+        except (Waits, StaleLease, ProviderError, LedgerFault) as error:
             batch.run.faults[record.email] = str(error)
         except Exception as error:
             log.exception("errand of %s failed", record.email)

@@ -11,6 +11,7 @@ from engine.jobs.errands import Selection, apply_errand, preview_errand
 from engine.jobs.runner import PolicyRun
 from engine.jobs.schedule import in_blackout
 from engine.ledger import proposals
+from engine.ledger.health import LedgerFault
 from engine.ledger.proposals import Preview
 from engine.model.states import PolicyState, UserState
 from engine.monitor.commands import Answer, ApplyPreview, DropPreview, PreviewPolicy
@@ -101,6 +102,8 @@ class Previews:
     async def _carry(self, policy: str, work: Coroutine[Any, Any, PolicyRun], said: Any) -> None:
         try:
             result = await work
+        except LedgerFault as fault:
+            answer = Answer(False, f"{policy}: {fault}")
         except Exception as error:  # a fault of ours is shown, and the other loops go on
             log.exception("preview of %s failed", policy)
             answer = Answer(False, f"{policy}: internal error: {error.__class__.__name__}: {error}")

@@ -294,9 +294,8 @@ class Timekeeper:
                 f"internal error: {error.__class__.__name__}: {error}",
             )
         run.ended_ms = office.clock.now_ms()
-        with contextlib.suppress(
-            LedgerFault
-        ):  # a run of which the ledger can store nothing; the service tells so
+        with contextlib.suppress(LedgerFault):
+            # Otherwise it is a run of which the ledger can store nothing; the service tells so on every screen.
             if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
                 run.id = await office.ledger.write(_record_run, run)
             stored = await office.ledger.read(mailboxes.jobs)

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,40 @@ async def test_files_that_the_system_lets_no_longer_grow(place: Town, tmp_path: 
     assert_no_doubles(place)
     async with engine(tmp_path, None) as service:
         await assert_all_green(service)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes at ``data``."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_a_file_system_that_is_really_full(place: Town, tmp_path: Path, small_disk: Path) -> None:
+    """Other files fill the disk in the middle of the first sync, and are removed again."""
+    async with engine(tmp_path, place.config(), clock=HastyClock()) as service:
+        ballast = small_disk / "ballast"
+        left = shutil.disk_usage(small_disk).free - 48 * 1024
+        ballast.write_bytes(b"x" * left)
+        await service.do(EnablePolicy("Demo"), "alice")
+        row = service.store.engine
+        await until(lambda: row.fault != "")
+        assert "the disk is full" in row.fault
+        await until(lambda: not service._timekeeper.running("full:Demo"))
+        ballast.unlink()
+        await until(lambda: row.fault == "")
+        await until(lambda: {one.state for one in service.store.users.values()} == {UserState.IDLE})
+        await until(lambda: not service._timekeeper.running("full:Demo"))
+        assert_idle(await service.sync("Demo", "alice"))
+        await assert_all_green(service)
+        assert_no_doubles(place)
 
 
 async def test_no_engine_starts_on_a_disk_that_fails_and_the_advice_is_right(
