@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger.fence import Fence, check
 from engine.ledger.links import UNDONE_CREATE, UNDONE_DELETE
-from engine.ledger.schema import dirty, item, link
+from engine.ledger.schema import dirty, intent, item, journal, link
 from engine.ledger.sql import chunks, set_columns
 
 
@@ -38,6 +39,55 @@ def settle(connection: sa.Connection, made: Sequence[Special]) -> None:
                 values["base"] = {name: value for name, value in one.patch.items() if value is not None}
             set_columns(connection, link, "id", one.link_id, **values)
     _end_occurrences(connection, [one for one in made if one.kind == "delete"])
+
+
+def record_lost(
+    connection: sa.Connection, fence: Fence, cycle_id: int, lost: Sequence[tuple[int, str]], now: int
+) -> None:
+    """Deletes and creates of an order whose answer was lost, and which were seen to be made: record them as done.
+
+    Args:
+        connection: the write transaction.
+        fence: of the mailbox.
+        cycle_id: of the order.
+        lost: links and sides.
+        now: engine clock.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    made: list[Special] = []
+    for link_id, side in lost:
+        row = connection.execute(
+            sa.select(intent)
+            .where(
+                intent.c.link_id == link_id,
+                intent.c.side == side,
+                intent.c.cycle_id == cycle_id,
+                intent.c.state == "void",
+                intent.c.sent_at.is_not(None),
+            )
+            .order_by(intent.c.id.desc())
+            .limit(1)
+        ).one()
+        made.append(Special(link_id, side, row.kind, row.mode, row.patch or {}))
+        set_columns(connection, intent, "id", row.id, state="done", error="")
+        connection.execute(
+            sa.insert(journal).values(
+                mailbox_id=row.mailbox_id,
+                cycle_id=cycle_id,
+                link_id=link_id,
+                side=side,
+                kind=row.kind,
+                before=row.before,
+                after=row.patch,
+                why=row.why,
+                at=now,
+                intent_id=row.id,
+            )
+        )
+    settle(connection, made)
 
 
 def _end_occurrences(connection: sa.Connection, masters: Sequence[Special]) -> None:

@@ -143,7 +143,7 @@ def plan_undo(
     busy: Collection[tuple[int, str]] = (),
     occurrences: Sequence[tuple[LinkRow, Sequence[Wrote]]] = (),
     goes_with: bool = False,
-) -> tuple[list[UndoRow], LinkPlan | None]:
+) -> tuple[list[UndoRow], LinkPlan | None, list[Side]]:
     """Plan the undo of what a cycle did to one link.
 
     Args:
@@ -156,10 +156,12 @@ def plan_undo(
         goes_with: the link is an occurrence whose series is removed by the same undo.
 
     Returns:
-        lines for people, and the plan to commit; None when nothing is written.
+        lines for people, the plan to commit (None when nothing is written), and the sides on which an earlier attempt made
+        or deleted the item although its answer was lost: they are recorded as done.
     """
     module = Module(row.module)
     rows: list[UndoRow] = []
+    lost_answers: list[Side] = []
     intents: list[NewIntent] = []
     bump = False
     for side, net in net_changes(writes).items():
@@ -171,6 +173,10 @@ def plan_undo(
         live = item is not None and not item.deleted
         known = item.fields if item is not None and item.fields else {**net.before, **net.after}
         if goes_with and net.kind == WriteKind.CREATE:
+            continue
+        sent = earlier is not None and earlier.sent and not done
+        if sent and live is (net.kind == WriteKind.DELETE) and net.kind != WriteKind.UPDATE:
+            lost_answers.append(side)
             continue
         reason = _hindered(row, side, net, live, busy)
         if earlier is not None and earlier.state == "failed":
@@ -185,8 +191,7 @@ def plan_undo(
             continue
         if net.kind == WriteKind.UPDATE:
             assert item is not None
-            lost = earlier is not None and earlier.sent and not done
-            more, intent = _restore(row, module, side, item, net, undoing, lost=lost, done=done)
+            more, intent = _restore(row, module, side, item, net, undoing, lost=sent, done=done)
         elif net.kind == WriteKind.CREATE:
             assert item is not None
             more = [UndoRow(row.id, module, side, What.REMOVE, known, now=known)]
@@ -197,7 +202,7 @@ def plan_undo(
         rows += more
         intents += [] if intent is None else [intent]
     plan = LinkPlan(row.id, module, settled=False, intents=tuple(intents), bump=bump) if intents else None
-    return rows, plan
+    return rows, plan, lost_answers
 
 
 def _hindered(row: LinkRow, side: Side, net: Net, live: bool, busy: Collection[tuple[int, str]]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.ledger import links
+from engine.ledger import links, special
 from engine.ledger import undo as units
 from engine.ledger.links import LinkPlan, LinkRow
 from engine.ledger.orders import Left, Order
@@ -29,6 +29,7 @@ class Page:
 
     rows: list[UndoRow]
     plans: list[LinkPlan]
+    lost: list[tuple[int, str]]
     last: int
 
 
@@ -67,12 +68,13 @@ async def plan_page(
     busy = await ledger.read(units.busy, ids)
     rows: list[UndoRow] = []
     plans: list[LinkPlan] = []
+    lost: list[tuple[int, str]] = []
     for link_id in ids:
         row = found.get(link_id)
         if row is None:
             rows.append(_lost(link_id, writes[link_id][0].side))
             continue
-        said, plan = plan_undo(
+        said, plan, sides = plan_undo(
             row,
             writes[link_id],
             undoing,
@@ -85,7 +87,8 @@ async def plan_page(
         )
         rows += said
         plans += [] if plan is None else [plan]
-    return Page(rows, plans, ids[-1])
+        lost += [(row.id, side.value) for side in sides]
+    return Page(rows, plans, lost, ids[-1])
 
 
 def _lost(link_id: int, side: str) -> UndoRow:
@@ -135,6 +138,8 @@ async def _plan(run: Run, undoing: Undoing, modules: Sequence[Module]) -> int:
     after = total = 0
     while (page := await plan_page(run.ledger, undoing, modules, after, run.cycle_id)) is not None:
         run.check_stop()
+        if page.lost:
+            await run.ledger.write(special.record_lost, run.fence, run.cycle_id, page.lost, run.clock.now_ms())
         if page.plans:
             total += await run.ledger.write(
                 links.commit_plan, run.fence, run.cycle_id, page.plans, run.clock.now_ms()

@@ -9,4 +9,5 @@ REGRESSIONS: dict[int, str] = {
     254: "a create that arrived late, after a person had deleted its item, was copied back to the other side",
     2057: "an item restored from the bin after we had made it again broke the page: two live items of one link",
     2747: "what a person had written in one occurrence was gone without trace when its series was deleted",
+    75: "an undo whose delete was answered to a dead engine was forgotten, and the source was deleted after it",
 }

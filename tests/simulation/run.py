@@ -15,7 +15,7 @@ from engine.jobs.queue import Priority
 from engine.model.modules import Direction, Module
 from engine.model.policy import ConflictRule, DeleteMode, DeleteSafety, DeleteThreshold, ModuleSettings, Policy
 from engine.model.port import CreateKey
-from tests.simulation import invariants, previewing
+from tests.simulation import invariants, previewing, undoing
 from tests.simulation.admin import settle_all
 from tests.simulation.faults import Weather
 from tests.simulation.loop import Stuck, VirtualLoop
@@ -178,6 +178,11 @@ class Seed:
         world.calls.clear()
         await self._cycle()
         invariants.idle(world, before, world.calls)
+        if undoing.wanted(self.number):
+            await undoing.undo_something(self)
+            await self._settle()
+            for check in (invariants.no_duplicate, invariants.converged, invariants.no_private_body):
+                check(world)
 
     async def _cycle(self, priority: Priority = Priority.SCHEDULE) -> None:
         self.cycles += 1
