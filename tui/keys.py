@@ -250,6 +250,8 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Tell why the job does not run now.",
             HELD: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            CONFLICTS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            ROWS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         7,
     ),

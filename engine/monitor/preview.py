@@ -94,6 +94,7 @@ class PreviewRow:
         held: why it would wait for an admin, although it is no ``hold``.
         guests: how many people the provider would mail.
         outdated: why it no longer holds; empty while it does.
+        link: by which the item is explained; 0 for a container.
     """
 
     id: str
@@ -108,3 +109,4 @@ class PreviewRow:
     held: str = ""
     guests: int = 0
     outdated: str = ""
+    link: int = 0

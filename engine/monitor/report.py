@@ -92,6 +92,7 @@ class ConflictRow:
         decided: what was decided and is yet to be carried out; "" while it waits.
         typed: the newer value as a line that can be typed and changed.
         allowed: what can be typed, in words.
+        link: of the item, by which it is explained.
     """
 
     id: int
@@ -111,6 +112,7 @@ class ConflictRow:
     decided: str = ""
     typed: str = ""
     allowed: str = ""
+    link: int = 0
 
 
 @dataclass(frozen=True, slots=True)

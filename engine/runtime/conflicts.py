@@ -68,6 +68,7 @@ def conflict_row(one: Listed, mailbox: str, policy: str) -> ConflictRow:
         decided=decided,
         typed="" if hidden else entry.typed(field.kind, getattr(conflict, newer.value)),
         allowed=entry.allowed(field),
+        link=conflict.link_id,
     )
 
 

@@ -72,6 +72,7 @@ def _row(group: Sequence[Proposal], mailbox: str) -> PreviewRow:
         held=next((one.held for one in group if one.held), ""),
         guests=sum(one.guests for one in group if not one.held),
         outdated=next((one.reason for one in group if one.state == "outdated"), ""),
+        link=first.link_id,
     )
 
 

@@ -42,6 +42,7 @@ PHONE = ConflictRow(
     since_ms=NOW - 5 * MINUTE,
     typed="+49 30 222222",
     allowed="a phone number such as +49 30 1234567; nothing clears the field",
+    link=512,
 )
 
 
@@ -285,3 +286,10 @@ async def test_the_filter_finds_by_state_and_field(build: Build) -> None:
         await user.sees("1 shown")
         assert "Ann Lee" in user.text()
         assert "Quarterly" not in user.text()
+
+
+async def test_the_item_of_a_conflict_is_explained(build: Build) -> None:
+    async with at_inbox(build) as user:
+        await user.press("W")
+        await user.until(lambda: bool(user.service.asked))
+        assert user.service.asked[0][0] == "#512"

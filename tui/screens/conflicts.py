@@ -182,6 +182,12 @@ class ConflictsScreen(TableFrame):
             title = f"Keep the {'CRM' if side == Keep.CRM else 'mailbox'}'s value of {form.count(len(rows), 'field')}"
             self.send(*commands, confirm=list(dict.fromkeys(told)), title=title)
 
+    def action_why(self) -> None:
+        """Explain the item."""
+        row = self._rows.get(self.table.current or "")
+        if row is not None:
+            self.console.open_explained(f"#{row.link}", row.mailbox)
+
     def action_edit(self) -> None:
         """Type a value for both sides."""
         row = self._rows.get(self.table.current or "")

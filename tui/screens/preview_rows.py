@@ -173,6 +173,14 @@ class PreviewRowsScreen(TableFrame):
 
     # Keys
 
+    def action_why(self) -> None:
+        """Explain the item."""
+        row = self._rows.get(self.table.current or "")
+        if row is not None and row.link:
+            self.console.open_explained(f"#{row.link}", row.mailbox)
+        else:
+            self.say("This row stands for no item.")
+
     def action_apply(self) -> None:
         """Carry out what is marked, or all that is shown, after the number was typed."""
         table = self.table

@@ -55,8 +55,8 @@ class Header(LineView):
             if state is UserState.FAILED:
                 number += row.states.get(UserState.QUARANTINED, 0)
             left.append(self._count(signs.USER[state], word, number, wide))
-        if row.stale:
-            left.append(self._count(signs.STALE, "stale", row.stale, wide))
+        if row.stale:  # with its word: its sign alone would not tell it from the conflicts
+            left.append(self._count(signs.STALE, "stale", row.stale, True))
         left.append(self._count(signs.HELD, "held", row.held, wide))
         if row.conflicts:
             left.append(self._count(signs.CONFLICT, "conflicts", row.conflicts, wide))
