@@ -162,6 +162,11 @@ def _soon(policy: PolicyRow) -> str:
 def _queued(
     engine: EngineRow, user: UserRow, policy: PolicyRow, job: JobRow | None, now_ms: int, at: Says
 ) -> list[str]:
+    if policy.rollout_stage and user.why.startswith("waits for"):
+        told = [f"It {_bare(user.why).partition(';')[0]}: {policy.id} is rolled out step by step."]
+        if policy.rollout_stage == "running":
+            return [*told, f"{_capital(_bare(policy.rollout))}; the next one begins when it has ended well."]
+        return [*told, f"{_capital(_bare(policy.rollout))}. An admin decides: syncline rollout."]
     if user.why and not policy.running:
         return [f"It waits: {_bare(user.why)}.", *_schedule(policy, job, now_ms, at)]
     if not policy.running:
@@ -216,6 +221,10 @@ def _next(job: JobRow, now_ms: int, at: Says, what: str) -> str:
     if job.next_run_ms <= now_ms:
         return f"The next {what} is due now{f' ({why})' if why else ''} and starts within a second."
     return f"It waits for its schedule: the next {what} is {at(job.next_run_ms)}{f' ({why})' if why else ''}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _bare(text: str) -> str:

@@ -132,8 +132,21 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "It waits: the lease on mailbox 3 was taken over.",
     ),
     "held back by a roll-out": (
-        {"user": {"state": S.QUEUED, "why": "waits for wave 2 of the roll-out"}},
-        "It waits: waits for wave 2 of the roll-out.",
+        {
+            "user": {"state": S.QUEUED, "why": "waits for wave 2 of 3"},
+            "policy": {"rollout": "wave 1 of 3 runs", "rollout_stage": "running", "running": True},
+        },
+        "It waits for wave 2 of 3: Sales is rolled out step by step.",
+    ),
+    "held back by a roll-out that stopped": (
+        {
+            "user": {
+                "state": S.QUEUED,
+                "why": "waits for wave 2 of 3; the roll-out stopped at wave 1 of 3: errors",
+            },
+            "policy": {"rollout": "stopped at wave 1 of 3: 40 % errors", "rollout_stage": "stopped"},
+        },
+        "It waits for wave 2 of 3: Sales is rolled out step by step.",
     ),
     "queued, first sync due": ({"user": {"state": S.QUEUED}}, SCHEDULE),
     "queued in a blackout": ({"user": {"state": S.QUEUED}, **BLACKOUT}, BLACK),
@@ -231,6 +244,10 @@ def test_further_sentences_say_when_it_comes_back_and_what_to_do() -> None:
     assert rest("failed for a person") == ("No repeat mends that, so it waits for a person: mend it, then r.",)
     assert rest("failed with its policy") == ("All of Sales waits for a person: mend it, then r in Policies.",)
     assert rest("stale") == (SCHEDULE,)
+    assert rest("held back by a roll-out") == ("Wave 1 of 3 runs; the next one begins when it has ended well.",)
+    assert rest("held back by a roll-out that stopped") == (
+        "Stopped at wave 1 of 3: 40 % errors. An admin decides: syncline rollout.",
+    )
     assert rest("stopped on the way") == (SCHEDULE,)
     assert rest("engine not running") == (SCHEDULE,)
 
