@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.ledger.conflicts import Questions
 from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
-from engine.model.canonical import FIELDS, display_name, instant
+from engine.model.canonical import FIELDS, display_name, instant, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
@@ -294,7 +294,7 @@ def _to_plan(row: LinkRow, module: Module, judged: Judged, planning: Planning) -
             return Planned(plan, module, ItemOutcome.UNCHANGED)
         return Planned(plan, module, ItemOutcome.CONFLICT, "!", _asked(row, module, judged))
     if decision.verdict is Verdict.TOMBSTONE:
-        return Planned(LinkPlan(row.id, module, state="tombstone"), module)
+        return Planned(LinkPlan(row.id, module, state="tombstone", lost=_unsaid(row, module, planning)), module)
     if decision.verdict is Verdict.ABSENT:
         return Planned(
             LinkPlan(
@@ -389,6 +389,30 @@ def _asked(row: LinkRow, module: Module, judged: Judged) -> str:
     why = {one.name: one.why for one in judged.decision.asks}
     fields = "; ".join(f"{FIELDS[module][name].label}: {why[name]}" for name in judged.fresh)
     return f"{_noun(module)} {named(module, shown)} waits for you ({fields}); key C, or syncline conflicts, decides"
+
+
+def _unsaid(row: LinkRow, module: Module, planning: Planning) -> tuple[tuple[str, str, Any, Any, str], ...]:
+    """What a side showed that never crossed over, of an item that is gone in both places.
+
+    A delete of ours whose answer was lost leaves no other trace of what a person had written meanwhile (seed 1517).
+    """
+    if row.base is None:
+        return ()
+    table = FIELDS[module]
+    rows = []
+    for side, view in ((Side.CRM, _view(row.crm)), (Side.MAILBOX, _view(row.mailbox))):
+        if view is None:
+            continue
+        shown = {name: view.value(name, table[name].kind) for name in sorted(planning.rules[module].shared)}
+        unsaid = {
+            name: value
+            for name, value in shown.items()
+            if value is not None and not same(table[name].kind, value, row.base.get(name))
+        }
+        if unsaid:
+            why = "it was gone in both places before this crossed over"
+            rows.append((side.value, "conflict", unsaid, None, why))
+    return tuple(rows)
 
 
 _NOUNS = {
