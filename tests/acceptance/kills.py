@@ -20,18 +20,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import httpx
 
 from engine.service import Settle, SettleHeld, Waits
 from tests.acceptance.engine_process import AheadClock, start
+from tests.acceptance.people import MANY, People
 from tests.acceptance.town import (
     Town,
     assert_all_green,
     assert_idle,
     assert_no_doubles,
-    day,
     engine,
     town,
 )
@@ -61,9 +60,6 @@ OPTIONS = ("--latency-ms", "4")
 
 MOMENTS = ("any", "lost", "done", "answered", "done", "answered")
 
-#: Contacts that go at once, more than the policy lets go without an admin.
-MANY = 6
-
 #: Seconds until the contact feed shows a change, in every second rampage. The engine's clock runs ahead of the machine's
 #: by this for each wait, and a provider refuses a clock that is minutes wrong.
 LAG = 10
@@ -87,23 +83,6 @@ class Figures:
     seconds: float = 0.0
 
 
-@dataclass
-class Wanted:
-    """What people have written, and so must be there at the end.
-
-    Attributes:
-        crm: value by (object, id, field) as the CRM must show it.
-        mailbox: text that the mailbox's item of a CRM record must show, by (record, field).
-        gone: CRM ids that must be gone on both sides.
-        names: family names and subjects that must be on both sides exactly once.
-    """
-
-    crm: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    mailbox: dict[tuple[str, str], str] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-
-
 def rampage(folder: Path, seed: int, kills: int, lag: int = 0) -> Figures:
     """Kill an engine so often in a new town; everything people wrote is there at the end, once, on both sides.
 
@@ -123,6 +102,7 @@ def rampage(folder: Path, seed: int, kills: int, lag: int = 0) -> Figures:
         while story.figures.kills.total() < kills:
             story.turn()
         asyncio.run(story.end())
+    story.figures.edits = story.people.edits
     story.figures.seconds = time.monotonic() - began
     return story.figures
 
@@ -135,11 +115,8 @@ class _Story:
         self.lag = lag
         self.ahead_ms = 0
         self.figures = Figures()
-        self.wanted = Wanted()
         self.turns = 0
-        #: CRM ids by what people do with them; ids in ``mailbox`` name the item there.
-        self.pools: dict[str, list[str]] = {}
-        self.resources: dict[str, tuple[str, str]] = {}
+        self.people = People(place, dice)
         config = place.config(policy=POLICY, connection=f"people_lag_seconds = {lag}")
         (folder / "demo.toml").write_text(config, encoding="utf-8")
 
@@ -158,7 +135,7 @@ class _Story:
                 calls = self.dice.randint(1, 6 if busy else 3)
                 self.place.sentence(process.pid, calls, moment, self.dice.uniform(0.0, 0.015))
                 if phase != "first sync":
-                    self.people_work()
+                    self.people.work()
             process.join(PATIENCE)
             assert process.exitcode is not None, "the engine neither ends nor answers"
         finally:
@@ -180,19 +157,16 @@ class _Story:
             self.later()
             self.settled()
             self.later()
-        self._cast()
+        self.people.cast()
 
     def turn(self) -> None:
         """One more kill while people work."""
         self.turns += 1
-        if self.turns % 8 == 4 and len(self.pools["many"]) >= MANY:
-            for record in self.pools["many"][:MANY]:
-                self._crm_removes("Contact", record)
-            del self.pools["many"][:MANY]
-            self.figures.edits["held deletes"] += MANY
+        if self.turns % 8 == 4 and len(self.people.pools["many"]) >= MANY:
+            self.people.remove_many()
         if self.lag and self.dice.random() < 0.3:
             self.later()
-        self.people_work()
+        self.people.work()
         self.run("deletes approved" if self.turns % 8 > 5 else "edits", settle=self.turns % 8 > 5)
 
     def later(self) -> None:
@@ -205,140 +179,6 @@ class _Story:
         process = start(self.folder, self.ahead_ms)
         process.join(PATIENCE)
         assert process.exitcode == 0, f"the engine ended with {process.exitcode}"
-
-    # -- people ----------------------------------------------------------------------------------------
-
-    def _cast(self) -> None:
-        """Who does what with which item: what one side edits, the other leaves alone, so that each edit must stay."""
-        contacts: list[str] = []
-        events: list[str] = []
-        for user in self.place.users:
-            for person in self.place.contacts(user):
-                for entry in person.get("clientData", []):
-                    if entry["key"] == "syncline_key" and entry["value"].startswith("c.003"):
-                        record = entry["value"].split(".")[1]
-                        self.resources[record] = (user, person["resourceName"])
-                        contacts.append(record)
-            for event in self.place.events(user):
-                key = event.get("extendedProperties", {}).get("private", {}).get("syncline_key", "")
-                if key.startswith("c.00U") and not {"recurrence", "recurringEventId"} & event.keys():
-                    record = key.split(".")[1]
-                    self.resources[record] = (user, event["id"])
-                    events.append(record)
-        contacts.sort()
-        events.sort()
-        self.dice.shuffle(contacts)
-        self.dice.shuffle(events)
-        self.pools["edit"] = contacts[:10]
-        self.pools["delete in the CRM"] = contacts[10:15]
-        self.pools["delete in the mailbox"] = contacts[15:20]
-        self.pools["many"] = contacts[20:]
-        self.pools["events"] = events[:5]
-        self.pools["delete events"] = events[5:]
-
-    def people_work(self) -> None:
-        """A few edits, creates and deletes on both sides."""
-        works = (
-            self._edit_in_crm,
-            self._edit_in_mailbox,
-            self._edit_event,
-            self._create_in_crm,
-            self._create_in_mailbox,
-            self._delete,
-        )
-        for work in self.dice.sample(works, 3):
-            work()
-
-    def _number(self) -> str:
-        number = self.figures.edits.total()
-        return f"{number:05d}"
-
-    def _edit_in_crm(self) -> None:
-        record = self.dice.choice(self.pools["edit"])
-        title = f"Head of {self._number()}"
-        self.place.change("Contact", record, Title=title)
-        self.wanted.crm["Contact", record, "Title"] = self.wanted.mailbox[record, "title"] = title
-        self.figures.edits["contact edited in the CRM"] += 1
-
-    def _edit_in_mailbox(self) -> None:
-        record = self.dice.choice(self.pools["edit"])
-        user, resource = self.resources[record]
-        phone = f"+49 30 901{self._number()}"
-
-        def write() -> None:
-            person = self.place.contact(user, resource)
-            phones = [{"type": "work", "value": phone}]
-            self.place.google(
-                user,
-                "PATCH",
-                f"v1/{resource}:updateContact",
-                params={"updatePersonFields": "phoneNumbers"},
-                json={"etag": person["etag"], "phoneNumbers": phones},
-            )
-
-        _again(write)
-        self.wanted.crm["Contact", record, "Phone"] = self.wanted.mailbox[record, "phone"] = phone
-        self.figures.edits["contact edited in the mailbox"] += 1
-
-    def _edit_event(self) -> None:
-        record = self.dice.choice(self.pools["events"])
-        user, event = self.resources[record]
-        number = self._number()
-        if self.dice.random() < 0.5:
-            self.place.change("Event", record, Subject=f"Visit {number}")
-            self.wanted.crm["Event", record, "Subject"] = self.wanted.mailbox[record, "summary"] = (
-                f"Visit {number}"
-            )
-        else:
-            path = f"calendar/v3/calendars/primary/events/{event}"
-            self.place.google(user, "PATCH", path, json={"location": f"Room {number}"})
-            self.wanted.crm["Event", record, "Location"] = self.wanted.mailbox[record, "location"] = (
-                f"Room {number}"
-            )
-        self.figures.edits["appointment edited"] += 1
-
-    def _create_in_crm(self) -> None:
-        owner = self.place.crm_user(self.dice.choice(self.place.users))
-        name = f"Alt{self._number()}"
-        if self.dice.random() < 0.5:
-            self.place.crm("POST", "sobjects/Contact", json={"LastName": name, "OwnerId": owner})
-        else:
-            start_at = f"{day(self.dice.randint(2, 20))}T09:00:00Z"
-            body = {"Subject": name, "StartDateTime": start_at, "DurationInMinutes": 30, "OwnerId": owner}
-            self.place.crm("POST", "sobjects/Event", json=body)
-        self.wanted.names.add(name)
-        self.figures.edits["created in the CRM"] += 1
-
-    def _create_in_mailbox(self) -> None:
-        user = self.dice.choice(self.place.users)
-        name = f"Neu{self._number()}"
-        group = self.place.groups(user)["CRM Contacts"]
-        member = {"contactGroupMembership": {"contactGroupResourceName": group}}
-        body = {"names": [{"familyName": name}], "memberships": [member]}
-        self.place.google(user, "POST", "v1/people:createContact", json=body)
-        self.wanted.names.add(name)
-        self.figures.edits["created in the mailbox"] += 1
-
-    def _delete(self) -> None:
-        what = self.dice.choice(("delete in the CRM", "delete in the mailbox", "delete events"))
-        if not self.pools[what]:
-            return
-        record = self.pools[what].pop()
-        user, resource = self.resources[record]
-        if what == "delete in the CRM":
-            self._crm_removes("Contact", record)
-        elif what == "delete in the mailbox":
-            self.place.google(user, "DELETE", f"v1/{resource}:deleteContact")
-        elif self.dice.random() < 0.5:
-            self._crm_removes("Event", record)
-        else:
-            self.place.google(user, "DELETE", f"calendar/v3/calendars/primary/events/{resource}")
-        self.wanted.gone.add(record)
-        self.figures.edits["deleted"] += 1
-
-    def _crm_removes(self, name: str, record: str) -> None:
-        self.place.remove(name, record)
-        self.wanted.gone.add(record)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -368,59 +208,8 @@ class _Story:
             await assert_all_green(service)
         assert self.place.stats()["google.mails"] == 0
         assert_no_doubles(self.place)
-        self._nothing_is_lost()
+        self.people.assert_nothing_is_lost()
         _the_ledger_is_well(self.folder / "data" / "ledger.sqlite")
-
-    def _nothing_is_lost(self) -> None:
-        rows: dict[str, dict[str, Any]] = {}
-        for question in (
-            "SELECT Id, LastName, Title, Phone FROM Contact",
-            "SELECT Id, Subject, Location FROM Event",
-        ):
-            rows |= {row["Id"]: row for row in self.place.soql(question)}
-        shown: dict[str, str] = {}
-        names: Counter[str] = Counter()
-        for user in self.place.users:
-            for item in [*self.place.contacts(user), *self.place.events(user)]:
-                text = json.dumps(item)
-                name = item.get("summary") or next(
-                    (one.get("familyName", "") for one in item.get("names", [])), ""
-                )
-                names[name] += 1
-                for record in self.resources:
-                    if f"c.{record}." in text:
-                        shown[record] = text
-        lost = [
-            f"{what}: {rows.get(what[1], {}).get(what[2])!r}, not {value!r}"
-            for what, value in self.wanted.crm.items()
-            if rows.get(what[1], {}).get(what[2]) != value
-        ]
-        lost += [
-            f"{what} in the mailbox: not {value!r}"
-            for what, value in self.wanted.mailbox.items()
-            if value not in shown.get(what[0], "")
-        ]
-        lost += [
-            f"{record} was deleted and is there" for record in self.wanted.gone if {record} & {*rows, *shown}
-        ]
-        there = Counter(row.get("LastName") or row.get("Subject") for row in rows.values())
-        lost += [
-            f"{name}: {there[name]} in the CRM, {names[name]} in the mailboxes"
-            for name in self.wanted.names
-            if there[name] != 1 or names[name] != 1
-        ]
-        assert not lost, lost
-
-
-def _again(write: Any) -> None:
-    """A person who meets an edit of somebody else looks again and repeats."""
-    for _ in range(8):
-        try:
-            return write()
-        except AssertionError as error:
-            if ": 400 " not in str(error) and ": 412 " not in str(error):
-                raise
-    raise AssertionError("a person could not write for conflicts")
 
 
 def _the_ledger_is_well(path: Path) -> None:
