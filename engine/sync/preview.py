@@ -19,6 +19,7 @@ from engine.ledger.links import Candidate, ItemRow, LinkRow
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.proposals import Proposal
 from engine.ledger.schema import Gone
+from engine.model.canonical import FIELDS
 from engine.model.modules import EVENT_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
 from engine.model.port import Scope
 from engine.model.states import CycleKind
@@ -285,6 +286,12 @@ def _proposed(row: LinkRow, planned: Planned, twin: int) -> list[Proposal]:
         side = Side.CRM if row.crm is not None and not row.crm.deleted else Side.MAILBOX
         return [Proposal(row.id, plan.module, "hold", side.value, fields=shown, why=plan.reason)]
     lost = f"; {plan.lost[0][4]}" if plan.lost else ""
+    asked = [
+        f"{FIELDS[Module(plan.module)][one.field].label} waits for you: {one.why}"
+        for one in (plan.questions.asked if plan.questions is not None else ())
+    ]
+    if asked and not plan.intents:
+        return [Proposal(row.id, plan.module, "hold", Side.CRM.value, fields=shown, why="; ".join(asked))]
     found = [
         Proposal(
             row.id,
@@ -296,7 +303,7 @@ def _proposed(row: LinkRow, planned: Planned, twin: int) -> list[Proposal]:
             one.patch,
             one.before,
             one.etag,
-            one.why + lost,
+            "; ".join([one.why + lost, *asked]),
             twin,
             guests=one.guests,
         )

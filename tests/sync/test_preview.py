@@ -14,9 +14,9 @@ from engine.jobs.errands import Selection, apply_errand, preview_errand
 from engine.jobs.runner import PolicyRun
 from engine.ledger import mailboxes, proposals
 from engine.ledger.proposals import Proposal
-from engine.ledger.schema import guard, intent, journal, link, mailbox
+from engine.ledger.schema import conflict, guard, intent, journal, link, mailbox
 from engine.model.modules import Module, Side
-from engine.model.policy import Attendees, CalendarSettings, DeleteMode, Policy
+from engine.model.policy import Attendees, CalendarSettings, ConflictRule, DeleteMode, Policy
 from tests.sync.test_cycle import moment
 from tests.sync.test_guests import people
 from tests.sync.world import A, B, World
@@ -311,3 +311,24 @@ async def test_a_preview_during_the_policys_life_blocks_no_cycle(deletes: Delete
     await world.settle(2)
     await world.check()
     assert [row.state for row in await shown(world)] == ["outdated"]
+
+
+async def test_a_field_that_would_wait_for_an_admin_is_shown_and_nobody_is_asked_yet() -> None:
+    policy = Policy("sales", "crm", "mail", conflict=ConflictRule.ASK)
+    world = await World(policy=policy).start()
+    for family in ("Lee", "Ray"):
+        world.crm.add(A, Module.CONTACT, family=family, title="a")
+    await world.settle(2)
+    for number, thing in enumerate(world.mail.of(A, Module.CONTACT)):
+        world.mail.edit(f"{A}/contacts", thing.id, title="m", **({"department": "R&D"} if number else {}))
+    for thing in world.crm.of(A, Module.CONTACT):
+        world.crm.edit("Contact", thing.id, title="c")
+    rows = await preview(world)
+    assert kinds(rows) == {"hold": 1, "update": 1}
+    assert all("job title waits for you: both sides changed it" in row.why for row in rows)
+    assert not await world.rows(sa.select(conflict))
+    await apply(world, [row for row in rows if row.kind == "update"])
+    assert {one.fields.get("department") for one in world.crm.of(A, Module.CONTACT)} == {None, "R&D"}
+    assert [row.field for row in await world.rows(sa.select(conflict))] == ["title"]
+    await world.settle(2)
+    assert len(await world.rows(sa.select(conflict))) == 2
