@@ -40,6 +40,7 @@ from engine.monitor.commands import (
     DecideConflict,
     DisableJob,
     DisablePolicy,
+    DropOrder,
     DropPreview,
     EnableJob,
     EnablePolicy,
@@ -113,6 +114,7 @@ __all__ = [
     "DisableJob",
     "DisablePolicy",
     "DoctorRow",
+    "DropOrder",
     "DropPreview",
     "EnableJob",
     "EnablePolicy",
@@ -197,7 +199,7 @@ FRESHNESS_MS = 30_000
 STOP_SECONDS = 8.0
 
 #: Commands that are stored for the next cycle, and need no running engine.
-NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, Reinitialize, RollOut)
+NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, DropOrder, Reinitialize, RollOut)
 
 log = logging.getLogger(__name__)
 

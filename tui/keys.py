@@ -294,7 +294,7 @@ KEYS: tuple[Key, ...] = (
         {"U": "undo"},
         "undo",
         {
-            HISTORY: "Undo the cycle: you see first what is put back and what is left alone, and type how many items."
+            HISTORY: "Undo the cycle: you see first what is put back and what is left alone, and type how many items. What is not done yet is given up."
         },
         1,
     ),

@@ -26,6 +26,9 @@ def add_arguments(name: str, command: ArgumentParser) -> None:
         command.add_argument("--user", metavar="EMAIL", help="of this mailbox alone")
         command.add_argument("--policy", metavar="NAME", help="of this policy alone")
         command.add_argument(
+            "--drop", type=int, metavar="CYCLE", help="give up an undo or a leave that is not done yet"
+        )
+        command.add_argument(
             "--limit", type=int, default=LIMIT, metavar="N", help=f"at most N (default {LIMIT})"
         )
     elif name == "undo":

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.service import (
     CycleRow,
+    DropOrder,
     LeavePolicy,
     LeavePreview,
     Module,
@@ -38,6 +39,12 @@ def word(module: str) -> str:
 async def cycles(given: Namespace) -> int:
     """List the cycles that did something."""
     async with opened(given.data_dir) as service:
+        if given.drop is not None:
+            answer = await service.do(DropOrder(given.drop), who())
+            if not answer.ok:
+                raise Trouble(exits.USAGE, answer.text)
+            _print(given, {"done": answer.text}, answer.text)
+            return exits.OK
         rows = await service.cycles(given.user, given.policy, given.limit)
     if given.json:
         show({"cycles": [dataclasses.asdict(row) for row in rows]})

@@ -198,6 +198,17 @@ class LeavePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DropOrder:
+    """Give up an undo or a leave that is not carried out to its end; what was done of it stays done.
+
+    Attributes:
+        cycle: the order's own number.
+    """
+
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reinitialize:
     """Let modules of some mailboxes begin afresh with their next cycle, once; ``Reinit.NONE`` drops what was asked.
 
@@ -273,6 +284,7 @@ Command = (
     | DecideConflict
     | UndoCycle
     | LeavePolicy
+    | DropOrder
     | Reinitialize
 )
 

@@ -17,6 +17,7 @@ from engine.monitor.commands import (
     DecideConflict,
     DisableJob,
     DisablePolicy,
+    DropOrder,
     DropPreview,
     EnableJob,
     EnablePolicy,
@@ -181,6 +182,8 @@ class Desk:
                 return await self._carried_out(mailbox, await conflicts.decide(self._office, command, by))
             case UndoCycle():
                 return self._begin(*await ordering.undo(self._office, command))
+            case DropOrder():
+                return await ordering.drop(self._office, command)
             case LeavePolicy():
                 return self._begin(*await ordering.leave(self._office, command))
             case Reinitialize():

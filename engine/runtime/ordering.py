@@ -8,7 +8,7 @@ from engine.ledger import orders
 from engine.ledger import reinit as reinit_units
 from engine.model.modules import Module
 from engine.model.states import PolicyState
-from engine.monitor.commands import Answer, LeavePolicy, Reinitialize, UndoCycle
+from engine.monitor.commands import Answer, DropOrder, LeavePolicy, Reinitialize, UndoCycle
 from engine.monitor.history import CycleRow, Reinit
 from engine.runtime import history, words
 from engine.runtime.office import Office
@@ -87,6 +87,23 @@ async def leave(office: Office, command: LeavePolicy) -> tuple[Answer, dict[str,
     return Answer(True, f"leaving {words.mailboxes(len(emails))} of {command.policy}"), {
         command.policy: set(emails)
     }
+
+
+async def drop(office: Office, command: DropOrder) -> Answer:
+    """Give up an order that stands; refused while a cycle of its mailbox runs."""
+    standing = {one.cycle_id: one for one in await office.ledger.read(orders.asked)}
+    order = standing.get(command.cycle)
+    if order is None:
+        return Answer(False, f"cycle {command.cycle} is no undo or leave that is still to be done")
+    email = next((name for name, one in office.mailbox_ids.items() if one == order.mailbox_id), "")
+    if email in office.queue.running():
+        return Answer(False, f"a cycle of {email} is running; try again when it has ended, or x stops it")
+    await office.ledger.write(orders.drop, order.cycle_id, "given up by an admin", office.clock.now_ms())
+    office.runner.ordered.discard(email)
+    return Answer(
+        True,
+        f"the {order.kind} {order.cycle_id} of {email or 'a removed mailbox'} is given up; what was done stays",
+    )
 
 
 def members(office: Office, policy: str, mailbox: str = "") -> list[str]:

@@ -332,9 +332,21 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
 
 async def _ordered(run: Run, modules: list[Module], work: Work) -> None:
     """Read the mailbox's feeds of a step, then carry out an order there."""
-    feeds = [feed for feed in run.feeds if set(feed.scope.modules) & set(modules)]
-    for feed in feeds:
-        await read_mailbox(run, feed)
+    feeds = []
+    for feed in list(run.feeds):
+        if not set(feed.scope.modules) & set(modules):
+            continue
+        if run.kind is CycleKind.LEAVE:
+            # A container that somebody deleted is what leaving wants; it is not made anew for it.
+            try:
+                await read_mailbox(run, feed)
+            except ProviderError as error:
+                if error.kind is not ErrorKind.NOT_FOUND:
+                    raise
+                run.note(f"{feed.scope.key} is gone already")
+            feeds.append(feed)
+        else:
+            feeds.append(await read_feed(run, feed))
     await repeat_lost(run, modules)
     await work(run, modules, feeds)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.service import LeavePolicy, Module, Reinit, Reinitialize, UndoCycle
+from engine.ledger import orders
+from engine.service import DropOrder, LeavePolicy, Module, Reinit, Reinitialize, UndoCycle
 from tests.acceptance.town import Town, assert_idle, assert_no_doubles, engine, town
 from tests.runtime.test_held import at_rest, people
 from tui import cli, exits, order_options
@@ -150,6 +151,16 @@ async def test_clear_and_leave_through_the_service(place: Town, tmp_path: Path) 
         assert not wrong.ok
         assert "appointment" in wrong.text
         assert not (await service.do(UndoCycle(4711), "alice")).ok
+
+        # An order that cannot be carried out blocks nobody for ever: it can be given up.
+        first = next(row for row in await service.cycles(user) if row.wrote)
+        box = service._office.mailbox_ids[user]
+        order = await service._ledger.write(
+            orders.ask, box, "Demo", "undo", service.clock.now_ms(), about=first.id
+        )
+        assert (await service.do(DropOrder(order), "alice")).ok
+        assert not (await service.do(DropOrder(order), "alice")).ok
+        assert (await service.cycles(user))[0].state == "stopped"
 
 
 def test_a_mailbox_is_left_cleanly_by_the_command_line(

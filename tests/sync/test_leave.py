@@ -13,6 +13,7 @@ from engine.ledger import undo as units
 from engine.ledger.schema import cycle, item, link, scope
 from engine.model.modules import Module, Side
 from engine.model.policy import ModuleSettings, Policy
+from engine.net.errors import ErrorKind, ProviderError
 from tests.sync.fakes import no_faults
 from tests.sync.test_cycle import fill, moment
 from tests.sync.world import A, B, World, faulty
@@ -161,6 +162,21 @@ async def test_a_crm_that_is_gone_hinders_nobody_to_leave() -> None:
         await leave(world)
     assert everything(world, A) == 0
     assert await known(world) == 0
+
+
+async def test_a_container_that_somebody_deleted_hinders_nobody_to_leave() -> None:
+    world = await World().start()
+    fill(world)
+    await world.settle(2)
+
+    def gone(point: str, where: Any, _write: Any) -> None:
+        if point == "changes" and where is not None and where.key == "calendar":
+            raise ProviderError(ErrorKind.NOT_FOUND, "Fake", "there is no such calendar")
+
+    world.mail.faults = gone  # type: ignore[assignment]
+    await leave(world)
+    assert await known(world) == 0
+    assert not world.mail.of(A, Module.CONTACT)
 
 
 async def test_modules_that_are_off_by_now_go_too() -> None:

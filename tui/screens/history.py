@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from engine.service import CycleRow, Table
+from engine.service import CycleRow, DropOrder, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
@@ -164,6 +164,9 @@ class HistoryScreen(TableFrame):
         row = self._current()
         if row is None:
             self.say("There is no row to act on.")
+        elif row.state == "asked":
+            told = f"The {row.kind} {row.id} is not done yet. Given up, what was done of it stays done."
+            self.send(DropOrder(row.id), confirm=[told], title=f"Give up the {row.kind} {row.id}")
         elif not undoable(row):
             self.say(f"Cycle {row.id} cannot be undone: {why_not(row)}.", "alert")
         else:
@@ -173,7 +176,7 @@ class HistoryScreen(TableFrame):
 def why_not(row: CycleRow) -> str:
     """Why a cycle cannot be undone; empty when it can."""
     if row.state in {"running", "asked"}:
-        return "it has not ended yet"
+        return "it has not ended yet" + ("; U gives it up" if row.state == "asked" else "")
     if row.kind == "leave":
         return "it left the mailbox; enabling the policy begins afresh"
     if row.undone_by is not None:
