@@ -246,6 +246,10 @@ policy = "Sals"
         ("delete_safety.tasks.count = -1", "delete_safety.tasks.count"),
         ('modules.case.direction = "both"', "modules.case.direction"),
         ('modules.contact = "on"', "modules.contact"),
+        ('modules.contact.conflicts = "ask"', "modules.contact.conflicts"),
+        ('modules.contact.conflicts.title = "loudest"', "modules.contact.conflicts.title"),
+        ('modules.contact.conflicts.title = "union"', "modules.contact.conflicts.title"),
+        ('modules.task.conflicts.location = "ask"', "modules.task.conflicts.location"),
         ('enabled = "yes"', "enabled"),
         ('calendar = "colour"', "calendar"),
     ],
@@ -274,6 +278,36 @@ def test_a_wrong_setting_of_a_connection_is_refused(setting: str, where: str) ->
     place, line = one(ENDS + setting + "\n")
     assert place == f"connections.workspace.{where}"
     assert "allowed: " in line
+
+
+def test_rules_of_single_fields_are_read_and_exported() -> None:
+    text = """
+[policies.Sales.modules.contact]
+conflict = "newest"
+conflicts = { phone_work = "ask", title = "crm" }
+[policies.Sales.modules.appointment]
+conflicts = { attendees = "union", start = "ask" }
+"""
+    configuration = parse(SALES + text, "acme.toml")
+    policy = configuration.policies[0]
+    assert policy.modules[Module.CONTACT].conflicts == {
+        "phone_work": ConflictRule.ASK,
+        "title": ConflictRule.CRM,
+    }
+    assert policy.rule(Module.APPOINTMENT, "attendees") is ConflictRule.UNION
+    assert policy.rule(Module.APPOINTMENT, "end") is ConflictRule.ASK
+    written = export(configuration)
+    assert 'conflicts = { phone_work = "ask", title = "crm" }' in written
+    assert parse(written, "again.toml") == configuration
+
+
+def test_a_rule_of_a_field_that_cannot_have_it_is_refused_with_what_can() -> None:
+    _, unknown = one(SALES + '[policies.Sales.modules.contact]\nconflicts = { phone = "ask" }\n')
+    assert "no such field of the module contact" in unknown
+    assert "phone_work" in unknown
+    _, single = one(SALES + '[policies.Sales.modules.appointment]\nconflicts = { location = "union" }\n')
+    assert "holds one value" in single
+    assert "newest, crm, mailbox, ask (union is for: attendees)" in single
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:

@@ -300,3 +300,36 @@ async def test_a_person_who_toggles_is_not_frozen() -> None:
         await world.cycle()
         assert world.crm.shelf("Task").now[crm].fields.get("done") == (number % 2 == 0)
     assert not await rows(world)
+
+
+async def test_a_text_is_forgotten_when_its_item_becomes_private() -> None:
+    world = await World(policy=asking(body="ask")).start()
+    crm = world.crm.add(A, EVENT, body="agenda", **EVENT_FIELDS)
+    await world.settle(2)
+    [mail] = [one.id for one in world.mail.of(A, EVENT)]
+    world.crm.edit("Event", crm, body="here")
+    world.mail.edit(f"{A}/calendar", mail, body="there")
+    await world.cycle()
+    [row] = await rows(world, "open")
+    assert (row.crm, row.mailbox) == ("here", "there")
+    world.mail.edit(f"{A}/calendar", mail, private=True)
+    await world.cycle()
+    [row] = await rows(world)
+    assert (row.state, row.crm, row.base, row.mailbox) == ("closed", None, None, None)
+
+
+async def test_the_occurrences_of_a_series_that_ends_leave_no_question() -> None:
+    world = await World(policy=asking(location="ask")).start()
+    rule = {"lines": ["RRULE:FREQ=DAILY;COUNT=4"]}
+    crm = world.crm.add(A, EVENT, location="a", rule=rule, **EVENT_FIELDS)
+    await world.settle(2)
+    [mail] = [one.id for one in world.mail.of(A, EVENT)]
+    world.crm.edit("Event", crm, location="c")
+    world.mail.edit(f"{A}/calendar", mail, location="m")
+    await world.cycle()
+    assert len(await rows(world, "open")) == 1
+    world.crm.delete("Event", crm)
+    world.mail.delete(f"{A}/calendar", mail)
+    await world.settle(2)
+    assert [row.state for row in await rows(world)] == ["closed"]
+    assert await world.ledger.read(conflicts.counts) == {}
