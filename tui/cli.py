@@ -187,6 +187,10 @@ def parser() -> _Parser:
     why.add_argument("--json", action="store_true", help="as one JSON object")
     for name, text in order_options.ORDERS.items():
         order_options.add_arguments(name, command(name, text))
+    roll = command("rollout", "how far a policy's roll-out is; admit the next wave, all, or nobody else")
+    roll.add_argument("policy", metavar="POLICY")
+    roll.add_argument("move", nargs="?", choices=("next", "all", "stop"), help="without it: show the waves")
+    roll.add_argument("--json", action="store_true", help="as one JSON object")
     doctor = command("doctor", "test every connection and tell what to do")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
@@ -290,7 +294,7 @@ def _tell(line: str) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import conflicts, orders, previewing, run, why
+    from tui import conflicts, orders, previewing, rolling, run, why
     from tui.demo import demo
 
     commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
@@ -309,6 +313,7 @@ def _run(given: argparse.Namespace) -> int:
         "undo": orders.undo,
         "reinit": orders.reinit,
         "leave": orders.leave,
+        "rollout": rolling.rollout,
         "doctor": run.doctor,
     }
     return asyncio.run(commands[given.command](given))

@@ -215,6 +215,15 @@ KEYS: tuple[Key, ...] = (
         6,
     ),
     Key(
+        "O X",
+        {"O": "rollout('next')", "X": "rollout('stop')"},
+        "next wave",
+        {
+            POLICIES: "Admit the next wave of the policy's roll-out; X lets it admit nobody else.",
+            POLICY: "Admit the next wave of this policy's roll-out; X lets it admit nobody else.",
+        },
+    ),
+    Key(
         "m",
         {"m": "monitor"},
         "monitor",

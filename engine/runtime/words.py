@@ -33,4 +33,4 @@ def mailboxes(number: int) -> str:
 
 def next_wave(policy: str) -> str:
     """How the next wave of a roll-out is admitted."""
-    return f"e in Policies, or syncline rollout {policy!r} next, admits the next wave"
+    return f"O in Policies, or syncline rollout {policy!r} next, admits the next wave"

@@ -40,6 +40,7 @@ from engine.service import (
     PreviewReport,
     PreviewRow,
     ResumeUser,
+    RollOut,
     RunRow,
     StepState,
     Store,
@@ -144,6 +145,8 @@ class FakeService:
             )
         if isinstance(command, DisablePolicy):
             return (f"{command.policy}: running cycles finish, none starts.",)
+        if isinstance(command, RollOut):
+            return (f"{command.policy}: {command.move.value}.",)
         if isinstance(command, DecideConflict):
             return (f"{len(command.ids)} fields of {command.mailbox}: the value is written to the other side.",)
         return ()

@@ -14,10 +14,12 @@ from engine.service import (
     DisablePolicy,
     EnablePolicy,
     Module,
+    Move,
     PauseUser,
     PolicyRow,
     PolicyState,
     ResumeUser,
+    RollOut,
     SyncNow,
     Table,
     TestPolicy,
@@ -255,6 +257,12 @@ class PoliciesScreen(TableFrame):
         if self.table.current is not None:
             self.console.open_preview(self.table.current)
 
+    def action_rollout(self, how: str) -> None:
+        """Go on with the roll-out, or stop it."""
+        row = self.chosen_policy
+        if row is not None:
+            roll_out(self, row, Move(how))
+
     def action_test(self) -> None:
         """Test both connections."""
         if self.table.current is not None:
@@ -268,6 +276,16 @@ def toggle(screen: TableFrame, row: PolicyRow) -> None:
     command: Command = EnablePolicy(row.id) if enable else DisablePolicy(row.id)
     lines = screen.engine.what_happens(command) or (f"{'Enable' if enable else 'Disable'} {row.id}.",)
     screen.send(command, confirm=lines, title=f"{'Enable' if enable else 'Disable'} {row.id}")
+
+
+def roll_out(screen: TableFrame, row: PolicyRow, move: Move) -> None:
+    """Admit the next wave of a roll-out, or nobody else, after telling what is about to happen."""
+    if not row.rollout_stage:
+        screen.say(f"No roll-out of {row.id} is under way: all its mailboxes are synchronised.")
+        return
+    command = RollOut(row.id, move)
+    title = "Admit the next wave" if move is Move.NEXT else "Stop the roll-out"
+    screen.send(command, confirm=screen.engine.what_happens(command), title=f"{title} of {row.id}")
 
 
 def pause_all(screen: TableFrame, policy: str) -> None:
@@ -336,7 +354,8 @@ def settings(row: PolicyRow, view: View, width: int) -> list[TextLine]:
     ]
     lines += _modules("✓", on, "text") + _modules("⊘", off, "off")
     wrong = trouble(row, width, 14)
-    return [*wrong, *lines] if row.fault or row.failed or rows.troubled(row) else [*lines, *wrong]
+    urgent = row.fault or row.failed or row.rollout or row.notice or rows.troubled(row)
+    return [*wrong, *lines] if urgent else [*lines, *wrong]
 
 
 def _modules(sign: str, modules: list[Module], role: str) -> list[TextLine]:
@@ -356,6 +375,16 @@ def trouble(row: PolicyRow, width: int, head: int = 9) -> list[TextLine]:
             line((f" {fit('' if number else 'Fault', head)}", "fault"), (part, "fault"))
             for number, part in enumerate(parts)
         ]
+    rolling = f"{row.rollout}; O admits it" if row.rollout_stage == "asks" else row.rollout
+    for word, text, role in (
+        ("Roll-out", rolling, "fault" if row.rollout_stage == "stopped" else "alert"),
+        ("Waits", row.notice, "fault"),
+    ):
+        if text:
+            return [
+                line((f" {fit('' if number else word, head)}", role), (part, role))
+                for number, part in enumerate(wrapped(text, width - head - 2))
+            ]
     wrong = []
     failed = sum(row.users_by_state.get(state, 0) for state in (UserState.FAILED, UserState.QUARANTINED))
     if failed:

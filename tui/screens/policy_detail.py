@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import PolicyRow, SyncNow, Table, TestPolicy, VerifyPolicy, VerifyRow
+from engine.service import Move, PolicyRow, SyncNow, Table, TestPolicy, VerifyPolicy, VerifyRow
 from tui import format as form
 from tui import keys, signs
 from tui.paint import Span, TextLine, fit, line
 from tui.screens import orders, users
-from tui.screens.policies import by_state, pause_all, settings, summary, toggle
+from tui.screens.policies import by_state, pause_all, roll_out, settings, summary, toggle
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -248,6 +248,10 @@ class PolicyScreen(TableFrame):
     def action_preview(self) -> None:
         """Show what the next cycle or the first sync would do."""
         self.console.open_preview(self.policy)
+
+    def action_rollout(self, how: str) -> None:
+        """Go on with the roll-out, or stop it."""
+        roll_out(self, self._policy, Move(how))
 
     def action_test(self) -> None:
         """Test both connections."""
