@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.schema import lease, mailbox, policy
-from engine.ledger.statement import Statement
+from engine.ledger.statement import Statement, at_once
 from engine.ledger.store import StaleLease
 
 
@@ -63,6 +63,7 @@ def check(connection: sa.Connection, fence: Fence) -> None:
         )
 
 
+@at_once
 def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int, lease_token: int | None = None) -> int:
     """The present epoch; a cycle reads it when it starts.
 

@@ -15,7 +15,7 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.sql import inserting, setting
-from engine.ledger.statement import Statement
+from engine.ledger.statement import Statement, at_once
 
 #: A plan knows our own writes of so many milliseconds, to see what goes back and forth.
 WRITES_MS = 24 * 3600 * 1000
@@ -113,6 +113,7 @@ _ANY_COMES_IN = Statement(_COMES_IN.limit(1))
 _STATE = setting(link, "id", ("state",))
 
 
+@at_once
 def wake_window(connection: sa.Connection, mailbox_id: int, until: int) -> bool:
     """Whether filtered items have come into the rolling window."""
     return _ANY_COMES_IN.first(connection, mailbox=mailbox_id, until=until) is not None

@@ -13,7 +13,7 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.schema import connection as connection_table
 from engine.ledger.schema import dirty, intent, item, job, link, mailbox, match_key, policy, scope, work
 from engine.ledger.sql import inserting, set_columns, setting
-from engine.ledger.statement import Statement
+from engine.ledger.statement import Statement, at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ def mailboxes(conn: sa.Connection, policy_name: str | None = None) -> list[Mailb
     return [_mailbox(row) for row in _OF_POLICY.rows(conn, of_policy=policy_name)]
 
 
+@at_once
 def mailbox_by_id(conn: sa.Connection, mailbox_id: int) -> MailboxRecord:
     """One target user."""
     return _mailbox(_MAILBOX.one(conn, which=mailbox_id))

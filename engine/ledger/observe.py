@@ -12,7 +12,7 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.restored import hold_restored, restored_beside
 from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
 from engine.ledger.sql import insert_ids, set_columns
-from engine.ledger.statement import Statement
+from engine.ledger.statement import Statement, at_once
 
 #: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
 WHILE_WRITING = 2**62
@@ -150,11 +150,13 @@ _NOT_LISTED = Statement(
 )
 
 
+@at_once
 def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[ScopeRow]:
     """All feeds of a mailbox (or of the policy's CRM, for 0)."""
     return [_scope_row(row) for row in _SCOPES.rows(connection, of_policy=policy, mailbox=mailbox_id)]
 
 
+@at_once
 def scope_by_id(connection: sa.Connection, scope_id: int) -> ScopeRow:
     """One feed as it stands now."""
     return _scope_row(_SCOPE.one(connection, scope_id=scope_id))

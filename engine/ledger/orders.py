@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import cycle, intent, journal
 from engine.ledger.sql import chunks
+from engine.ledger.statement import Statement, at_once
 
 #: Kinds of cycle that are carried out on an admin's order only.
 UNDO, LEAVE = "undo", "leave"
@@ -38,15 +39,16 @@ class Order:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Asked before every cycle; the condition is written out so that SQLite takes the partial index.
-_ASKED = sa.select(cycle).where(sa.text("state = 'asked'")).order_by(cycle.c.id)
+# Asked before every cycle, by the partial index of what is asked.
+_ASKED = Statement(sa.select(cycle).where(cycle.c.state == "asked").order_by(cycle.c.id))
 
 
+@at_once
 def asked(conn: sa.Connection, mailbox_ids: Sequence[int] | None = None) -> list[Order]:
     """Orders that are still to be carried out, oldest first; of some mailboxes, or all."""
     return [
         Order(row.id, row.mailbox_id, row.policy, row.kind, row.about, row.counts or {})
-        for row in conn.execute(_ASKED)
+        for row in _ASKED.rows(conn)
         if mailbox_ids is None or row.mailbox_id in mailbox_ids
     ]
 

@@ -98,7 +98,7 @@ def _engine(path: Path, *, read_only: bool) -> sa.Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
         poolclass=sa.pool.QueuePool,
-        pool_size=READERS if read_only else 1,
+        pool_size=READERS + 1 if read_only else 1,  # one reads in the loop's own thread
         max_overflow=0,
         connect_args={"check_same_thread": False, "cached_statements": PREPARED},
         hide_parameters=True,  # what people wrote must not reach an exception text or a log
@@ -139,6 +139,7 @@ class SqliteLedger:
         self._reading = ThreadPoolExecutor(READERS, "ledger-reader")
         self._lock = lock
         self._token: int | None = None
+        self._closed = False
         #: Why the last unit could not be run; None while all is well.
         self.fault: LedgerFault | None = None
         #: Committed write transactions, for tests of the idle cycle.
@@ -201,7 +202,7 @@ class SqliteLedger:
     async def read(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit in a read transaction, in one of the readers' threads.
+        """Run a unit in a read transaction, in one of the readers' threads; a unit that is ``at_once``, right here.
 
         Raises:
             LedgerFault: the ledger cannot be read now.
@@ -211,6 +212,8 @@ class SqliteLedger:
             with self._telling(reading=True), self._reader.begin() as connection:
                 return unit(connection, *args, **kwargs)
 
+        if getattr(unit, "at_once", False) and not self._closed:
+            return run()
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._reading, run))
 
     @contextlib.contextmanager
@@ -243,6 +246,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Finish open writes, tidy up and let go of the lock."""
+        self._closed = True
         await asyncio.to_thread(self._close)
         self._lock.release()
 

@@ -22,7 +22,7 @@ from engine.ledger.links import KEPT_COPY, KEPT_DELETE
 from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link
 from engine.ledger.sql import select_in
-from engine.ledger.statement import Statement, chunks
+from engine.ledger.statement import Statement, at_once, chunks
 
 #: States of a link that wait for an admin.
 WAITING = ("held", "quarantined")
@@ -58,6 +58,19 @@ class Waiting:
     guests: int = 0
 
 
+_HELD_WRITES = Statement(
+    sa.select(intent).where(
+        intent.c.state == "held",
+        intent.c.kind.in_(HELD_KINDS),
+        intent.c.mode != guests.MODE,
+        intent.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+)
+_WAITING_LINKS = Statement(
+    sa.select(link).where(link.c.state.in_(WAITING), link.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)))
+)
+
+
 def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
     """All that waits in some mailboxes: deletes, creates, guest mails, twins, quarantine, each in the order of its links."""
     found = _writes(connection, mailbox_ids) + _guests(connection, mailbox_ids)
@@ -77,16 +90,7 @@ def held_writes(connection: sa.Connection, mailbox_id: int) -> dict[str, int]:
 
 
 def _writes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
-    rows = list(
-        select_in(
-            connection,
-            sa.select(intent).where(
-                intent.c.state == "held", intent.c.kind.in_(HELD_KINDS), intent.c.mode != guests.MODE
-            ),
-            intent.c.mailbox_id,
-            mailbox_ids,
-        )
-    )
+    rows = _HELD_WRITES.among(connection, mailbox_ids)
     began = {
         (row.cycle_id, row.module): row.at
         for row in select_in(
@@ -140,9 +144,7 @@ def _guests(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiti
 
 
 def _links(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
-    rows = list(
-        select_in(connection, sa.select(link).where(link.c.state.in_(WAITING)), link.c.mailbox_id, mailbox_ids)
-    )
+    rows = _WAITING_LINKS.among(connection, mailbox_ids)
     ids = [row.id for row in rows]
     items: dict[int, sa.Row[Any]] = {}
     for one in select_in(connection, sa.select(item).where(item.c.deleted == 0), item.c.link_id, ids):
@@ -333,6 +335,7 @@ def review(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> 
         )
 
 
+@at_once
 def reviews(connection: sa.Connection, mailbox_id: int) -> bool:
     """Whether decisions about held writes are still to be carried to a plan."""
     return _REVIEWS.first(connection, mailbox=mailbox_id) is not None
