@@ -40,7 +40,7 @@ class Order:
 
 
 # Asked before every cycle, by the partial index of what is asked.
-_ASKED = Statement(sa.select(cycle).where(cycle.c.state == "asked").order_by(cycle.c.id))
+_ASKED = Statement(sa.select(cycle).where(cycle.c.state == "asked"))
 
 
 @at_once
@@ -48,7 +48,9 @@ def asked(conn: sa.Connection, mailbox_ids: Sequence[int] | None = None) -> list
     """Orders that are still to be carried out, oldest first; of some mailboxes, or all."""
     return [
         Order(row.id, row.mailbox_id, row.policy, row.kind, row.about, row.counts or {})
-        for row in _ASKED.rows(conn)
+        for row in sorted(
+            _ASKED.rows(conn), key=lambda row: row.id
+        )  # sorted by SQLite, it would read all cycles
         if mailbox_ids is None or row.mailbox_id in mailbox_ids
     ]
 
