@@ -225,8 +225,8 @@ class Unsettled:
     """A write that was not made, or of which nobody can tell.
 
     Attributes:
-        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``later`` (so, but not before
-            ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
+        how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``unsure`` (so, after an update
+            or delete of which nobody can tell), ``later`` (so, but not before ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
             ``not_before``, then look for the marker), ``failed`` (the item is at fault).
         error: for people.
     """
@@ -441,12 +441,32 @@ _SET_ASIDE = setting(link, "id", ("state", "reason"))
 _UNDIRTY = Statement(sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link")))
 
 
+# A delete of which nobody can tell whether it was made: what it took is in the journal in any case.
+_UNSURE = Statement(
+    sa.insert(journal).from_select(
+        ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "why", "at", "intent_id"],
+        sa.select(
+            intent.c.mailbox_id,
+            intent.c.cycle_id,
+            intent.c.link_id,
+            intent.c.side,
+            sa.literal("conflict", literal_execute=True),
+            intent.c.before,
+            sa.literal("a delete was sent, and the answer never came", literal_execute=True),
+            sa.bindparam("b_now", type_=sa.BigInteger),
+            intent.c.id,
+        ).where(_in(intent.c.id), intent.c.kind == "delete"),
+    )
+)
+
+
 def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled], now: int) -> list[int]:
     by: dict[str, list[Unsettled]] = {}
     for one in unsettled:
         by.setdefault(one.how, []).append(one)
     failed, gone = by.get("failed", []), by.get("gone", [])
-    void = [one for one in unsettled if one.how in {"reread", "gone", "later"}]
+    void = [one for one in unsettled if one.how in {"reread", "unsure", "gone", "later"}]
+    _UNSURE.run_among(connection, [one.intent.id for one in by.get("unsure", [])], b_now=now)
     _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
     _UNKNOWN.many(
         connection,
@@ -571,6 +591,7 @@ def recover(
         connection,
         [{"which": one.id, "new_state": "void", "new_error": "planned again after a restart"} for one in void],
     )
+    _UNSURE.run_among(connection, [one.id for one in void if one.state == "in_flight"], b_now=now)
     mark_dirty(connection, [one.link_id for one in void])
     _AGAIN.many(connection, [{"b_id": one.id} for one in repeat])
     _UNKNOWN.many(

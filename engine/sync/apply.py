@@ -236,7 +236,7 @@ async def _settle(
                 unsettled.append(Unsettled(row, "again", outcome.reason))
             case Result.UNKNOWN if kind is not WriteKind.CREATE:
                 conflicts.add(row.remote_id)
-                unsettled.append(Unsettled(row, "reread", outcome.reason))
+                unsettled.append(Unsettled(row, "unsure", outcome.reason))
             case Result.UNKNOWN if capability.create_key is CreateKey.MARKER:
                 unsettled.append(Unsettled(row, "unknown", outcome.reason, now + capability.lag_seconds * 1000))
             case Result.UNKNOWN:
