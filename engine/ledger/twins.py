@@ -153,6 +153,7 @@ def dismiss(connection: sa.Connection, fence: Fence, link_ids: Sequence[int], no
 def _twins(connection: sa.Connection, link_id: int) -> list[sa.Row[Any]]:
     """Items of the other side under the link's strongest natural key that finds anybody."""
     mine, theirs, twin = match_key.alias("mine"), match_key.alias("theirs"), item.alias("twin")
+    taken = item.alias("taken")
     rows = connection.execute(
         sa.select(twin.c.id, twin.c.link_id, twin.c.scope_id, twin.c.remote_id, twin.c.own, mine.c.key)
         .select_from(item)
@@ -166,7 +167,15 @@ def _twins(connection: sa.Connection, link_id: int) -> list[sa.Row[Any]]:
             ),
         )
         .join(twin, sa.and_(twin.c.id == theirs.c.item_id, twin.c.deleted == 0))
-        .where(item.c.link_id == link_id, item.c.deleted == 0, mine.c.key.not_like("ref:%"))
+        .where(
+            item.c.link_id == link_id,
+            item.c.deleted == 0,
+            mine.c.key.not_like("ref:%"),
+            # Who has a twin already cannot get another one.
+            ~sa.exists().where(
+                taken.c.link_id == twin.c.link_id, taken.c.side != twin.c.side, taken.c.deleted == 0
+            ),
+        )
     ).all()
     kinds = sorted({row.key.split(":", 1)[0] for row in rows})
     strongest: dict[int, Any] = {row.id: row for row in rows if row.key.startswith(f"{kinds[0]}:")}

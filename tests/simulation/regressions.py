@@ -10,4 +10,9 @@ REGRESSIONS: dict[int, str] = {
     2057: "an item restored from the bin after we had made it again broke the page: two live items of one link",
     2747: "what a person had written in one occurrence was gone without trace when its series was deleted",
     75: "an undo whose delete was answered to a dead engine was forgotten, and the source was deleted after it",
+    3486: "what a person took back from the bin of the mailbox was deleted again as gone in the CRM",
+    5072: "an occurrence that a person had changed was gone without trace when the engine died while it deleted the series",
+    5112: "a feed that lags showed an item that we had deleted, and it was made again on the other side",
+    5394: "what a delete took was in no journal when its answer never came",
+    7144: "an admin's 'use the twin' gave a second twin to an item that had one",
 }

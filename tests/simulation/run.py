@@ -70,7 +70,7 @@ class Verdict:
 
 def random_policy(dice: random.Random, modules: Collection[Module]) -> Policy:
     """A policy as an admin might have set it."""
-    tight = dice.random() < 0.25
+    tight = dice.random() < 0.4
     threshold = DeleteThreshold(dice.randint(0, 2), 100) if tight else DeleteThreshold(999, 101)
     return Policy(
         "sales",

@@ -101,10 +101,13 @@ def crm_server(
     return make
 
 
-def mail_server(dice: random.Random, weather: Weather) -> Callable[[SimClock], SimMail]:
-    """Makes the mail system of a seed."""
-    key = dice.choice(list(CreateKey))
-    lag = dice.choice((90, 300)) if weather.has("lagging feed") else 0
+def mail_server(
+    dice: random.Random, weather: Weather, *, key: CreateKey | None = None, lag: int | None = None
+) -> Callable[[SimClock], SimMail]:
+    """Makes the mail system of a seed, or the one that is asked for; ``lag`` in seconds."""
+    key = key or dice.choice(list(CreateKey))
+    if lag is None:
+        lag = dice.choice((90, 300)) if weather.has("lagging feed") else 0
 
     def make(clock: SimClock) -> SimMail:
         server = SimMail(clock, key, lag)

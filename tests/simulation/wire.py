@@ -236,6 +236,9 @@ class Wire:
         server: Any = self.server
         server.mailed += write.notify
         if write.kind is WriteKind.CREATE:
+            series = server.shelf(scope.remote_id).now.get(write.parent)
+            if series is not None and series.deleted:
+                return Outcome(Result.GONE, reason="its series is gone")
             return server._create(scope, write)  # type: ignore[no-any-return]
         before = server.shelf(scope.remote_id).now.get(write.remote_id)
         outcome: Outcome = server._change(scope, write)
