@@ -219,7 +219,7 @@ MUTANTS = (
     ),
     Mutant("cursor committed before the items", _cursor_first, seeds(200, "crash", only=("I6",))),
     Mutant("Delete Safety off", _guard_off, seeds(200, only=("I7",))),
-    Mutant("base not advanced on agreement", _base_stays, seeds(100, only=("I3",))),
+    Mutant("base not advanced on agreement", _base_stays, seeds(100, "lost reply", "crash", only=("I3",))),
     Mutant("fence not checked", _no_fence, seeds(100, "two engines", only=("I11",))),
     Mutant("twin merger removed", _no_twin_merger, seeds(150, "double delivery", only=("I2",))),
     Mutant("accepted forms dropped", _no_accepted_forms, scenario(a_rewritten_value_is_no_edit)),
