@@ -140,6 +140,7 @@ def _later(world: SimWorld) -> None:
 async def _whole(world: SimWorld) -> None:
     await world.start()
     _people(world)
+    await asyncio.sleep(200)  # a feed that lags shows all of it by now
     for _ in range(2):
         await world.cycle()
         await asyncio.sleep(200)

@@ -1,8 +1,7 @@
-"""A process that dies at any point, and answers that never come: afterwards everything is there, once."""
+"""Answers that never come: afterwards everything is there, once. (A death at every point: tests/simulation/test_kill.py)"""
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
@@ -11,14 +10,10 @@ import pytest
 from engine.model.modules import Module, Side
 from engine.model.policy import ModuleSettings, Policy
 from engine.model.port import CreateKey
-from tests.sync.fakes import START_MS
 from tests.sync.test_cycle import FIRST, moment
 from tests.sync.world import A, World, faulty
 
 KEYS = list(CreateKey)
-
-#: Every point is killed when asked for (SYNCLINE_LONG=1); otherwise every so many, other ones for each kind of key.
-STRIDE = 1 if os.environ.get("SYNCLINE_LONG") else 14
 
 
 def scene(crm_key: CreateKey, mail_key: CreateKey) -> World:
@@ -68,58 +63,6 @@ async def whole(world: World) -> None:
     await world.settle(2)
     await act_again(world)
     await expect(world)
-
-
-async def count_writes(crm_key: CreateKey, mail_key: CreateKey) -> int:
-    world = scene(crm_key, mail_key)
-    await whole(world)
-    return world.ledger.number
-
-
-@pytest.mark.parametrize("mail_key", KEYS)
-async def test_killed_at_every_write_of_the_ledger_it_goes_on_and_ends_the_same(mail_key: CreateKey) -> None:
-    total = await count_writes(mail_key, mail_key)
-    assert total > 20
-    for number in range(3 + KEYS.index(mail_key) % STRIDE, total + 1, STRIDE):
-        when = "before" if number % 2 else "after"
-        world = scene(mail_key, mail_key)
-
-        def hook(at: str, count: int, world: World = world, number: int = number, when: str = when) -> None:
-            if at == when and count == number and not world.crashes:
-                world.die()
-
-        world.ledger.hook = hook
-        try:
-            await whole(world)
-        except BaseException as error:
-            raise AssertionError(f"killed {when} write {number} of {total}") from error
-        assert world.clock.ms > START_MS
-
-
-@pytest.mark.parametrize("mail_key", KEYS)
-@pytest.mark.parametrize("point", ["crash", "crash-after"])
-async def test_killed_around_every_call_that_writes_it_goes_on_and_ends_the_same(
-    mail_key: CreateKey, point: str
-) -> None:
-    for target in range(1 + KEYS.index(mail_key) % STRIDE, 10, (STRIDE + 1) // 2):
-        world = scene(mail_key, mail_key)
-        count = 0
-
-        def plan(
-            at: str, _scope: object, _write: object, world: World = world, target: int = target
-        ) -> str | None:
-            nonlocal count
-            count += at == "apply"
-            if at == "apply" and count == target:
-                world.crashes += 1
-                return point
-            return None
-
-        world.crm.faults = world.mail.faults = plan
-        try:
-            await whole(world)
-        except BaseException as error:
-            raise AssertionError(f"killed at call {target}") from error
 
 
 @pytest.mark.parametrize("crm_key", KEYS)
