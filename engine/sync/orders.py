@@ -18,7 +18,7 @@ from engine.sync.cycle import Work, run_cycle
 from engine.sync.faults import fault_class
 from engine.sync.leave import removal_of, remove_ours
 from engine.sync.telling import tell_left
-from engine.sync.undoing import undo_work
+from engine.sync.undoing import tell_unreached, undo_work
 
 #: A write of unknown outcome is looked for again after so long, in milliseconds.
 PATIENCE_MS = 60_000
@@ -43,6 +43,7 @@ async def carry_out(
     if await run.ledger.read(units.unfinished, order):
         raise Waits("the provider has yet to show what became of a write", run.clock.now_ms() + PATIENCE_MS)
     if kind is CycleKind.UNDO:
+        await tell_unreached(run, order)
         done = await run.ledger.write(units.finish, fence, order, run.clock.now_ms())
         _ended(run, f"undo of cycle {order.about}", "put back", done)
     elif await _containers(run):

@@ -19,6 +19,8 @@ from engine.sync.reread import ROUNDS, read_again
 from engine.sync.telling import tell_left
 from engine.sync.undo import Undoing, UndoRow, What, net_changes, plan_undo
 
+OFF = "its module is off in the policy by now"
+
 #: Links planned in one transaction.
 BATCH = 500
 
@@ -146,6 +148,21 @@ async def _plan(run: Run, undoing: Undoing, modules: Sequence[Module]) -> int:
             )
         after = page.last
     return total
+
+
+async def tell_unreached(run: Run, order: Order) -> None:
+    """What an undo could not come to: modules that are off by now, and items that the ledger no longer knows."""
+    undoing = await undoing_of(run.base, run.account.email, order.about or 0, run.feeds)
+    on = {module.value for module in run.base.modules()}
+    after = 0
+    while (page := await plan_page(run.ledger, undoing, None, after, run.cycle_id)) is not None:
+        after = page.last
+        left = [
+            Left(row.link_id, row.module, row.side, row.fields, row.why if not row.module else OFF)
+            for row in page.rows
+            if row.module not in on
+        ]
+        await tell_left(run, left)
 
 
 async def _tell_left(run: Run, undoing: Undoing, modules: Sequence[Module]) -> None:

@@ -239,6 +239,21 @@ async def test_a_series_is_taken_back_whole_and_comes_back_whole() -> None:
     await world.check()
 
 
+async def test_what_an_undo_cannot_come_to_is_listed() -> None:
+    world = await World(policy=policy()).start()
+    record, item = await pair(world, family="Berg", title="Clerk")
+    task = world.crm.add(A, Module.TASK, subject="old")
+    await world.settle(2)
+    world.crm.edit("Contact", record, title="Boss")
+    world.crm.edit("Task", task, subject="new")
+    await world.cycle()
+    undone = await last_cycle(world)
+    world.policy = Policy("sales", "crm", "mail", modules={Module.CONTACT: ModuleSettings()})
+    order = await undo(world, undone)
+    assert fields(world.mail, CONTACTS, item)["title"] == "Clerk"
+    assert await left(world, order) == ["its module is off in the policy by now"]
+
+
 async def test_times_are_put_back_together_or_not_at_all() -> None:
     world = await World(policy=policy()).start()
     event = world.crm.add(A, Module.APPOINTMENT, subject="Meet", start=moment(25, 9), end=moment(25, 10))
