@@ -261,3 +261,43 @@ async def test_the_filter_finds_by_kind_and_module(build: Build) -> None:
         await user.sees("1 shown")
         assert "Ann Lee" in user.text()
         assert "Kick-off" not in user.text()
+
+
+async def test_guests_are_mailed_or_not_as_the_admin_decides(build: Build) -> None:
+    app = build()
+    service = with_held(app)
+    service.held += [
+        HeldRow(
+            20 + number,
+            WANG,
+            "Sales EMEA",
+            Waits.GUESTS,
+            "appointment",
+            name,
+            "mailbox",
+            "it would mail guests beyond the 50 that the policy allows in one cycle",
+            NOW,
+            (("subject", name),),
+            30 + number,
+        )
+        for number, name in enumerate(("Town hall", "Review"))
+    ]
+    async with app.run_test(size=LARGE) as pilot:
+        user = User(app, pilot)
+        app.open_held(WANG)
+        await user.sees("8 items waiting")
+        assert screen(user).table.select("20")
+        await user.press("i")
+        assert isinstance(app.screen, Confirm)
+        await user.sees("Mail 30 guests")
+        await user.type("30")
+        await user.press("enter")
+        assert screen(user).table.select("21")
+        await user.press("I", "d")
+        await user.sees("No held delete is chosen")
+        await user.press("K")
+        assert user.commands == [
+            SettleHeld(WANG, (20,), Settle.APPROVE),
+            SettleHeld(WANG, (21,), Settle.QUIET),
+            SettleHeld(WANG, (21,), Settle.DISCARD),
+        ]

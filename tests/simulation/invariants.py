@@ -16,6 +16,7 @@ from engine.ledger.links import KEPT_DELETE, KEPT_TWIN
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import Direction, Module, Side
 from tests.simulation.people import SECRET, identity, tokens
+from tests.simulation.previewing import nothing_written
 from tests.simulation.undoing import restored_or_listed
 from tests.simulation.world import SimWorld, Violation
 from tests.sync.fakes import OBJECT_OF, FakeProvider, Thing, place_of
@@ -274,10 +275,17 @@ FINALLY: Mapping[str, Callable[[SimWorld], None]] = {
     "I15": no_private_body,
 }
 
-#: Every invariant with its check. I4 and I5 are checked on the cycles that lead to the end.
+#: Every invariant with its check. I4 and I5 are checked on the cycles that lead to the end, I13 around every preview.
 INVARIANTS: Mapping[str, Callable[..., None]] = dict(
     sorted(
-        {**ALWAYS, **FINALLY, "I4": idle, "I5": cost, "I14": restored_or_listed}.items(),
+        {
+            **ALWAYS,
+            **FINALLY,
+            "I4": idle,
+            "I5": cost,
+            "I13": nothing_written,
+            "I14": restored_or_listed,
+        }.items(),
         key=lambda one: int(one[0][1:]),
     )
 )
