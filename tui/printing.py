@@ -148,13 +148,14 @@ def status_text(status: Mapping[str, Any]) -> str:
     if not status["policies"]:
         return "no policy yet: apply a file (docs/configuration.md), or try the demo"
     policies = table(
-        ["policy", "state", "users", "held", "failed", "last full sync", "next full sync", ""],
+        ["policy", "state", "users", "held", "conflicts", "failed", "last full sync", "next full sync", ""],
         [
             [
                 row["name"],
                 row["state"],
                 row["users"],
                 row["held"],
+                row["conflicts"],
                 row["failed"],
                 when(row["last_full"]),
                 when(row["next_full"]),
