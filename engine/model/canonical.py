@@ -248,7 +248,11 @@ def attendees(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
 
 def compact(fields: Fields) -> dict[str, Any]:
     """The same fields without empty values, which is how they are stored."""
-    return {name: value for name, value in fields.items() if value is not None and value not in ([], {})}
+    return {
+        name: value
+        for name, value in fields.items()
+        if value or (value is not None and value not in ([], {}))  # nearly all are true: one look is enough
+    }
 
 
 # -- comparison ------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def judge(row: LinkRow, tree: Tree, rules: Rules, now: int) -> Judged:
         for one in row.conflicts
         if one.state == "decided"
     }
-    tree = replace(tree, rulings=rulings, frozen=frozen)
+    if rulings or frozen:
+        tree = replace(tree, rulings=rulings, frozen=frozen)
     decision = reconcile(tree, rules)
     again = _bouncing(row, tree, decision)
     if again:

@@ -306,5 +306,5 @@ def after_write(module: Module, shared: frozenset[str], wrote: Fields, shows: Fi
     return {
         name: [wrote.get(name), shows.get(name)]
         for name in sorted(shared)
-        if not same(table[name].kind, wrote.get(name), shows.get(name))
+        if wrote.get(name) != shows.get(name) and not same(table[name].kind, wrote.get(name), shows.get(name))
     }

@@ -40,6 +40,8 @@ class View:
     def value(self, name: str, kind: Any) -> Any:
         """The value of a field, seen through what the provider made of our own writes."""
         shown = self.fields.get(name)
+        if not self.accepted:
+            return shown
         pair = self.accepted.get(name)
         if pair is not None and same(kind, shown, pair[1]):
             return pair[0]
