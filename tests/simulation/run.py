@@ -195,7 +195,7 @@ class Seed:
         world = self.world
         for turn in range(ENOUGH):
             await asyncio.sleep(3600)
-            if turn in {1, 3}:
+            if turn == 1:
                 await settle_all(world)
             await decide_all(world)
             world.calls.clear()
@@ -207,7 +207,7 @@ class Seed:
             news, self._seen = versions - getattr(self, "_seen", 0), self._versions()
             if turn > 0:
                 invariants.cost(world, world.calls, world.pages, news + written + self._waiting)
-            if turn > 3 and not written and not self._left():
+            if turn > 1 and not written and not self._left():
                 return
             self._waiting = self._left()
         if self._left():
