@@ -201,7 +201,7 @@ async def test_killed_at_any_point_it_goes_on() -> None:
     await leave(world)
     points = world.ledger.number - before
     assert points > 10
-    for point in range(2, points, 6):
+    for point in range(2, points, 9):
         for when in ("before", "after"):
             world = await scene()
             target = world.ledger.number + 1 + point

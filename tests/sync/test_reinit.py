@@ -135,7 +135,7 @@ async def test_clear_killed_at_any_point_ends_the_same_and_removes_nothing_twice
     before = world.ledger.number
     await world.cycle()
     points = world.ledger.number - before
-    for point in range(1, points, 3):
+    for point in range(1, points, 7):
         for when in ("before", "after"):
             world = await scene()
             target = world.ledger.number + point

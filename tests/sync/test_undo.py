@@ -305,7 +305,7 @@ async def test_killed_at_any_point_an_undo_goes_on_and_ends_the_same() -> None:
         points = world.ledger.number - before
         await world.settle(3)
         assert found(world) == WANTED
-        for point in range(1 + number, points, 7):
+        for point in range(1 + number, points, 13):
             for when in ("before", "after"):
                 world, undone, _ = await scene(key)
                 await ask(world, undone)
