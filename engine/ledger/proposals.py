@@ -231,6 +231,13 @@ class Sum:
 
 def sums(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Sum]:
     """The lines of previews, summed by mailbox, module and kind."""
+    # As ``lines`` tells it: nothing is left to do about a link that is neither on the work list nor coming in.
+    coming = sa.exists().where(
+        link.c.id == intent.c.link_id, link.c.state == "filtered", link.c.start_at.is_not(None)
+    )
+    over = sa.or_(
+        intent.c.state == "outdated", sa.and_(intent.c.link_id > 0, dirty.c.link_id.is_(None), ~coming)
+    )
     rows = select_in(
         connection,
         sa.select(
@@ -243,8 +250,9 @@ def sums(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Sum]:
             ).label("items"),
             sa.func.sum(sa.case((intent.c.error != "", 1), else_=0)).label("held"),
             sa.func.sum(sa.case((intent.c.error == "", intent.c.guests), else_=0)).label("guests"),
-            sa.func.sum(sa.case((intent.c.state == "outdated", 1), else_=0)).label("outdated"),
+            sa.func.sum(sa.case((over, 1), else_=0)).label("outdated"),
         )
+        .outerjoin(dirty, dirty.c.link_id == intent.c.link_id)
         .where(intent.c.state.in_(STATES))
         .group_by(intent.c.mailbox_id, intent.c.module, intent.c.kind),
         intent.c.mailbox_id,

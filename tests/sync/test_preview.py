@@ -311,6 +311,8 @@ async def test_a_preview_during_the_policys_life_blocks_no_cycle(deletes: Delete
     await world.settle(2)
     await world.check()
     assert [row.state for row in await shown(world)] == ["outdated"]
+    [total] = await world.ledger.read(proposals.sums, [(await world.mailbox(A)).id])
+    assert (total.items, total.outdated) == (1, 1)
 
 
 async def test_a_field_that_would_wait_for_an_admin_is_shown_and_nobody_is_asked_yet() -> None:
