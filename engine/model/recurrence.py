@@ -66,6 +66,31 @@ def in_series(lines: Sequence[str], start: Mapping[str, Any], occurrence: str) -
         return True
 
 
+def moved_to(lines: Sequence[str], start: Mapping[str, Any], occurrence: str) -> datetime | None:
+    """Where the occurrence of a day stands after its series was moved within the day; aware, in UTC.
+
+    Args:
+        lines: the master's rule.
+        start: canonical moment of the master's start.
+        occurrence: the original start before the move, UTC date-time with Z.
+
+    ``None``: the series has none on that day, or several, or is one of whole days.
+    """
+    if "date" in start or "T" not in occurrence:
+        return None
+    zone = ZoneInfo(start.get("zone") or "UTC")
+    first, before = (
+        datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
+        for text in (start["utc"], occurrence)
+    )
+    try:
+        near = takewhile(lambda at: at.date() <= before.date(), islice(occurrences(lines, first), LONGEST))
+        found = [at for at in near if at.date() == before.date()]
+    except (ValueError, TypeError):
+        return None
+    return found[0].replace(tzinfo=zone).astimezone(UTC) if len(found) == 1 else None
+
+
 @lru_cache(maxsize=4096)
 def _first(lines: tuple[str, ...], start: datetime) -> tuple[datetime, ...] | None:
     try:

@@ -8,11 +8,11 @@ from typing import Any
 
 from engine.ledger.conflicts import Questions
 from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
-from engine.model.canonical import FIELDS, display_name, instant, same
+from engine.model.canonical import FIELDS, display_name, instant, moment, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
-from engine.model.recurrence import in_series
+from engine.model.recurrence import in_series, moved_to
 from engine.sync.asking import Judged, judge
 from engine.sync.filters import millis, why_filtered, window
 from engine.sync.invitations import guests_mailed, series_of
@@ -167,9 +167,13 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
         reason = f"its series is {row.parent_state}"
         return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
-    if _cancelled_by_a_move(row):
+    moved = _cancelled_by_a_move(row)
+    if moved is not None:
         # The start that was cancelled is no longer in the series; the other side's occurrence stands for another one.
-        return Planned(LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED)
+        follows = _follow(row, module, planning, rules, *moved)
+        return follows or Planned(
+            LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED
+        )
     base = row.base
     if row.state == "tombstone" and len(live) == 1:
         # Taken back from the bin, or back from another owner, after both sides had lost it: the other side lost it through
@@ -218,8 +222,52 @@ def _only_deletes(decision: Decision) -> bool:
     return bool(decision.writes) and all(write.kind is WriteKind.DELETE for write in decision.writes)
 
 
-def _cancelled_by_a_move(row: LinkRow) -> bool:
-    """Whether an occurrence is shown as cancelled only because its series was moved away from that start.
+def _follow(
+    row: LinkRow, module: Module, planning: Planning, rules: Rules, gone: ItemRow, item: ItemRow
+) -> Planned | None:
+    """The changed occurrence that one side keeps at its old time follows the series; ``None``: it does, or it cannot.
+
+    The other side shows the plain series on that day, so this one does the same: what was changed about the occurrence
+    is overruled by the move, as a person could see, and is in the journal.
+    """
+    side, series = Side(item.side), row.series.get(gone.side, {})
+    mine = row.series.get(item.side, {})
+    at = moved_to(series["rule"]["lines"], series["start"], row.occurrence or "")
+    if at is None or not mine or not series.get("end") or not rules.direction.writes(side):
+        return None
+    length = instant(series["end"]) - instant(series["start"])
+    zone = series["start"].get("zone")
+    wanted = {**mine, "start": dict(moment(at, zone)), "end": dict(moment(at + length, zone))}
+    names = sorted((rules.shared & rules.writable[side]) - {"rule"})
+    table = FIELDS[module]
+    patch = {
+        name: wanted.get(name)
+        for name in names
+        if not same(table[name].kind, item.fields.get(name), wanted.get(name))
+    }
+    if not patch:
+        return None
+    why = "its series was moved, and the other place shows it without changes there"
+    intent = NewIntent(
+        side=item.side,
+        scope_id=item.scope_id,
+        kind=WriteKind.UPDATE.value,
+        key=f"{row.id}.{WriteKind.UPDATE}",
+        remote_id=item.remote_id,
+        fields={name: wanted[name] for name in names if wanted.get(name) is not None},
+        patch=patch,
+        before={name: item.fields.get(name) for name in patch},
+        etag=item.etag if planning.guards[side, module] is Guard.ETAG else None,
+        why=why,
+    )
+    # It stays on the work list: once that is written there is nothing left to follow, and it is settled.
+    return Planned(LinkPlan(row.id, module, intents=(intent,), settled=False), module)
+
+
+def _cancelled_by_a_move(row: LinkRow) -> tuple[ItemRow, ItemRow] | None:
+    """An occurrence that is shown as cancelled only because its series was moved away from that start.
+
+    Returns the side that shows it so, and the other; ``None`` when it is none.
 
     Google drops the changed occurrences of a series that is moved and tells them as cancelled under their old starts; it
     is not a person's cancellation, and must delete nothing on the other side.
@@ -231,7 +279,7 @@ def _cancelled_by_a_move(row: LinkRow) -> bool:
         or row.crm.deleted
         or row.mailbox.deleted
     ):
-        return False
+        return None
     for one, other in ((row.crm, row.mailbox), (row.mailbox, row.crm)):
         series = row.series.get(one.side, {})
         if (
@@ -241,8 +289,8 @@ def _cancelled_by_a_move(row: LinkRow) -> bool:
             and series.get("start")
             and not in_series(series["rule"]["lines"], series["start"], row.occurrence)
         ):
-            return True
-    return False
+            return one, other
+    return None
 
 
 def _comes_in(planning: Planning, item: ItemRow) -> int | None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from engine.ledger.schema import journal
 from engine.service import Service
 from tests.acceptance.town import TODAY, Town, day, engine, town
 from tests.failure_cases.scene import (
@@ -208,7 +210,7 @@ async def test_17_an_edit_of_the_series_keeps_its_exceptions(place: Town, tmp_pa
 
 
 async def test_17_a_series_with_exceptions_is_moved_by_an_hour(place: Town, tmp_path: Path) -> None:
-    """Google drops the exceptions of a series that is moved: the CRM keeps its own where they were, and loses none."""
+    """Google drops the exceptions of a series that is moved: the CRM's follow, and what was changed is in the journal."""
     user = place.users[0]
     async with engine(tmp_path, place.config(policy=MIRROR)) as service:
         await cycle(service)
@@ -225,9 +227,15 @@ async def test_17_a_series_with_exceptions_is_moved_by_an_hour(place: Town, tmp_
         await cycle(service)
         await cycle(service)
         moved = {week(number): f"{week(number)}T10:00" for number in range(WEEKS)}
-        kept = {week(number): f"{week(number)}T09:00" for number in (1, 3, 5)}
         assert mail_dates(place, mine["id"]) == moved
-        assert crm_dates(place, record) == moved | kept
+        assert crm_dates(place, record) == moved
+        rows = place.soql(f"SELECT Location FROM Event WHERE RecurrenceActivityId = '{record}'")
+        assert not [row for row in rows if row["Location"] == "Garden"], "both sides show the same"
+        query = sa.select(journal.c.before).where(
+            journal.c.side == "crm", journal.c.why.like("%series was moved%")
+        )
+        lost = await service._ledger.read(lambda connection: connection.execute(query).scalars().all())
+        assert [row["location"] for row in lost] == ["Garden"] * 3
         await settled(place, service)
 
 
