@@ -12,6 +12,8 @@ from engine.model.canonical import display_name
 from engine.model.modules import Module, Side
 from engine.model.port import Capability
 from engine.monitor.explain import Explanation, Fact, Filtered, Hit, Item, KeptCount, Section
+from engine.monitor.fold import TROUBLE
+from engine.monitor.why import why_user
 from engine.net.errors import ProviderError
 from engine.runtime import words
 from engine.runtime.explain_words import PLACE, Times, field_views, planner, rules, sides, told, work
@@ -131,9 +133,25 @@ async def _item(office: Office, hit: Hit, material: Material, at: Times) -> Item
     series = _series(material)
     if series:
         sections.append(Section("Series", series))
+    sections.append(_mailbox(office, hit.mailbox, at))
     sections.append(told(material, at, private=private))
     return Item(
         hit, user.policy, answer, tone, field_views(material, planned, private=private), tuple(sections)
+    )
+
+
+def _mailbox(office: Office, mailbox: str, at: Times) -> Section:
+    """How its mailbox stands, and why no cycle of it runs now: the item cannot come before its mailbox does."""
+    row = office.store.users[mailbox]
+    kind = f", {row.fault_class} fault" if row.fault_class is not None else ""
+    last = "never" if row.last_success_ms is None else at(row.last_success_ms)
+    why = why_user(office.store, mailbox, at.now_ms, at)
+    return Section(
+        "Its mailbox",
+        (
+            Fact(mailbox, f"{row.state}{kind}; last cycle that ended well: {last}"),
+            *(Fact("", sentence, "alert" if row.state in TROUBLE else "quiet") for sentence in why),
+        ),
     )
 
 

@@ -124,6 +124,8 @@ async def test_an_item_in_step_by_every_way_of_asking() -> None:
     assert "create: in the mailbox: done" in section(one, "Work")
     assert "create: mailbox: new in the CRM" in section(one, "Journal")
     assert "both ways" in section(one, "Rules")
+    assert f"{A}: idle; last cycle that ended well: " in section(one, "Its mailbox")
+    assert "The engine is not running" in section(one, "Its mailbox")
 
 
 async def test_an_edit_that_waits_shows_who_differs_and_what_is_planned() -> None:
