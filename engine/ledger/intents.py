@@ -540,6 +540,10 @@ class Open:
     state: str
     sent_at: int | None
     not_before: int
+    scope_id: int
+    remote_id: str
+    patch: dict[str, Any]
+    mode: str
 
 
 _LEFT_OPEN = Statement(
@@ -552,6 +556,10 @@ _LEFT_OPEN = Statement(
         intent.c.state,
         intent.c.sent_at,
         intent.c.not_before,
+        intent.c.scope_id,
+        intent.c.remote_id,
+        intent.c.patch,
+        intent.c.mode,
     ).where(
         intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_(("planned", "in_flight", "unknown"))
     )
@@ -562,7 +570,20 @@ def left_open(connection: sa.Connection, mailbox_id: int) -> list[Open]:
     """What an earlier run left open; held deletes are not in it, they wait for an admin."""
     rows = _LEFT_OPEN.rows(connection, mailbox=mailbox_id)
     return [
-        Open(row.id, row.link_id, row.module, row.side, row.kind, row.state, row.sent_at, row.not_before)
+        Open(
+            row.id,
+            row.link_id,
+            row.module,
+            row.side,
+            row.kind,
+            row.state,
+            row.sent_at,
+            row.not_before,
+            row.scope_id,
+            row.remote_id,
+            row.patch or {},
+            row.mode,
+        )
         for row in rows
     ]
 
@@ -575,6 +596,7 @@ def recover(
     repeat: Sequence[Open],
     unknown: Mapping[int, int],
     now: int,
+    landed: Sequence[Open] = (),
 ) -> None:
     """Settle what an earlier run left open (sync.md section 3.2).
 
@@ -585,8 +607,14 @@ def recover(
         repeat: creates that may be sent again under the same key.
         unknown: creates that must be looked for first: intent id to the time until which the feed may lag.
         now: engine clock.
+        landed: those of ``void`` whose values their item shows: both sides agreed on them, so that they are the base.
     """
     check(connection, fence)
+    for one in landed:
+        base = connection.scalar(sa.select(link.c.base).where(link.c.id == one.link_id))
+        if base is not None:
+            agreed = {**base, **one.patch}
+            connection.execute(sa.update(link).where(link.c.id == one.link_id).values(base=agreed))
     _CLOSE_WITH.many(
         connection,
         [{"which": one.id, "new_state": "void", "new_error": "planned again after a restart"} for one in void],

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from engine.ledger import intents as units
+from engine.ledger.intents import Open
+from engine.model.canonical import FIELDS, same
 from engine.model.modules import Module, Side
 from engine.model.port import CreateKey, WriteKind
+from engine.net.errors import ProviderError
 from engine.sync.context import Run
 
 
 async def recover(run: Run) -> None:
     """Settle intents of an earlier run.
 
-    Writes that were never sent and updates and deletes in flight are planned afresh: their etag makes a repeat harmless. A create in
+    Writes that were never sent and updates and deletes in flight are planned afresh: their etag makes a repeat harmless. What
+    an update has reached nevertheless becomes the base. A create in
     flight is repeated under the same key where the provider recognises it; otherwise the item is looked for in the feed
     once the provider's lag is over, and only then repeated.
     """
@@ -39,8 +44,43 @@ async def recover(run: Run) -> None:
         elif one.state == "in_flight":
             unknown[one.id] = (one.sent_at or now) + capability.lag_seconds * 1000
     if void or repeat or unknown:
-        await run.ledger.write(units.recover, run.fence, void=void, repeat=repeat, unknown=unknown, now=now)
+        landed = await _landed(run, [one for one in void if one.state == "in_flight"])
+        await run.ledger.write(
+            units.recover, run.fence, void=void, repeat=repeat, unknown=unknown, now=now, landed=landed
+        )
         run.note(f"resuming: {len(void) + len(repeat) + len(unknown)} writes were open when the engine ended")
+
+
+async def _landed(run: Run, sent: Sequence[Open]) -> list[Open]:
+    """Updates in flight whose values their item shows by now.
+
+    They must be known as ours before anybody edits on: the other side may have been edited while they were under way, and
+    our own write, being younger, would win against that edit as if a person had made it.
+    """
+    found: list[Open] = []
+    updates = [one for one in sent if one.kind == WriteKind.UPDATE and not one.mode]
+    for side, feeds in ((Side.CRM, run.base.crm_feeds), (Side.MAILBOX, run.feeds)):
+        connector = run.base.crm if side is Side.CRM else run.base.mailbox
+        for feed in feeds:
+            ours = {one.remote_id: one for one in updates if (one.side, one.scope_id) == (side, feed.row.id)}
+            if not ours:
+                continue
+            try:
+                seen = await connector.fetch(feed.scope, sorted(ours))
+            except ProviderError as error:
+                run.note(f"{feed.scope.key}: what was under way cannot be looked up: {error}", "!")
+                continue
+            found += [
+                ours[one.remote_id]
+                for one in seen
+                if one.remote_id in ours and not one.deleted and _shows(ours[one.remote_id], one.fields)
+            ]
+    return found
+
+
+def _shows(write: Open, fields: Mapping[str, Any]) -> bool:
+    table = FIELDS[Module(write.module)]
+    return all(same(table[name].kind, value, fields.get(name)) for name, value in write.patch.items())
 
 
 async def repeat_lost(run: Run, modules: Collection[Module]) -> int:
