@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.ledger.conflicts import two_sided
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import WHILE_WRITING, mark_dirty, wake_occurrences
+from engine.ledger.observe import WHILE_WRITING, mark_dirty, occurrences_afresh, wake_occurrences
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.special import Special, settle
 from engine.ledger.sql import setting
@@ -411,14 +411,12 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     _DONE.run_among(connection, ids)
     _JOURNALLED.run_among(connection, ids, b_now=now)
     mark_dirty(connection, [one.intent.link_id for one in applied if one.drifted])
-    wake_occurrences(
-        connection,
-        [
-            one.intent.link_id
-            for one in written
-            if one.intent.kind == "create" and one.intent.fields.get("rule")
-        ],
-    )
+    series = [one.intent for one in written if one.intent.kind == "create" and one.intent.fields.get("rule")]
+    for side in sorted({one.side for one in series if not one.mode}):
+        occurrences_afresh(
+            connection, [one.link_id for one in series if one.side == side and not one.mode], side
+        )
+    wake_occurrences(connection, [one.link_id for one in series])
 
 
 def _agreed(patch: Mapping[str, Any], waits: set[str] | None) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from engine.ledger import conflicts
 from engine.ledger.conflicts import Conflict, Questions
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import WHILE_WRITING, mark_dirty
+from engine.ledger.observe import WHILE_WRITING, mark_dirty, occurrences_afresh
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.sql import inserting, setting
 from engine.ledger.statement import Statement, at_once
@@ -498,7 +498,7 @@ def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) 
 
 # Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.
 _SENT = Statement(
-    sa.select(intent.c.link_id, item.c.link_id.label("found"), intent.c.patch, intent.c.mode)
+    sa.select(intent.c.link_id, item.c.link_id.label("found"), intent.c.side, intent.c.patch, intent.c.mode)
     .join(
         item,
         sa.and_(
@@ -554,11 +554,14 @@ def _merge_apart(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) ->
     keeper = {one: keep for keep, drop in pairs for one in (keep, drop)}
     sent: dict[int, Any] = {}
     restored: set[int] = set()
+    series: dict[str, list[int]] = {}
     for row in _SENT.among(connection, keeper):
         if keeper.get(row.found) == keeper[row.link_id]:
             sent.setdefault(keeper[row.link_id], row.patch)
             if row.mode:
                 restored.add(keeper[row.link_id])
+            elif (row.patch or {}).get("rule"):
+                series.setdefault(row.side, []).append(keeper[row.link_id])
     _VOID_FOUND.many(connection, [{"b_link": one} for one in keeper])
     _MOVE_ITEMS.many(connection, [{"which": drop, "new_link_id": keep} for keep, drop in pairs])
     dropped = [{"b_link": drop} for _, drop in pairs]
@@ -584,6 +587,8 @@ def _merge_apart(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) ->
     _REPARENT.many(connection, moved)
     _merge_apart(connection, doubles)
     _DROP_LINK.many(connection, dropped)
+    for side, again in series.items():
+        occurrences_afresh(connection, again, side)
     mark_dirty(connection, [keep for keep, _ in pairs])
 
 

@@ -12,7 +12,7 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.restored import hold_restored, restored_beside
 from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
 from engine.ledger.sql import insert_ids, set_columns
-from engine.ledger.statement import Statement, at_once
+from engine.ledger.statement import Statement, at_once, chunks
 
 #: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
 WHILE_WRITING = 2**62
@@ -470,6 +470,38 @@ def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
 def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None:
     """Put changed occurrences that had nowhere to go back on the work list: their series is on both sides now."""
     mark_dirty(connection, [row.id for row in _WAITING_OCCURRENCES.among(connection, link_ids)])
+
+
+def occurrences_afresh(connection: sa.Connection, link_ids: Sequence[int], side: str) -> None:
+    """A series was made again on a side: what its changed occurrences were there went with the old one.
+
+    They are made anew on the new one, from what the other side shows.
+    """
+    for piece in chunks(link_ids):
+        children = [
+            row.id
+            for row in connection.execute(
+                sa.select(link.c.id).where(
+                    link.c.parent_link.in_(piece), link.c.base.is_not(None), link.c.state != "tombstone"
+                )
+            )
+        ]
+        if not children:
+            continue
+        connection.execute(
+            sa.update(item)
+            .where(item.c.link_id.in_(children), item.c.side == side, item.c.deleted == 0)
+            .values(deleted=Gone.TOLD)
+        )
+        connection.execute(
+            sa.update(item).where(item.c.link_id.in_(children), item.c.side == side).values(link_id=None)
+        )
+        connection.execute(
+            sa.update(link)
+            .where(link.c.id.in_(children))
+            .values(base=None, state="new", reason="", generation=link.c.generation + 1)
+        )
+        mark_dirty(connection, children)
 
 
 _KEY = Statement(

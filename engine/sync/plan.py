@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from engine.sync.markers import create_key
 from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View
 
 MOVED = "its series was moved away from this start"
+SERIES_GONE = "its series is gone in the other place: what becomes of the series becomes of it"
 
 #: States of a series master in which its occurrences have nowhere to go.
 PARENT_OUT = frozenset({"filtered", "held", "absent", "tombstone", "quarantined"})
@@ -167,6 +168,10 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
         reason = f"its series is {row.parent_state}"
         return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
+    if _went_with_series(row, live):
+        return Planned(
+            LinkPlan(row.id, module, state="filtered", reason=SERIES_GONE), module, ItemOutcome.FILTERED
+        )
     moved = _cancelled_by_a_move(row)
     if moved is not None:
         # The start that was cancelled is no longer in the series; the other side's occurrence stands for another one.
@@ -213,6 +218,18 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
             LinkPlan(row.id, module, state="absent", reason=row.reason), module, ItemOutcome.FILTERED
         )
     return _to_plan(row, module, judged, planning)
+
+
+def _went_with_series(row: LinkRow, live: Sequence[ItemRow]) -> bool:
+    """Whether an occurrence is gone on a side only because its series is: nobody has deleted it by itself.
+
+    The series may be deleted here as well, and takes it along; or an edit beats its delete, the series is made again,
+    and the occurrence follows it there (``occurrences_afresh``). A delete of its own would lose what was changed about it.
+    """
+    if row.parent_link is None or row.base is None or len(live) != 1:
+        return False
+    gone = row.mailbox if live[0] is row.crm else row.crm
+    return gone is not None and gone.side not in row.series
 
 
 def _only_deletes(decision: Decision) -> bool:
