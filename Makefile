@@ -54,7 +54,9 @@ soak: $(VENV)/.ready  ## long proofs, and docs/reliability.md from their figures
 	$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs $(CORES) --minutes $(MINUTES) --figures build/simulation.json || status=1; \
 	$(BIN)/python -m tests.acceptance.kills --kills $(KILLS) --minutes $(MINUTES) --json build/kills.json || status=1; \
 	$(BIN)/python -m tests.sync.disk_faults $(if $(RUNS),--runs $(RUNS)) --json build/disk.json || status=1; \
-	$(BIN)/python -m tests.soak --simulation build/simulation.json --kills build/kills.json --disk build/disk.json || status=1; \
+	$(BIN)/python -m tests.simulation.gate --points build/points.json --mutants build/mutants.json || status=1; \
+	$(BIN)/python -m tests.soak --simulation build/simulation.json --kills build/kills.json --disk build/disk.json \
+		--points build/points.json --mutants build/mutants.json || status=1; \
 	exit $$status
 
 clean:  ## removes what make has made
