@@ -21,7 +21,7 @@ CHUNK = 50
 
 
 def _chunks() -> list[range]:
-    first, _, last = os.environ.get("SYNCLINE_SEEDS", "0:250").partition(":")
+    first, _, last = os.environ.get("SYNCLINE_SEEDS", "0:5000").partition(":")
     numbers = range(int(first), int(last))
     return [numbers[n : n + CHUNK] for n in range(0, len(numbers), CHUNK)]
 
