@@ -45,7 +45,8 @@ def no_lost_edit(world: SimWorld) -> None:
 def no_duplicate(world: SimWorld) -> None:
     """I2: at most one live item per link and side, in the ledger and, by its name, on the servers.
 
-    What is held as a possible twin stands in nobody's place: it is shown to an admin, and no copy of it is made.
+    What is held as a possible twin, or whose removal Delete Safety holds, stands in nobody's place: it is shown to an
+    admin, and no copy of it is made.
     """
     double = world.rows(
         "SELECT link_id, side FROM item WHERE deleted = 0 AND link_id IS NOT NULL GROUP BY link_id, side HAVING count(*) > 1"
@@ -56,7 +57,9 @@ def no_duplicate(world: SimWorld) -> None:
         row[0]
         for row in world.rows(
             "SELECT item.remote_id FROM item JOIN link ON link.id = item.link_id "
-            "WHERE item.deleted = 0 AND (link.state = 'held' OR link.reason IN (?, ?))",
+            "WHERE item.deleted = 0 AND (link.state = 'held' OR link.reason IN (?, ?) "
+            "OR EXISTS (SELECT 1 FROM intent WHERE intent.link_id = link.id AND "
+            "(intent.state = 'held' OR intent.error = 'an admin lets it be made again')))",
             KEPT_TWIN,
             KEPT_DELETE,
         )
