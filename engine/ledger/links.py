@@ -452,6 +452,15 @@ def _same_marker(*columns: Any) -> sa.Select[Any]:
 
 
 _ALIVE = item.alias("alive")
+
+
+def _still_there(one: sa.FromClause) -> sa.Exists:
+    """Whether the link of an item has a live one on the same side."""
+    return sa.exists().where(
+        _ALIVE.c.link_id == one.c.link_id, _ALIVE.c.side == one.c.side, _ALIVE.c.deleted == 0
+    )
+
+
 _DOUBLES = Statement(
     _same_marker(_FIRST).where(
         sa.or_(
@@ -460,6 +469,8 @@ _DOUBLES = Statement(
                 sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
             ),
             sa.and_(_FIRST.c.deleted == 1, ~_has_twin(_FIRST), _FIRST_LINK.c.base.is_not(None)),
+            # It was made again meanwhile, as a newer generation.
+            sa.and_(_FIRST.c.deleted == 1, _still_there(_FIRST)),
         )
     )
 )
@@ -467,9 +478,7 @@ _REBORN = Statement(
     _same_marker(_FIRST.c.link_id).where(
         _FIRST.c.deleted == 1,
         _has_twin(_FIRST),
-        ~sa.exists().where(
-            _ALIVE.c.link_id == _FIRST.c.link_id, _ALIVE.c.side == _FIRST.c.side, _ALIVE.c.deleted == 0
-        ),
+        ~_still_there(_FIRST),
     )
 )
 

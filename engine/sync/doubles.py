@@ -62,6 +62,6 @@ def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | N
             why=SECOND_COPY,
         )
         return Planned(LinkPlan(row.id, module, intents=(delete,)), module, ItemOutcome.MERGED)
-    if not first.deleted and display_name(module, second.fields) == display_name(module, first.fields):
+    if display_name(module, second.fields) == display_name(module, first.fields):
         return Planned(LinkPlan(row.id, module, state="held", reason=COPY), module, ItemOutcome.HELD)
     return None
