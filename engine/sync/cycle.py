@@ -449,6 +449,10 @@ async def _match(run: Run, names: list[str]) -> None:
         if run.chosen is not None:
             pairs = run.chosen.pairs(pairs)
         if pairs:
+            # Second copies of one create are not twins of each other.
+            second = (await run.ledger.read(links.doubles, run.record.id, names)).keys()
+            pairs = [pair for pair in pairs if second.isdisjoint(pair)]
+        if pairs:
             await run.ledger.write(links.merge_links, run.fence, pairs)
             run.note(f"matched {len(pairs)} items that were already on both sides")
 

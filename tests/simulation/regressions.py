@@ -15,4 +15,6 @@ REGRESSIONS: dict[int, str] = {
     5112: "a feed that lags showed an item that we had deleted, and it was made again on the other side",
     5394: "what a delete took was in no journal when its answer never came",
     7144: "an admin's 'use the twin' gave a second twin to an item that had one",
+    3940: "a second copy whose first had been made again since was copied to the other side",
+    4798: "two second copies, one on each side, were taken for twins of each other",
 }
