@@ -608,10 +608,12 @@ def recover(
         landed: those of ``void`` whose values their item shows: both sides agreed on them, so that they are the base.
     """
     check(connection, fence)
+    waits = two_sided(connection, [one.id for one in landed])
     for one in landed:
         base = connection.scalar(sa.select(link.c.base).where(link.c.id == one.link_id))
         if base is not None:
-            agreed = {**base, **one.patch}
+            given = {**base, **_agreed(one.patch, waits.get(one.id))}
+            agreed = {name: value for name, value in given.items() if value is not None}
             connection.execute(sa.update(link).where(link.c.id == one.link_id).values(base=agreed))
     _CLOSE_WITH.many(
         connection,

@@ -326,13 +326,22 @@ def record_page(
     )
     if snapshot:
         _LISTED.run_among(connection, changes.same, b_generation=generation)
-    if cursor is not None:
-        values: dict[str, Any] = {"cursor": cursor, "read_at": now}
-        if snapshot:
-            values["full_at"] = now
-            _FORGET_STRAYS.run(connection, scope_id=scope_id)
-        set_columns(connection, scope, "id", scope_id, **values)
+    if cursor is not None and snapshot:
+        end_snapshot(connection, fence, scope_id, cursor, now)
+    elif cursor is not None:
+        set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now)
     return result
+
+
+def end_snapshot(connection: sa.Connection, fence: Fence, scope_id: int, cursor: str, now: int) -> None:
+    """A complete listing has ended, and what it did not list is settled: from now on only changes are read.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    _FORGET_STRAYS.run(connection, scope_id=scope_id)
+    set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now, full_at=now)
 
 
 _NEW_VERSION = Statement(

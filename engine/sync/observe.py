@@ -246,6 +246,7 @@ async def _pages(
         generation = await ledger.write(units.begin_snapshot, fence, feed.row.id)
     reading = Reading(result=PageResult(), complete=snapshot)
     listed = 0
+    reached: str | None = None
     how = Gone.TOLD if row.denied_at is None else Gone.DENIED
     async for page in connector.changes(feed.scope, cursor):
         check_stop()
@@ -282,16 +283,21 @@ async def _pages(
                 seen,
                 gone,
                 served,
-                cursor=page.cursor,
+                # The cursor of a complete listing is stored when what it did not list is settled: a process that dies
+                # in between would never ask about it again.
+                cursor=None if snapshot else page.cursor,
                 generation=generation,
                 snapshot=snapshot,
                 now=clock.now_ms(),
                 how=how,
             )
             _add(reading.result, result)
+        reached = page.cursor
         heard(page, seen)
     if snapshot:
         await _prove_absent(ledger, clock, connector, fence, feed, row, generation, had)
+        if reached is not None:
+            await ledger.write(units.end_snapshot, fence, feed.row.id, reached, clock.now_ms())
     if row.denied_at is not None or row.empty_at is not None:
         await ledger.write(gone_units.admit, fence, feed.row.id)
     return reading
