@@ -260,14 +260,24 @@ class Listed:
     modified: Mapping[str, int | None]
 
 
+_LISTED = Statement(
+    sa.select(conflict)
+    .join(link, link.c.id == conflict.c.link_id)
+    .where(conflict.c.state.in_(OPEN), _in(conflict.c.mailbox_id))
+)
+_SHOWN = Statement(
+    sa.select(item.c.link_id, item.c.side, item.c.fields, item.c.modified).where(
+        item.c.deleted == 0, _in(item.c.link_id)
+    )
+)
+
+
 def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Listed]:
     """The conflicts of some mailboxes that wait or are yet to be carried out, by mailbox, then oldest link first."""
-    query = sa.select(conflict).join(link, link.c.id == conflict.c.link_id).where(conflict.c.state.in_(OPEN))
-    rows = list(select_in(connection, query, conflict.c.mailbox_id, mailbox_ids))
+    rows = _LISTED.among(connection, mailbox_ids)
     fields: dict[int, dict[str, Any]] = {}
     modified: dict[int, dict[str, int | None]] = {}
-    shown = sa.select(item.c.link_id, item.c.side, item.c.fields, item.c.modified).where(item.c.deleted == 0)
-    for one in select_in(connection, shown, item.c.link_id, list({row.link_id for row in rows})):
+    for one in _SHOWN.among(connection, {row.link_id for row in rows}):
         fields.setdefault(one.link_id, {})[one.side] = one.fields or {}
         modified.setdefault(one.link_id, {})[one.side] = one.modified
     found = [
