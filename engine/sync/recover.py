@@ -33,8 +33,9 @@ async def recover(run: Run) -> None:
             continue
         capability = run.base.capability(Side(one.side), Module(one.module))
         if one.state == "planned":
-            # A create that was sent before must stay a repeat, since the connector looks for it only then.
-            if one.sent_at is None or capability is None or capability.create_key is not CreateKey.PROBE:
+            # A create that was sent before may have been made. It must stay a repeat: the connector looks for it only
+            # then, and what a feed shows of it meanwhile is known by the key of the intent alone.
+            if one.sent_at is None or one.kind != WriteKind.CREATE or capability is None:
                 void.append(one)
             continue
         if capability is None:
