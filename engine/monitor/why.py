@@ -153,6 +153,10 @@ def _failed(user: UserRow, policy: PolicyRow, job: JobRow | None, now_ms: int, a
     return [head, f"Its wait is over; {_soon(policy)}."]
 
 
+def _stopping(policy: PolicyRow) -> str:
+    return f"The run of {policy.id} was asked to stop; the next one follows its schedule."
+
+
 def _soon(policy: PolicyRow) -> str:
     if policy.running:
         return "it starts when the present run of its policy has ended"
@@ -171,6 +175,8 @@ def _queued(
         return [f"It waits: {_bare(user.why)}.", *_schedule(policy, job, now_ms, at)]
     if not policy.running:
         return _schedule(policy, job, now_ms, at)
+    if job is not None and job.state is JobState.STOPPING:
+        return [_stopping(policy)]
     if user.place is not None:
         ahead = user.place - 1
         place = f"place {user.place:,}" + (f", {ahead:,} before it" if ahead else ", the next")
@@ -201,7 +207,7 @@ def _schedule(policy: PolicyRow, job: JobRow | None, now_ms: int, at: Says) -> l
             f"A run of {policy.id} is under way; this mailbox has had its turn in it, or was not asked for."
         ]
     if job is not None and job.state is JobState.STOPPING:
-        return [f"The run of {policy.id} was asked to stop; the next one follows its schedule."]
+        return [_stopping(policy)]
     if policy.fault and policy.next_full_ms is None:
         return [f"All of {policy.id} waits for a person: {_bare(policy.fault)}. Mend it, then r in Policies."]
     if job is not None and job.state is JobState.DISABLED:
