@@ -542,6 +542,7 @@ class Open:
     remote_id: str
     patch: dict[str, Any]
     mode: str
+    occurrence: str | None
 
 
 _LEFT_OPEN = Statement(
@@ -558,7 +559,10 @@ _LEFT_OPEN = Statement(
         intent.c.remote_id,
         intent.c.patch,
         intent.c.mode,
-    ).where(
+        link.c.occurrence,
+    )
+    .outerjoin(link, link.c.id == intent.c.link_id)
+    .where(
         intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_(("planned", "in_flight", "unknown"))
     )
 )
@@ -581,6 +585,7 @@ def left_open(connection: sa.Connection, mailbox_id: int) -> list[Open]:
             row.remote_id,
             row.patch or {},
             row.mode,
+            row.occurrence,
         )
         for row in rows
     ]

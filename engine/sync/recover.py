@@ -34,8 +34,10 @@ async def recover(run: Run) -> None:
         capability = run.base.capability(Side(one.side), Module(one.module))
         if one.state == "planned":
             # A create that was sent before may have been made. It must stay a repeat: the connector looks for it only
-            # then, and what a feed shows of it meanwhile is known by the key of the intent alone.
-            if one.sent_at is None or one.kind != WriteKind.CREATE or capability is None:
+            # then, and what a feed shows of it meanwhile is known by the key of the intent alone. An occurrence is known
+            # by its series and start; its series may have gone since, and then a repeat would wait for ever.
+            known = one.occurrence is not None or one.kind != WriteKind.CREATE
+            if one.sent_at is None or known or capability is None:
                 void.append(one)
             continue
         if capability is None:
