@@ -328,8 +328,9 @@ async def test_a_scheduled_cycle_with_nothing_to_do_leaves_the_ledger_alone(
         await until(lambda: row.next_full_ms is not None and row.next_full_ms > due)
         assert place.stats()["google.http"] == 4 * len(place.users)
         assert place.writes() == {}
-        # When the last full sync was is stored now and then, not after each.
-        assert set(units) <= {"_flush", "set_policy"}
+        # When the last full sync was is stored now and then, not after each; at night the tidying may fall in.
+        tidying = {"start_run", "end_run", "prune", "drop_old", "set_job"}
+        assert set(units) - tidying <= {"_flush", "set_policy"}
 
 
 async def test_a_blackout_keeps_everybody_waiting(place: Town, tmp_path: Path) -> None:
