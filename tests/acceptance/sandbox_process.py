@@ -27,6 +27,9 @@ SENTENCE = "/_sentence"
 #: What the stories' own clients call themselves: their calls are those of people, not of an engine.
 PEOPLE = "people"
 
+#: An engine whose loop sleeps so long has nothing left to send.
+_ASLEEP_SECONDS = 0.1
+
 
 @dataclass(slots=True)
 class Sentence:
@@ -37,7 +40,8 @@ class Sentence:
         calls: at which call that may change something; 1 is the next one.
         when: ``lost`` (before the call is looked at, which then is dropped), ``done`` (before it is carried out in full)
             or ``answered`` (``delay`` seconds after the answer was sent).
-        sign: the signal's number.
+        sign: the signal's number. SIGSTOP comes when the engine waits for answers and does nothing else: halted in the
+            midst of sending, it would send the rest when it goes on, which no lease can prevent.
     """
 
     pid: int
@@ -51,12 +55,30 @@ class Sentence:
         with suppress(ProcessLookupError):
             os.kill(self.pid, self.sign)
 
+    async def until_it_waits(self) -> None:
+        """Wait until the engine's loop has slept for a while: all that it had to send has been sent.
+
+        Only while nobody answers it; otherwise it goes on at any moment.
+        """
+        before = ""
+        with suppress(FileNotFoundError):
+            while (now := _switches(self.pid)) != before:
+                before = now
+                await asyncio.sleep(_ASLEEP_SECONDS)
+
+
+def _switches(pid: int) -> str:
+    """How often a process went to sleep and was woken, as the kernel counts it."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return status.partition("voluntary_ctxt_switches")[2]
+
 
 class Court:
     """Middleware of both services: counts an engine's writes and carries the sentence out."""
 
     def __init__(self) -> None:
         self.sentence: Sentence | None = None
+        self._silent = False
 
     def around(self, make: Callable[[World], Any]) -> Callable[[World], Any]:
         """A maker of apps whose apps stand behind this court."""
@@ -81,18 +103,30 @@ class Court:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
+        while self._silent:
+            await asyncio.sleep(0.002)
         sentence = self._due(scope)
         if sentence is None:
             await app(scope, receive, send)
         elif sentence.when == "lost":
-            sentence.strike()
+            await self._strike(sentence)
             await read_all(receive)
             await drop(scope, receive)
         elif sentence.when == "done":
-            await app(scope, await _kept(receive, sentence), send)
+            whole = await _kept(receive)
+            await self._strike(sentence)
+            await app(scope, whole, send)
         else:
             await app(scope, receive, send)
             asyncio.get_running_loop().call_later(sentence.delay, sentence.strike)
+
+    async def _strike(self, sentence: Sentence) -> None:
+        """Carry the sentence out; nobody is answered while the engine is waited for."""
+        if sentence.sign == signal.SIGSTOP:
+            self._silent = True
+            await sentence.until_it_waits()
+        sentence.strike()
+        self._silent = False
 
     def _due(self, scope: Scope) -> Sentence | None:
         """The sentence, when this call is the one."""
@@ -108,15 +142,14 @@ class Court:
         return sentence
 
 
-async def _kept(receive: Receive, sentence: Sentence) -> Receive:
-    """The request's body as it came, with its sender dead from now on."""
+async def _kept(receive: Receive) -> Receive:
+    """The request's body as it came, to be read although its sender is dead."""
     messages = []
     while True:
         message = await receive()
         messages.append(message)
         if message["type"] != "http.request" or not message.get("more_body", False):
             break
-    sentence.strike()
 
     async def again() -> Any:
         return messages.pop(0) if messages else await receive()
