@@ -78,7 +78,7 @@ class Court:
 
     def __init__(self) -> None:
         self.sentence: Sentence | None = None
-        self._silent = False
+        self._silence = asyncio.Lock()
 
     def around(self, make: Callable[[World], Any]) -> Callable[[World], Any]:
         """A maker of apps whose apps stand behind this court."""
@@ -103,8 +103,8 @@ class Court:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
-        while self._silent:
-            await asyncio.sleep(0.002)
+        async with self._silence:
+            pass  # nobody is answered meanwhile
         sentence = self._due(scope)
         if sentence is None:
             await app(scope, receive, send)
@@ -122,11 +122,10 @@ class Court:
 
     async def _strike(self, sentence: Sentence) -> None:
         """Carry the sentence out; nobody is answered while the engine is waited for."""
-        if sentence.sign == signal.SIGSTOP:
-            self._silent = True
-            await sentence.until_it_waits()
-        sentence.strike()
-        self._silent = False
+        async with self._silence:
+            if sentence.sign == signal.SIGSTOP:
+                await sentence.until_it_waits()
+            sentence.strike()
 
     def _due(self, scope: Scope) -> Sentence | None:
         """The sentence, when this call is the one."""
