@@ -9,7 +9,9 @@ from engine.model.config_problems import Collector
 from engine.model.config_sections import REQUIRED, Setting, read_settings
 from engine.model.config_values import (
     BAD,
+    emails,
     flag,
+    guarded_url,
     number,
     path,
     region,
@@ -118,10 +120,61 @@ GOOGLE: tuple[Setting, ...] = (
     ),
 )
 
+EXCHANGE: tuple[Setting, ...] = (
+    Setting("url", guarded_url(), "Address of EWS, `https://HOST/EWS/Exchange.asmx`.", REQUIRED),
+    Setting(
+        "version",
+        word("Exchange2010", "Exchange2013", "Exchange2016", "Exchange2019", "ExchangeSE"),
+        "Version of the server.",
+        "Exchange2016",
+    ),
+    Setting("auth", word("basic", "ntlm", "oauth"), "How to log in.", "basic"),
+    Setting(
+        "username",
+        text(254),
+        "Impersonation account, `DOMAIN\\name` or its address (`basic`, `ntlm`).",
+        "",
+    ),
+    Setting("password_file", path(), "File with its password (`basic`, `ntlm`).", ""),
+    Setting("password_env", variable(), "Or the environment variable with it.", ""),
+    Setting("client_id", text(512), "Application that may impersonate (`oauth`).", ""),
+    Setting("client_secret_file", path(), "File with the application's secret (`oauth`).", ""),
+    Setting("client_secret_env", variable(), "Or the environment variable with it.", ""),
+    Setting("tenant", text(254, without="/?#"), "Directory of the application (`oauth`).", ""),
+    Setting("token_uri", guarded_url(empty=True), "Token endpoint; empty: Microsoft's of `tenant`.", ""),
+    Setting(
+        "ca_file",
+        path(),
+        "PEM file of the authority that signed the server's certificate; without it the machine's authorities.",
+        "",
+    ),
+    Setting("batch_size", whole(1, 512, "items"), "Items in one create, update or delete.", 100),
+    Setting(
+        "mode",
+        word("polling", "push", "streaming", "pull"),
+        "How changes are heard of: `polling` by schedule; besides it `push` to `notification_url`, or `streaming` or "
+        "`pull` where the server cannot reach this machine.",
+        "polling",
+    ),
+    Setting("notification_url", url(), "Where the server sends notifications (`push`).", ""),
+    Setting(
+        "notification_frequency",
+        whole(1, 1440, "minutes"),
+        "How long a mailbox is retried before its sync is cancelled and the failure mails go out.",
+        30,
+    ),
+    Setting("notify_sync_failure_to", emails(), "Who gets the failure mails.", ""),
+    Setting(
+        "max_connections", whole(1, 50, "calls"), "Calls at once to this server, for all mailboxes together.", 8
+    ),
+    Setting("timeout", number(1, 600, "seconds"), "Time that one call may take.", 60.0),
+    Setting("default_region", region(), _REGION, ""),
+)
+
 #: Settings by kind of connection, and what each kind is.
-KINDS: Mapping[str, tuple[Setting, ...]] = {"salesforce": SALESFORCE, "google": GOOGLE}
+KINDS: Mapping[str, tuple[Setting, ...]] = {"salesforce": SALESFORCE, "google": GOOGLE, "exchange": EXCHANGE}
 CRM_KINDS = ("salesforce",)
-MAILBOX_KINDS = ("google",)
+MAILBOX_KINDS = ("google", "exchange")
 
 
 def read_connection(name: str, raw: Any, where: str, problems: Collector) -> Connection | None:
@@ -144,6 +197,8 @@ def read_connection(name: str, raw: Any, where: str, problems: Collector) -> Con
         return None
     if kind == "salesforce":
         _check_login(values, where, problems, settings)
+    if kind == "exchange":
+        _check_exchange(values, where, problems, settings)
     return Connection(name, kind, values)
 
 
@@ -154,10 +209,36 @@ def _check_login(values: Mapping[str, Any], where: str, problems: Collector, giv
         for key in ("username", "private_key_file"):
             if key not in given:
                 problems.add(f"{where}.{key}", 'must be given when auth is "jwt"')
-    sources = [key for key in ("client_secret_file", "client_secret_env") if key in given]
-    if auth == "client_credentials" and len(sources) != 1:
+    if auth == "client_credentials":
+        _one_secret("client_secret", where, problems, given)
+
+
+def _check_exchange(
+    values: Mapping[str, Any], where: str, problems: Collector, given: Mapping[str, Any]
+) -> None:
+    """Each way to log in has its own settings, and push needs an address."""
+    auth = values.get("auth", "basic") if "auth" not in given or "auth" in values else ""
+    if auth in {"basic", "ntlm"}:
+        if "username" not in given:
+            problems.add(f"{where}.username", f'must be given when auth is "{auth}"')
+        _one_secret("password", where, problems, given)
+    if auth == "oauth":
+        if "client_id" not in given:
+            problems.add(f"{where}.client_id", 'must be given when auth is "oauth"')
+        if not given.get("tenant") and not given.get("token_uri"):
+            problems.add(f"{where}.tenant", 'must be given when auth is "oauth", or token_uri')
+        _one_secret("client_secret", where, problems, given)
+    if values.get("mode") == "push" and not given.get("notification_url"):
+        problems.add(f"{where}.notification_url", 'must be given when mode is "push"')
+
+
+def _one_secret(name: str, where: str, problems: Collector, given: Mapping[str, Any]) -> None:
+    """A secret stands in a file or in an environment variable, not in both."""
+    file, variable_ = f"{name}_file", f"{name}_env"
+    sources = [key for key in (file, variable_) if key in given]
+    if len(sources) != 1:
         problems.add(
-            f"{where}.client_secret_file",
-            "both it and client_secret_env are given" if sources else "must be given, or client_secret_env",
-            allowed="one of client_secret_file and client_secret_env",
+            f"{where}.{file}",
+            f"both it and {variable_} are given" if sources else f"must be given, or {variable_}",
+            allowed=f"one of {file} and {variable_}",
         )

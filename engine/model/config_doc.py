@@ -41,6 +41,12 @@ _CONNECTIONS = {
         "Mailboxes, through a service account with domain-wide delegation. Any server that speaks the same APIs can be "
         "named by the URLs; where a batch endpoint is missing, calls go one by one.",
     ),
+    "exchange": (
+        "Microsoft Exchange",
+        'Mailboxes on the premises, over EWS, by an account with the impersonation right. `auth = "basic"` and `"ntlm"` need '
+        '`username` and `password_file` or `password_env`; `"oauth"` needs `client_id`, `client_secret_file` or '
+        "`client_secret_env`, and `tenant` or `token_uri`.",
+    ),
 }
 
 _SECTIONS = {

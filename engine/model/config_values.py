@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import StrEnum
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -183,6 +184,24 @@ def email() -> Kind:
     return Kind("an e-mail address such as ann@example.com", check)
 
 
+def emails() -> Kind:
+    """Some e-mail addresses in one text, separated by ``;``: blanks and repeated ones are dropped."""
+    one = email()
+
+    def check(raw: Any) -> str:
+        if not isinstance(raw, str):
+            raise Refused
+        addresses: dict[str, None] = {}
+        for part in filter(None, (each.strip() for each in raw.split(";"))):
+            try:
+                addresses[one.check(part)] = None
+            except Refused:
+                raise Refused(f"{part[:100]!r} in it is not an e-mail address") from None
+        return ";".join(addresses)
+
+    return Kind("e-mail addresses separated by ; such as ann@example.com; bob@example.com, or empty", check)
+
+
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
@@ -337,6 +356,28 @@ def url(*, empty: bool = True) -> Kind:
         return value
 
     return Kind("a URL such as https://host/path/" + (", or empty" if empty else ""), check)
+
+
+def guarded_url(*, empty: bool = False) -> Kind:
+    """A URL to which passwords are sent: https, or http to this machine."""
+    plain = url(empty=empty)
+
+    def check(raw: Any) -> str:
+        value: str = plain.check(raw)
+        parts = urlsplit(value)
+        if parts.scheme == "http" and not _loopback(parts.hostname or ""):
+            raise Refused("is not https, and a password would cross the network unencrypted")
+        return value
+
+    words = "a URL such as https://mail.example.com/EWS/Exchange.asmx; http to this machine only"
+    return Kind(words + (", or empty" if empty else ""), check)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def path() -> Kind:

@@ -282,7 +282,7 @@ class Connection:
     ``settings`` hold no secret: a key or client secret is named by the path of its file or by an environment variable.
 
     Attributes:
-        kind: ``salesforce`` or ``google``.
+        kind: ``salesforce``, ``google`` or ``exchange``.
         settings: checked by ``engine.model.config``; keys per kind are documented in ``docs/configuration.md``.
     """
 

@@ -11,6 +11,7 @@ import pytest
 
 from engine.connect import connect_crm, connect_mailbox
 from engine.crm.salesforce import SalesforceSettings
+from engine.mailbox.exchange.settings import ExchangeSettings
 from engine.mailbox.google.settings import BATCH_URLS, ENDPOINTS, Api, GoogleSettings, Quotas
 from engine.mailbox.google.settings_text import KEYS
 from engine.model.config import (
@@ -22,7 +23,7 @@ from engine.model.config import (
     policy_to_doc,
     resolved,
 )
-from engine.model.config_connections import GOOGLE, SALESFORCE
+from engine.model.config_connections import EXCHANGE, GOOGLE, SALESFORCE
 from engine.model.config_sections import REQUIRED
 from engine.model.modules import Direction, Module
 from engine.model.policy import (
@@ -199,7 +200,7 @@ policy = "Sals"
     ]
     lines = dict(found)
     assert "'gogle'" in lines["connections.workspace.kind"]
-    assert "salesforce, google" in lines["connections.workspace.kind"]
+    assert "salesforce, google, exchange" in lines["connections.workspace.kind"]
     assert "-1" in lines["policies.Sales.calendar.past_days"]
     assert "0 to 3650" in lines["policies.Sales.calendar.past_days"]
     assert "did you mean 'acme'?" in lines["policies.Sales.crm"]
@@ -418,6 +419,11 @@ def test_the_tables_know_the_connectors_settings_and_defaults() -> None:
     assert salesforce == {
         each.name: REQUIRED if each.default is dataclasses.MISSING else each.default
         for each in dataclasses.fields(SalesforceSettings)
+    }
+    exchange = {each.name: each.default for each in EXCHANGE}
+    assert exchange == {
+        each.name: REQUIRED if each.default is dataclasses.MISSING else each.default
+        for each in dataclasses.fields(ExchangeSettings)
     }
     google = {each.name: each.default for each in GOOGLE}
     assert set(google) == set(KEYS)
