@@ -15,7 +15,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
-from engine.model.policy import TargetUser
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     SETTLES,
@@ -273,6 +272,7 @@ class Service:
     async def _load(self) -> None:
         await self._office.load()
         await rows.build(self._office)
+        await self._office.incidents.load()
         await self._timekeeper.build()
 
     @property
@@ -450,7 +450,7 @@ class Service:
             mailboxes.replace_configuration,
             [(one.name, one.kind, one.settings) for one in wanted.connections],
             [(one.name, policy_to_doc(one), wanted.enabled.get(one.name)) for one in wanted.policies],
-            [(one.email, one.policy, one.crm_user, one.zone) for one in wanted.users],
+            [astuple(one) for one in wanted.users],
         )
         await self._ledger.write(_forgive)
         await self._ledger.write(conflict_units.ask_again)
@@ -472,7 +472,7 @@ class Service:
                 connections=tuple(office.connections.values()),
                 policies=tuple(office.policies.values()),
                 enabled={record.name: record.state != PolicyState.DISABLED for record in stored},
-                users=tuple(TargetUser(one.email, one.policy, one.crm_user, one.zone) for one in records),
+                users=tuple(record.target for record in records),
             )
         )
 

@@ -229,7 +229,7 @@ class Runner:
             result.retry_after = getattr(error, "retry_after", None)
             for email in everybody:
                 self._tell_fault(policy, email, str(error), kind)
-                self._state(policy, email, UserState.FAILED, str(error), fault=kind)
+                self._state(policy, email, UserState.FAILED, str(error), fault=kind, whole=True)
             return result
         chosen = [
             record for record in records if record.email in everybody and (only is None or record.email in only)
@@ -687,6 +687,7 @@ class Runner:
         kind: CycleKind | None = None,
         phase: str = "",
         fault: FaultClass | None = None,
+        whole: bool = False,
     ) -> None:
         self._emit(
             self._activity(
@@ -699,6 +700,7 @@ class Runner:
                 cycle=kind,
                 phase=phase,
                 fault=fault,
+                whole=whole,
             )
         )
 

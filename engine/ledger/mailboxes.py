@@ -11,9 +11,22 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import connection as connection_table
-from engine.ledger.schema import dirty, intent, item, job, link, mailbox, match_key, policy, scope, work
+from engine.ledger.schema import (
+    dirty,
+    intent,
+    item,
+    job,
+    link,
+    mailbox,
+    match_key,
+    policy,
+    scope,
+    section,
+    work,
+)
 from engine.ledger.sql import inserting, set_columns, setting
 from engine.ledger.statement import Statement, at_once
+from engine.model.policy import TargetUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,20 @@ class MailboxRecord:
     fault_class: str = ""
     reinit: dict[str, str] = field(default_factory=dict)
     wave: int | None = None
+    calendar_sync: bool = True
+    exchange_email: str = ""
+
+    @property
+    def address(self) -> str:
+        """The address of the mailbox at its server: ``exchange_email`` where it is given."""
+        return self.exchange_email or self.email
+
+    @property
+    def target(self) -> TargetUser:
+        """The user as the configuration declares it."""
+        return TargetUser(
+            self.email, self.policy, self.crm_user, self.zone, self.calendar_sync, self.exchange_email
+        )
 
 
 def _mailbox(row: Any) -> MailboxRecord:
@@ -78,6 +105,8 @@ def _mailbox(row: Any) -> MailboxRecord:
         row.fault_class,
         row.reinit or {},
         row.wave,
+        bool(row.calendar_sync),
+        row.exchange_email,
     )
 
 
@@ -85,6 +114,11 @@ def connections(conn: sa.Connection) -> list[tuple[str, str, dict[str, Any]]]:
     """All connections: (name, kind, settings)."""
     rows = conn.execute(sa.select(connection_table).order_by(connection_table.c.name))
     return [(row.name, row.kind, row.settings) for row in rows]
+
+
+def sections(conn: sa.Connection) -> dict[str, dict[str, Any]]:
+    """Settings of the engine as a whole, by section."""
+    return {row.name: row.settings for row in conn.execute(sa.select(section))}
 
 
 def policies(conn: sa.Connection) -> list[PolicyRecord]:
@@ -145,6 +179,8 @@ def _upsert_mailbox(insert: Any) -> Any:
             "policy": new.policy,
             "crm_user": sa.case((new.crm_user != "", new.crm_user), else_=mailbox.c.crm_user),
             "zone": sa.case((new.zone != "", new.zone), else_=mailbox.c.zone),
+            "calendar_sync": new.calendar_sync,
+            "exchange_email": new.exchange_email,
             "removed": 0,
             "structure": sa.case((mailbox.c.policy != new.policy, ""), else_=mailbox.c.structure),
             # Who comes back, or moves to another policy, is read completely again.
@@ -156,7 +192,11 @@ def _upsert_mailbox(insert: Any) -> Any:
     )
 
 
-_UPSERT_MAILBOX = Statement(_upsert_mailbox, ("email", "policy", "crm_user", "zone"))
+#: Columns of a user, in the order in which ``replace_configuration`` takes them; the last two may be left out.
+_USER = ("email", "policy", "crm_user", "zone", "calendar_sync", "exchange_email")
+_USUAL = (1, "")
+
+_UPSERT_MAILBOX = Statement(_upsert_mailbox, _USER)
 _DROP_CONNECTIONS = Statement(sa.delete(connection_table))
 _TURN = Statement(
     sa.update(mailbox).where(mailbox.c.removed == sa.bindparam("was")).values(removed=sa.bindparam("becomes"))
@@ -168,7 +208,8 @@ def replace_configuration(
     conn: sa.Connection,
     connections_: Iterable[tuple[str, str, Mapping[str, Any]]],
     policies_: Iterable[tuple[str, Mapping[str, Any], bool | None]],
-    users: Iterable[tuple[str, str, str, str]],
+    users: Iterable[Sequence[Any]],
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Store a whole, already validated configuration.
 
@@ -179,8 +220,14 @@ def replace_configuration(
         conn: the write transaction.
         connections_: (name, kind, settings).
         policies_: (name, settings, enabled or None to leave the switch as it is).
-        users: (email, policy, crm_user, zone).
+        users: (email, policy, crm_user, zone, calendar_sync, exchange_email); the last two may be left out.
+        sections: settings of the engine as a whole by section: ``smtp``, ``push``; None leaves them as they are.
     """
+    if sections is not None:
+        conn.execute(sa.delete(section))
+        inserting(section, ("name", "settings")).many(
+            conn, [{"name": name, "settings": dict(settings)} for name, settings in sections.items()]
+        )
     _DROP_CONNECTIONS.run(conn)
     inserting(connection_table, ("name", "kind", "settings")).many(
         conn,
@@ -196,10 +243,7 @@ def replace_configuration(
     conn.execute(sa.delete(policy).where(policy.c.name.not_in(named)))
     leaving = 2
     _TURN.run(conn, was=0, becomes=leaving)
-    rows = [
-        {"email": email, "policy": policy_name, "crm_user": crm_user, "zone": zone}
-        for email, policy_name, crm_user, zone in users
-    ]
+    rows = [dict(zip(_USER, (*user, *_USUAL[len(user) - 4 :]), strict=True)) for user in users]
     _forget_moved(conn, {row["email"]: row["policy"] for row in rows})
     _UPSERT_MAILBOX.many(conn, rows)
     _TURN.run(conn, was=leaving, becomes=1)

@@ -124,6 +124,9 @@ mailbox = sa.Table(
     _int("wave"),
     # What the next cycle shall begin afresh: {module: resync, full or clear} (engine.sync.reinit)
     sa.Column("reinit", Doc),
+    # Whether this person's calendar is synchronised, and the address of the mailbox where it is not ``email``
+    _int("calendar_sync", 1),
+    _text("exchange_email", nullable=False, server_default=""),
     sa.Index("ix_mailbox_policy", "policy"),
 )
 
@@ -453,4 +456,101 @@ lease = sa.Table(
     _text("holder", nullable=False),
     _int("token", 0),
     _int("expires_at", 0),
+)
+
+# Settings of the engine as a whole, one row a section of the configuration: smtp, push ...
+section = sa.Table(
+    "section",
+    metadata,
+    _text("name", primary_key=True),
+    sa.Column("settings", Doc, nullable=False),
+)
+
+incident = sa.Table(
+    "incident",
+    metadata,
+    _id(),
+    # What it is about, the same for every repeat: only one of a key is live (engine.ledger.incidents)
+    _text("key", nullable=False),
+    # cycle, policy, stale, rollout, mail, push, job
+    _text("kind", nullable=False),
+    _text("policy", nullable=False, server_default=""),
+    _int("mailbox_id", 0),
+    _text("subject", nullable=False),
+    # FaultClass
+    _text("class", nullable=False, server_default=""),
+    _text("phase", nullable=False, server_default=""),
+    _text("text", nullable=False, server_default=""),
+    _text("advice", nullable=False, server_default=""),
+    # open; cancelled: given up until the next run, still not well: both live. healed, dismissed: over
+    _text("state", nullable=False, server_default="open"),
+    _int("first_at", 0),
+    _int("last_at", 0),
+    _int("count", 0),
+    _int("closed_at"),
+    # When the failure mail is due; NULL: none is sent for it
+    _int("due_at"),
+    # The incident in whose failure mail it was told: its own, or that of a sibling; 0: not yet
+    _int("told", 0),
+    _text("seen_by", nullable=False, server_default=""),
+    _int("seen_at"),
+    sa.Index(
+        "uq_incident_live",
+        "key",
+        unique=True,
+        sqlite_where=sa.text("state IN ('open','cancelled')"),
+        postgresql_where=sa.text("state IN ('open','cancelled')"),
+    ),
+    sa.Index("ix_incident_mailbox", "mailbox_id"),
+    sa.Index("ix_incident_told", "told"),
+)
+
+# The outbox of failure mails: written ahead, with the very text and Message-ID that go out (engine.ledger.mails)
+mail = sa.Table(
+    "mail",
+    metadata,
+    _id(),
+    _int("incident_id", 0),
+    # failure, recovery
+    _text("kind", nullable=False),
+    _text("address", nullable=False),
+    _text("message_id", nullable=False),
+    _text("subject", nullable=False),
+    _text("body", nullable=False),
+    # waiting; sending: handed to the server, answer unknown; sent; dropped
+    _text("state", nullable=False, server_default="waiting"),
+    _int("attempts", 0),
+    _int("not_before", 0),
+    _int("written_at", 0),
+    _int("sent_at"),
+    _text("error", nullable=False, server_default=""),
+    sa.UniqueConstraint("incident_id", "kind", "address"),
+    sa.Index("ix_mail_state", "state", "not_before"),
+)
+
+# What providers tell us of changes by themselves: channels, subscriptions (engine.push)
+subscription = sa.Table(
+    "subscription",
+    metadata,
+    _id(),
+    _text("connection", nullable=False),
+    _int("mailbox_id", 0),
+    _text("scope", nullable=False, server_default=""),
+    # watch (Google), push, stream, pull (Exchange)
+    _text("mode", nullable=False),
+    # The id by which the provider's notifications name it
+    _text("remote_id", nullable=False),
+    _text("resource", nullable=False, server_default=""),
+    _text("watermark", nullable=False, server_default=""),
+    # asked: being made; live; lost: to be made anew; ended
+    _text("state", nullable=False, server_default="asked"),
+    _int("made_at", 0),
+    _int("expires_at"),
+    _int("pinged_at"),
+    _int("changed_at"),
+    _int("not_before", 0),
+    _int("attempts", 0),
+    _text("error", nullable=False, server_default=""),
+    sa.Index("ix_subscription_remote", "remote_id"),
+    sa.Index("ix_subscription_mailbox", "mailbox_id", "state"),
 )

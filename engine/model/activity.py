@@ -46,6 +46,7 @@ class Activity:
         ended: the cycle ended with this event.
         ok: whether it ended well.
         fault: how far a fault reaches (``FAULT``, ``STATE`` of a mailbox in trouble, a refused item).
+        whole: the fault is the whole policy's, and told to each of its mailboxes (``STATE``).
         proved: the cycle really asked the providers (``CYCLE`` end); one that skipped every step proved nothing.
     """
 
@@ -70,6 +71,7 @@ class Activity:
     ok: bool = True
     fault: FaultClass | None = None
     proved: bool = True
+    whole: bool = False
 
 
 Emit = Callable[[Activity], None]

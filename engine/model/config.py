@@ -45,6 +45,18 @@ USER: tuple[Setting, ...] = (
         "",
     ),
     Setting("zone", zone(empty=True), "Time zone of the person; empty: as in the CRM.", ""),
+    Setting(
+        "calendar_sync",
+        flag(),
+        "Whether this person's calendar is synchronised (operators: Calendar Sync); the other modules are not concerned.",
+        True,
+    ),
+    Setting(
+        "exchange_email",
+        email(empty=True),
+        "Address of the mailbox at Exchange, where it is another than `email`.",
+        "",
+    ),
 )
 
 _SWITCH = flag()

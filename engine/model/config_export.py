@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any
 
@@ -46,9 +46,10 @@ def export(configuration: Configuration) -> str:
     return "\n".join(out).lstrip("\n") + ("\n" if out else "")
 
 
-def _user(user: TargetUser) -> dict[str, str]:
-    given = {"email": user.email, "policy": user.policy, "crm_user": user.crm_user, "zone": user.zone}
-    return {key: value for key, value in given.items() if value}
+def _user(user: TargetUser) -> dict[str, Any]:
+    """What a user has beyond the defaults."""
+    usual = {field.name: field.default for field in fields(TargetUser)}
+    return {name: value for name in usual if (value := getattr(user, name)) != usual[name]}
 
 
 def _table(out: list[str], path: str, values: Mapping[str, Any], *, array: bool = False) -> None:

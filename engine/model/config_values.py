@@ -173,15 +173,17 @@ def optional(kind: Kind) -> Kind:
     )
 
 
-def email() -> Kind:
+def email(*, empty: bool = False) -> Kind:
     """An e-mail address, in lower case: providers do not tell cases apart."""
 
     def check(raw: Any) -> str:
+        if empty and raw == "":
+            return ""
         if not isinstance(raw, str) or len(raw) > 254 or not _EMAIL.fullmatch(raw.strip()):
             raise Refused
         return raw.strip().lower()
 
-    return Kind("an e-mail address such as ann@example.com", check)
+    return Kind("an e-mail address such as ann@example.com" + (", or empty" if empty else ""), check)
 
 
 def emails() -> Kind:

@@ -230,6 +230,7 @@ class Policy:
     )
     rollout: Rollout = Rollout()
     error_addresses: tuple[str, ...] = ()
+    notify_after_minutes: int = 30  # how long a fault is retried before its failure mail is due
 
     def settings(self, module: Module) -> ModuleSettings:
         """The settings of a module; a module that is not named is off."""
@@ -266,13 +267,16 @@ class Policy:
 class TargetUser:
     """A person under a policy: whose mailbox, and who that is in the CRM.
 
-    ``crm_user`` is the CRM's user id; empty: found by e-mail address at the first sync.
+    ``crm_user`` is the CRM's user id; empty: found by e-mail address at the first sync. ``calendar_sync`` is Pega's
+    operator switch *Calendar Sync* and ``exchange_email`` the mailbox's address at Exchange (domain.md 6.2).
     """
 
     email: str
     policy: str
     crm_user: str = ""
     zone: str = ""  # IANA; empty: the CRM user's zone
+    calendar_sync: bool = True
+    exchange_email: str = ""  # empty: ``email``
 
 
 @dataclass(frozen=True, slots=True)

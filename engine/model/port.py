@@ -73,11 +73,13 @@ class Account:
         email: the mailbox's address.
         zone: IANA zone in which all-day items and wall times are read.
         crm_user: id of the person in the CRM (owner of what is created there), empty when unknown.
+        exchange_email: the mailbox's address at Exchange, where it is another than ``email``.
     """
 
     email: str
     zone: str = "UTC"
     crm_user: str = ""
+    exchange_email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

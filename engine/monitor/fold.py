@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from engine.model.activity import Activity, ActivityKind
 from engine.model.modules import STEPS, ItemOutcome, Step
 from engine.model.states import CycleKind, StepState, UserState
+from engine.monitor.faults import Faults
 from engine.monitor.rows import StepRow, UserRow
 from engine.monitor.store import Store, Table
 
@@ -52,6 +53,8 @@ class Fold:
         self.unsaved: list[tuple[str, int, str, str, int]] = []
         #: Mailboxes that settled items since they were last counted.
         self.wrote: set[str] = set()
+        #: Faults and their ends, for the incidents.
+        self.faults = Faults(store.incident_live)
         #: What phase A read for a mailbox, by step: a first sync's total until its steps know better.
         self._read: dict[str, Counter[Step]] = {}
         self._pace: dict[str, _Pace] = {}
@@ -62,6 +65,7 @@ class Fold:
         row = self.store.users.get(activity.mailbox)
         if row is None:
             return
+        self.faults(row, activity)
         _FOLDERS[activity.kind](self, row, activity)
         if activity.text:
             self._line(activity)

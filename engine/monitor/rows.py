@@ -72,6 +72,8 @@ class UserRow:
     state: UserState = UserState.DISABLED
     crm_user: str = ""
     zone: str = ""
+    calendar_sync: bool = True  # the operator's switch
+    exchange_email: str = ""
     phase: str = ""
     cycle: CycleKind | None = None
     step: Step | None = None
@@ -151,6 +153,35 @@ class LimitRow:
     rev: int = 0
 
 
+@dataclass(slots=True)
+class IncidentRow:
+    """Something that is wrong, from its first to its last time. ``id`` is the number of its record in the ledger."""
+
+    id: str
+    kind: str  # cycle | policy | stale | rollout | mail | push | job
+    policy: str
+    subject: str  # the mailbox's address, the policy's name, ...
+    fault_class: FaultClass | None
+    phase: str
+    text: str
+    advice: str  # what to do, or what the engine does next
+    state: str  # open | cancelled | healed | dismissed
+    first_ms: int
+    last_ms: int
+    count: int
+    closed_ms: int | None = None
+    due_ms: int | None = None  # when the failure mail is due; None: no mail is sent for it
+    told: bool = False  # its failure mail is written
+    seen_by: str = ""
+    seen_ms: int | None = None
+    rev: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is not over."""
+        return self.state in {"open", "cancelled"}
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of an activity monitor."""
@@ -181,6 +212,8 @@ class EngineRow:
     held: int = 0
     conflicts: int = 0
     stale: int = 0
+    incidents: int = 0  # live ones
+    unseen: int = 0  # live ones that nobody has acknowledged
     buckets: deque[int] = field(default_factory=lambda: deque(maxlen=300))  # items settled per second
     first_done: int = 0
     first_total: int = 0

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 
-from engine.monitor.rows import EngineRow, JobRow, LimitRow, Line, PolicyRow, UserRow
+from engine.monitor.rows import EngineRow, IncidentRow, JobRow, LimitRow, Line, PolicyRow, UserRow
 
 #: Lines kept in memory per mailbox; older ones are in the ledger.
 RING = 2000
@@ -28,6 +28,7 @@ class Table(StrEnum):
     JOBS = "jobs"
     LIMITS = "limits"
     LINES = "lines"
+    INCIDENTS = "incidents"
 
 
 class Subscription:
@@ -72,6 +73,9 @@ class Store:
         self.jobs: dict[str, JobRow] = {}
         self.limits: dict[str, LimitRow] = {}
         self.lines: dict[str, deque[Line]] = {}
+        self.incidents: dict[str, IncidentRow] = {}
+        #: The live ones by what they are about (``engine.model.incident.key_of``).
+        self.live_incidents: dict[str, IncidentRow] = {}
         self._subscriptions: set[Subscription] = set()
         self._seq = 0
 
@@ -79,11 +83,17 @@ class Store:
         """Listen to tables; the first ``take`` of each says "all"."""
         return Subscription(self, tables)
 
-    def touch(self, table: Table, row: EngineRow | PolicyRow | UserRow | JobRow | LimitRow) -> None:
+    def touch(
+        self, table: Table, row: EngineRow | PolicyRow | UserRow | JobRow | LimitRow | IncidentRow
+    ) -> None:
         """Say that a row changed."""
         row.rev += 1
         for subscription in self._subscriptions:
             subscription.mark(table, row.id)
+
+    def incident_live(self, key: str) -> bool:
+        """Whether an incident of this key is live."""
+        return key in self.live_incidents
 
     def reshape(self, table: Table) -> None:
         """Say that rows of a table came or went."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from engine.jobs.schedule import next_due
 from engine.model.activity import Activity, ActivityKind
+from engine.model.incident import IncidentKind, Strike
 from engine.model.policy import Scheduling
 from engine.model.states import PolicyState
 from engine.monitor.freshness import look, stale_at
@@ -41,6 +42,7 @@ class Watch:
                 changed = True
                 if row.stale_since_ms is None:
                     self._line(row, "✓", "fresh again: a cycle has ended well", now)
+                    office.fold.faults.heal(IncidentKind.STALE, row.id, now)
                 else:
                     began.append((row.id, self._alarm(row, now)))
             elif row.state is not before:
@@ -75,6 +77,11 @@ class Watch:
         last = words.clock_utc(row.last_success_ms or 0)
         text = f"stale: no cycle has ended well since {last}, more than three intervals ago. {reason}"
         self._line(row, "!", text, now)
+        if self._office.incidents.live(row.id) is None:  # else it is told already why
+            advice = "W in the Queue tells why, and what to do."
+            self._office.fold.faults.strike(
+                Strike(IncidentKind.STALE, row.policy, row.id, None, text, advice, "", now, person=True)
+            )
         return text
 
     def _line(self, row: UserRow, sign: str, text: str, now: int) -> None:

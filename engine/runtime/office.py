@@ -13,17 +13,20 @@ from engine.crm.connector import CrmConnector
 from engine.jobs.queue import EmbeddedQueue
 from engine.jobs.runner import Runner
 from engine.ledger import history, mailboxes
+from engine.ledger.incidents import Incident, record
 from engine.ledger.store import Ledger
 from engine.mailbox.connector import MailboxConnector
 from engine.model.activity import Activity, ActivityKind
 from engine.model.clock import Clock
 from engine.model.config import policy_from_doc
+from engine.model.incident import Heal, Strike
 from engine.model.policy import Connection, Policy
 from engine.monitor.fold import Fold
 from engine.monitor.rows import LimitRow
 from engine.monitor.store import Store
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
+from engine.runtime.incidents import Incidents
 
 #: With one CRM and one mail connection their names say nothing on the Limits screen.
 SIMPLE = 2
@@ -100,12 +103,14 @@ class Office:
     _mailbox: dict[str, MailboxConnector] = field(default_factory=dict)
     net: Net = field(init=False)
     runner: Runner = field(init=False)
+    incidents: Incidents = field(init=False)
 
     def __post_init__(self) -> None:
         self.net = Net(
             clock=self.clock, dice=random.Random(), observer=_Listener(self), permit=self.ledger.check_held
         )
         self.runner = Runner(self.ledger, self.clock, self.fold, self.queue, self.crm, self.mailbox)
+        self.incidents = Incidents(self.ledger, self.clock, self.store, self.policies, self.connections)
 
     async def load(self) -> None:
         """Read connections and policies from the ledger; connectors in use are closed and made again when needed."""
@@ -115,6 +120,7 @@ class Office:
             record.name: policy_from_doc(record.name, record.settings)
             for record in await self.ledger.read(mailboxes.policies)
         }
+        self.incidents.policies, self.incidents.connections = self.policies, self.connections
         await self.close_connectors()
 
     async def close_connectors(self) -> None:
@@ -161,21 +167,24 @@ class Office:
         return self.ledger.fault is not None
 
     async def flush(self) -> None:
-        """Store what idle cycles leave in memory: monitor lines and times of success, in one transaction."""
+        """Store what cycles leave in memory: monitor lines, times of success, incidents, in one transaction."""
         lines, self.fold.unsaved = self.fold.unsaved, []
         fresh, self.runner.fresh = self.runner.fresh, {}
+        strikes, heals = self.fold.faults.take()
         rows = [
             (self.mailbox_ids[email], at, sign, text, level)
             for email, at, sign, text, level in lines
             if email in self.mailbox_ids
         ]
-        if rows or fresh:
+        if rows or fresh or strikes or heals:
             try:
-                await self.ledger.write(_flush, rows, fresh)
+                changed = await self.ledger.write(_flush, rows, fresh, self.incidents.timed(strikes), heals)
             except Exception:
                 self.fold.unsaved = lines[-MOST_UNSAVED:] + self.fold.unsaved
                 self.runner.fresh = fresh | self.runner.fresh
+                self.fold.faults.put_back(strikes, heals)
                 raise
+            self.incidents.show(changed)
 
     def usage(self) -> list[LimitRow]:
         """Quotas in use, as the connectors count them: the busiest first, few enough for a screen."""
@@ -188,8 +197,15 @@ class Office:
         return found[:MOST_LIMITS]
 
 
-def _flush(connection: Any, rows: list[tuple[int, int, str, str, int]], fresh: dict[int, int]) -> None:
+def _flush(
+    connection: Any,
+    rows: list[tuple[int, int, str, str, int]],
+    fresh: dict[int, int],
+    strikes: list[Strike],
+    heals: list[Heal],
+) -> list[Incident]:
     if rows:
         history.add_lines(connection, rows)
     for mailbox_id, at in fresh.items():
         mailboxes.set_mailbox(connection, mailbox_id, last_success_at=at)
+    return record(connection, strikes, heals) if strikes or heals else []

@@ -52,12 +52,15 @@ async def build(office: Office) -> None:
 
 
 def _user_row(office: Office, policy: PolicyRecord, record: MailboxRecord, old: UserRow | None) -> UserRow:
+    if old is not None:
+        old.calendar_sync, old.exchange_email = record.calendar_sync, record.exchange_email
     if old is not None and old.policy == record.policy:
         off = policy.state == PolicyState.DISABLED and old.state not in UNDER_WAY
         if off or old.state in {UserState.DISABLED, UserState.IDLE}:
             old.state = user_state(policy, record)
         return old
     row = UserRow(record.email, record.policy, user_state(policy, record), record.crm_user, record.zone)
+    row.calendar_sync, row.exchange_email = record.calendar_sync, record.exchange_email
     row.last_success_ms = record.last_success_at
     row.text = record.fault
     row.why = f"paused by {record.paused_by}" if record.paused else record.fault

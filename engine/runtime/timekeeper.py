@@ -17,6 +17,7 @@ from engine.jobs.runner import PolicyRun, due_retries
 from engine.jobs.schedule import blackout_until, describe, in_blackout, next_due
 from engine.ledger import history, mailboxes, proposals
 from engine.ledger.health import LedgerFault
+from engine.model.incident import IncidentKind
 from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
@@ -390,6 +391,10 @@ class Timekeeper:
             run.result = "ok"
             number = result.mailboxes
             run.note = words.mailboxes(number) + (f", {len(result.faults)} failed" if result.faults else "")
+        if fault:
+            office.fold.faults.policy_failed(name, fault, result.fault_class, now, person=result.people)
+        elif not result.stopped:
+            office.fold.faults.heal(IncidentKind.POLICY, name, now)
         # Only what waits for a person stops the schedule; passing faults are tried again by themselves.
         row.fault = fault if result.people else ""
         row.fault_class = result.fault_class

@@ -13,7 +13,16 @@ from engine.ledger.leave import MADE
 from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
 from engine.model.activity import ActivityKind
-from engine.model.modules import RECORD_MODULES, STEP_MODULES, STEPS, ItemOutcome, Module, Side, Step
+from engine.model.modules import (
+    EVENT_MODULES,
+    RECORD_MODULES,
+    STEP_MODULES,
+    STEPS,
+    ItemOutcome,
+    Module,
+    Side,
+    Step,
+)
 from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
@@ -51,7 +60,7 @@ HOPELESS = frozenset({ErrorKind.CREDENTIAL, ErrorKind.DELEGATION, ErrorKind.CONF
 
 def account_of(record: MailboxRecord) -> Account:
     """The mailbox as connectors know it."""
-    return Account(email=record.email, zone=record.zone or "UTC", crm_user=record.crm_user)
+    return Account(record.email, record.zone or "UTC", record.crm_user, record.exchange_email)
 
 
 async def crm_feeds(context: PolicyContext) -> list[Feed]:
@@ -230,6 +239,8 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
     there = [
         module for module in STEP_MODULES[step] if module in run.base.modules() or run.kind is CycleKind.LEAVE
     ]
+    if not run.record.calendar_sync and run.kind is not CycleKind.LEAVE:
+        there = [module for module in there if module not in EVENT_MODULES]
     lost = run.base.lost_modules()
     on = [module for module in there if module not in lost]
     missing = [module for module in there if module in lost]
@@ -246,7 +257,8 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
             run.step_state(step, StepState.FAILED, why)
             return
     if not on and not labels:
-        run.step_state(step, StepState.SKIPPED)
+        off = step is Step.CALENDAR and not run.record.calendar_sync
+        run.step_state(step, StepState.SKIPPED, "Calendar Sync is off for this person" if off else "")
         if (
             run.chosen is None
             and step is Step.LABELS

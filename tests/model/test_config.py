@@ -76,6 +76,18 @@ def test_three_tables_are_enough() -> None:
     assert configuration.connections[1] == Connection("workspace", "google", {"credentials_file": "key.json"})
 
 
+def test_an_operator_has_a_switch_for_the_calendar_and_an_address_at_exchange() -> None:
+    given = 'calendar_sync = false\nexchange_email = "Ann.B@Mail.acme.example"\n'
+    text = SALES + '[[users]]\nemail = "ann@acme.example"\npolicy = "Sales"\n' + given
+    (user,) = parse(text, "acme.toml").users
+    assert (user.calendar_sync, user.exchange_email) == (False, "ann.b@mail.acme.example")
+    again = parse(export(parse(text, "acme.toml")), "export")
+    assert again.users == (user,)
+    place, line = one(text.replace("false", '"no"'))
+    assert (place, "true or false" in line) == ("users[0].calendar_sync", True)
+    assert one(text.replace("Ann.B@Mail.acme.example", "ann"))[0] == "users[0].exchange_email"
+
+
 def test_every_setting_of_a_policy_is_read() -> None:
     policy = parse(
         SALES
