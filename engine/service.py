@@ -28,19 +28,35 @@ from engine.ledger.lock import LedgerBusy
 from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
+from engine.model.config_connections import KINDS
+from engine.model.form import (
+    FormField,
+    FormPage,
+    FormProblem,
+    changed,
+    check_connection,
+    check_policy,
+    connection_pages,
+    policy_pages,
+    texts,
+)
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
 from engine.monitor.commands import (
     SETTLES,
+    AddUsers,
     Answer,
     ApplyPreview,
     CancelUser,
     Command,
     DecideConflict,
+    DeleteConnection,
+    DeletePolicy,
     DisableJob,
     DisablePolicy,
     DropOrder,
     DropPreview,
+    Editing,
     EnableJob,
     EnablePolicy,
     Keep,
@@ -48,13 +64,17 @@ from engine.monitor.commands import (
     PauseUser,
     PreviewPolicy,
     Reinitialize,
+    RemoveUsers,
     ResumeUser,
     RollOut,
     RunJob,
+    SaveConnection,
+    SavePolicy,
     Settle,
     SettleHeld,
     StopJob,
     SyncNow,
+    TestConnection,
     TestPolicy,
     UndoCycle,
     VerifyPolicy,
@@ -87,28 +107,35 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import conflicts, held, ordering, rollouts, rows, words
+from engine.runtime import conflicts, editing, held, ordering, rollouts, rows, words
 from engine.runtime import explain as explained
 from engine.runtime import history as histories
 from engine.runtime import report as reports
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
+from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
 from engine.runtime.freshness import Watch
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper, run_row
 
 __all__ = [
+    "KINDS",
     "SETTLES",
     "STEPS",
     "STEP_MODULES",
+    "AddUsers",
     "Answer",
     "ApplyPreview",
     "CancelUser",
     "Command",
     "ConflictRow",
+    "ConnectionDraft",
+    "ConnectionRow",
     "CycleKind",
     "CycleRow",
     "DecideConflict",
+    "DeleteConnection",
+    "DeletePolicy",
     "Direction",
     "DisableJob",
     "DisablePolicy",
@@ -124,6 +151,9 @@ __all__ = [
     "FieldChange",
     "FieldView",
     "Filtered",
+    "FormField",
+    "FormPage",
+    "FormProblem",
     "HeldRow",
     "Hit",
     "Item",
@@ -141,6 +171,7 @@ __all__ = [
     "Module",
     "Move",
     "PauseUser",
+    "PolicyDraft",
     "PolicyRow",
     "PolicyState",
     "PreviewKind",
@@ -151,11 +182,14 @@ __all__ = [
     "ProviderError",
     "Reinit",
     "Reinitialize",
+    "RemoveUsers",
     "ResumeUser",
     "RollOut",
     "RolloutReport",
     "RunJob",
     "RunRow",
+    "SaveConnection",
+    "SavePolicy",
     "Section",
     "Service",
     "ServiceError",
@@ -171,6 +205,7 @@ __all__ = [
     "Subscription",
     "SyncNow",
     "Table",
+    "TestConnection",
     "TestPolicy",
     "UndoCycle",
     "UndoLine",
@@ -181,6 +216,13 @@ __all__ = [
     "VerifyRow",
     "Waits",
     "WaveRow",
+    "changed",
+    "check_connection",
+    "check_policy",
+    "connection_pages",
+    "next_runs",
+    "policy_pages",
+    "texts",
     "why_job",
     "why_user",
 ]
@@ -198,7 +240,9 @@ FRESHNESS_MS = 30_000
 STOP_SECONDS = 8.0
 
 #: Commands that are stored for the next cycle, and need no running engine.
-NEED_LEDGER_ONLY = (SettleHeld, DecideConflict, UndoCycle, LeavePolicy, DropOrder, Reinitialize, RollOut)
+NEED_LEDGER_ONLY = (
+    SettleHeld | DecideConflict | UndoCycle | LeavePolicy | DropOrder | Reinitialize | RollOut | Editing
+)
 
 log = logging.getLogger(__name__)
 
@@ -475,6 +519,26 @@ class Service:
                 users=tuple(record.target for record in records),
             )
         )
+
+    def policy_draft(self, name: str, copy_of: str = "") -> PolicyDraft:
+        """What the form of a policy, of a copy of one, or of a new one (both empty) begins with.
+
+        Raises:
+            KeyError: there is no such policy.
+        """
+        return editing.policy_draft(self._office, name, copy_of)
+
+    def connection_draft(self, name: str, kind: str = "") -> ConnectionDraft:
+        """What the form of a connection, or of a new one of a kind, begins with.
+
+        Raises:
+            KeyError: there is no such connection.
+        """
+        return editing.connection_draft(self._office, name, kind)
+
+    def connections(self) -> list[ConnectionRow]:
+        """All connections, each with where its secret is kept."""
+        return editing.connection_rows(self._office)
 
     # -- reading ---------------------------------------------------------------------------------------
 

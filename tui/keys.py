@@ -320,9 +320,10 @@ KEYS: tuple[Key, ...] = (
     Key(
         "d",
         {"d": "delete"},
-        "delete",
+        "let through",
         {HELD: "Let the held delete through; you type how many. What was edited or restored since is kept."},
         1,
+        {HELD: "delete"},
     ),
     Key(
         "K",
@@ -357,14 +358,15 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "D",
-        {"D": "drop"},
-        "drop",
+        {"D": "remove"},
+        "delete",
         {PREVIEW: "Drop the preview; nothing else changes."},
         4,
+        {PREVIEW: "drop"},
     ),
     Key(
-        "i I",
-        {"i": "invite(True)", "I": "invite(False)"},
+        "@ I",
+        {"at": "invite(True)", "I": "invite(False)"},
         "mail guests",
         {
             HELD: "Let the held change of a meeting go out, and its guests be mailed; I lets it go out without a mail."
@@ -433,7 +435,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
             CONFLICTS: "Mark the field; < and > then act on all that are marked.",
-            HELD: "Mark the item; d, i, I, K, B, u, b and r then act on all that are marked.",
+            HELD: "Mark the item; d, @, I, K, B, u, b and r then act on all that are marked.",
             PREVIEW: "Mark the row; E then carries out what is marked alone.",
             ROWS: "Mark the item; E then carries out what is marked alone.",
         },
@@ -473,7 +475,7 @@ KEYS: tuple[Key, ...] = (
         4,
     ),
     Key("w", {"w": "wrap"}, "wrap", {MONITORS: "Wrap long lines, or cut them."}, 5),
-    Key("c", {"c": "clear"}, "clear", {MONITORS: "Hide the lines so far; they stay on disk."}, 6),
+    Key("Z", {"Z": "clear"}, "clear", {MONITORS: "Hide the lines so far; they stay on disk."}, 6),
     Key(
         "/",
         {"slash": "filter"},

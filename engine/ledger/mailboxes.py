@@ -243,10 +243,15 @@ def replace_configuration(
     conn.execute(sa.delete(policy).where(policy.c.name.not_in(named)))
     leaving = 2
     _TURN.run(conn, was=0, becomes=leaving)
+    put_users(conn, users)
+    _TURN.run(conn, was=leaving, becomes=1)
+
+
+def put_users(conn: sa.Connection, users: Iterable[Sequence[Any]]) -> None:
+    """Add users, or change those of the same address; see ``replace_configuration``."""
     rows = [dict(zip(_USER, (*user, *_USUAL[len(user) - 4 :]), strict=True)) for user in users]
     _forget_moved(conn, {row["email"]: row["policy"] for row in rows})
     _UPSERT_MAILBOX.many(conn, rows)
-    _TURN.run(conn, was=leaving, becomes=1)
 
 
 def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:

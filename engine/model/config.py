@@ -7,7 +7,7 @@ stored policies go through the same tables (``config_policy``, ``config_connecti
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,13 +22,19 @@ from engine.model.config_values import BAD, email, flag, text, zone
 from engine.model.policy import Connection, Policy, TargetUser
 
 __all__ = [
+    "CRM_KINDS",
+    "MAILBOX_KINDS",
     "ConfigErrors",
     "Configuration",
     "Problem",
+    "check_ends",
+    "check_name",
+    "check_users",
     "export",
     "parse",
     "policy_from_doc",
     "policy_to_doc",
+    "read",
     "resolved",
 ]
 
@@ -90,6 +96,15 @@ def parse(text: str, source: str) -> Configuration:
         raise ConfigErrors(source, [Problem("file", "", "is not TOML: a number in it is too long")]) from None
     except RecursionError:
         raise ConfigErrors(source, [Problem("file", "", "is not TOML: nested too deeply")]) from None
+    return read(document, source)
+
+
+def read(document: Mapping[str, Any], source: str) -> Configuration:
+    """The configuration of a document with the sections of the file.
+
+    Raises:
+        ConfigErrors: with every problem at once; no secret is ever repeated in it.
+    """
     problems = Collector()
     if not document:
         # As a whole configuration it would remove everything; far more likely a pipe broke.
@@ -167,9 +182,31 @@ def _policies(
         policies[name] = policy
         enabled[name] = None if switch is BAD else switch
         if policy is not None:
-            _check_end(policy.crm, CRM_KINDS, connections, join(where, "crm"), problems)
-            _check_end(policy.mailbox, MAILBOX_KINDS, connections, join(where, "mailbox"), problems)
+            check_ends(policy, connections, where, problems)
     return policies, enabled
+
+
+def check_name(name: str, where: str, others: Iterable[str], problems: Collector) -> None:
+    """A name of a policy or a connection: allowed, and not that of another one, also not but for its case."""
+    value = _NAME.read(name, where, problems)
+    twin = next((other for other in others if value is not BAD and other.casefold() == value.casefold()), None)
+    if twin is not None:
+        problems.add(where, f"{shown(twin)} has this name already", allowed="a name of its own")
+
+
+def check_ends(
+    policy: Policy, connections: Mapping[str, Connection | None], where: str, problems: Collector
+) -> None:
+    """Both ends of a policy must be connections, and of the right kind."""
+    _check_end(policy.crm, CRM_KINDS, connections, join(where, "crm"), problems)
+    _check_end(policy.mailbox, MAILBOX_KINDS, connections, join(where, "mailbox"), problems)
+
+
+def check_users(
+    raw: list[Mapping[str, Any]], policies: Iterable[str], problems: Collector
+) -> tuple[TargetUser, ...]:
+    """Target users as the file would declare them; those with a problem are left out."""
+    return _users(raw, dict.fromkeys(policies), problems)
 
 
 def _check_end(

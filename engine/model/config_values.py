@@ -46,6 +46,7 @@ class Kind:
         check: turns the value of a TOML or JSON document into ours.
         write: the opposite, JSON-able; ``None`` leaves the setting out.
         quiet: never repeat a wrong value, for it could be a secret.
+        choices: the few words that are allowed, as a form offers them; empty where anything may be typed.
 
     ``check`` raises ``Refused``.
     """
@@ -54,6 +55,7 @@ class Kind:
     check: Callable[[Any], Any]
     write: Callable[[Any], Any] = lambda value: value
     quiet: bool = False
+    choices: tuple[str, ...] = ()
 
     def read(self, raw: Any, where: str, problems: Collector) -> Any:
         """The value, or ``BAD`` after noting why not."""
@@ -77,7 +79,7 @@ def flag() -> Kind:
             raise Refused
         return raw
 
-    return Kind("true or false", check)
+    return Kind("true or false", check, choices=("true", "false"))
 
 
 def wave_sizes() -> Kind:
@@ -152,7 +154,7 @@ def one_of(kind: type[StrEnum], members: Iterable[StrEnum] = ()) -> Kind:
             raise Refused
         return kind(raw)
 
-    return Kind(", ".join(words), check, str)
+    return Kind(", ".join(words), check, str, choices=tuple(words))
 
 
 def word(*words: str) -> Kind:
@@ -163,13 +165,17 @@ def word(*words: str) -> Kind:
             raise Refused
         return str(raw)
 
-    return Kind(", ".join(words), check)
+    return Kind(", ".join(words), check, choices=words)
 
 
 def optional(kind: Kind) -> Kind:
     """A setting that may be left out; ``None`` stands for that."""
     return Kind(
-        kind.allowed, kind.check, lambda value: None if value is None else kind.write(value), kind.quiet
+        kind.allowed,
+        kind.check,
+        lambda value: None if value is None else kind.write(value),
+        kind.quiet,
+        kind.choices,
     )
 
 

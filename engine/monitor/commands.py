@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from engine.model.states import Move
 from engine.monitor.history import Reinit
@@ -263,6 +264,82 @@ class DropPreview:
     mailbox: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SavePolicy:
+    """Store the settings of one policy, by the rules of the configuration file; a new one is off.
+
+    Attributes:
+        settings: the whole document, with the names of the file.
+        was: the document that the admin began with, so that nobody's change is overwritten unseen; None makes a new
+            policy.
+    """
+
+    policy: str
+    settings: Mapping[str, Any]
+    was: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePolicy:
+    """Forget a policy that is off, with its users; items stay in the mailboxes and in the CRM."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddUsers:
+    """Add users to a policy: (address, CRM user or "", time zone or "") each."""
+
+    policy: str
+    users: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUsers:
+    """Take users out of their policy; their items stay where they are."""
+
+    policy: str
+    mailboxes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveConnection:
+    """Store the settings of one connection, by the rules of the configuration file. See ``SavePolicy.was``."""
+
+    connection: str
+    kind: str
+    settings: Mapping[str, Any]
+    was: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteConnection:
+    """Forget a connection that no policy uses."""
+
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestConnection:
+    """Test settings of a connection that need not be stored yet.
+
+    Attributes:
+        mailbox: with which mailbox a mail connection is tested; empty: with one of its users.
+    """
+
+    __test__ = False  # not a pytest class
+
+    connection: str
+    kind: str
+    settings: Mapping[str, Any]
+    mailbox: str = ""
+
+
+#: Commands that change the stored configuration.
+Editing = (
+    SavePolicy | DeletePolicy | AddUsers | RemoveUsers | SaveConnection | DeleteConnection | TestConnection
+)
+
 Command = (
     EnablePolicy
     | DisablePolicy
@@ -286,6 +363,7 @@ Command = (
     | LeavePolicy
     | DropOrder
     | Reinitialize
+    | Editing
 )
 
 

@@ -19,6 +19,7 @@ from engine.monitor.commands import (
     DisablePolicy,
     DropOrder,
     DropPreview,
+    Editing,
     EnableJob,
     EnablePolicy,
     LeavePolicy,
@@ -38,7 +39,7 @@ from engine.monitor.commands import (
 )
 from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, held, ordering, rollouts, rows, words
+from engine.runtime import conflicts, editing, held, ordering, rollouts, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.office import Office
 from engine.runtime.previews import Previews
@@ -55,6 +56,8 @@ class Desk:
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""
+        if isinstance(command, Editing):
+            return editing.what_happens(self._office, command)
         match command:
             case EnablePolicy(policy):
                 return self._what_enable(policy)
@@ -117,6 +120,8 @@ class Desk:
             KeyError: its object no longer exists.
         """
         keeper = self._timekeeper
+        if isinstance(command, Editing):
+            return await editing.do(self._office, keeper, command)
         match command:
             case EnablePolicy(policy):
                 return await self._switch_policy(policy, True)

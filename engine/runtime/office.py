@@ -130,6 +130,13 @@ class Office:
         self._mailbox.clear()
         await asyncio.gather(*(connector.close() for connector in connectors))
 
+    async def forget_connector(self, name: str) -> None:
+        """Close the connector of one connection; it is made again, with its new settings, when needed."""
+        for connectors in (self._crm, self._mailbox):
+            connector = connectors.pop(name, None)
+            if connector is not None:
+                await connector.close()
+
     def crm(self, name: str) -> CrmConnector:
         """The CRM connector of a connection.
 

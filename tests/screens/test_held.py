@@ -287,7 +287,7 @@ async def test_guests_are_mailed_or_not_as_the_admin_decides(build: Build) -> No
         app.open_held(WANG)
         await user.sees("8 items waiting")
         assert screen(user).table.select("20")
-        await user.press("i")
+        await user.press("at")
         assert isinstance(app.screen, Confirm)
         await user.sees("Mail 30 guests")
         await user.type("30")

@@ -28,7 +28,7 @@ _KIND: Mapping[Waits, Span] = {
 #: Keys of the ways out, as the key table has them, and what each does with an item of that kind.
 _WAYS: tuple[tuple[Waits | None, Settle, str, str], ...] = (
     (Waits.DELETE, Settle.APPROVE, "d", "delete it, as it was in the other place"),
-    (Waits.GUESTS, Settle.APPROVE, "i", "let it go out; its guests are mailed"),
+    (Waits.GUESTS, Settle.APPROVE, "@", "let it go out; its guests are mailed"),
     (None, Settle.QUIET, "I", "let it go out without a mail to its guests"),
     (None, Settle.RESTORE, "B", "bring it back where it was deleted"),
     (Waits.DELETE, Settle.DISCARD, "K", "keep it until something changes about it"),
@@ -184,7 +184,7 @@ class HeldScreen(TableFrame):
         """Let held changes of meetings go out, with mails to their guests (after their number was typed) or without."""
         how = Settle.APPROVE if mail else Settle.QUIET
         command = self._command(
-            how, "No held change of a meeting is chosen; i and I are for those.", Waits.GUESTS
+            how, "No held change of a meeting is chosen; @ and I are for those.", Waits.GUESTS
         )
         if command is None or command.ids is None:
             return

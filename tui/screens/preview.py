@@ -169,7 +169,7 @@ class PreviewScreen(TableFrame):
         """Make it afresh."""
         self.send(PreviewPolicy(self.policy, self.mailbox))
 
-    def action_drop(self) -> None:
+    def action_remove(self) -> None:
         """Forget it."""
         self.send(DropPreview(self.policy, self.mailbox))
 
