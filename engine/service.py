@@ -467,16 +467,17 @@ class Service:
 
     # -- configuration ---------------------------------------------------------------------------------
 
-    async def apply(self, text: str, source: str, by: str) -> Answer:
+    async def apply(self, text: str, source: str, by: str, *, folder: Path | None = None) -> Answer:
         """Store a whole declarative configuration; on any error nothing is changed and every error is told.
 
         Args:
             text: TOML, see ``docs/configuration.md``.
             source: the path of its file, for messages; relative paths in it start at its folder.
             by: who asks.
+            folder: where relative paths start, if ``source`` is relative to another process's directory.
         """
         try:
-            wanted = resolved(parse(text, source), Path(source).absolute().parent)
+            wanted = resolved(parse(text, source), folder or Path(source).absolute().parent)
         except ConfigErrors as errors:
             count = len(errors.problems)
             return Answer(

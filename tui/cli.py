@@ -7,15 +7,13 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from platformdirs import user_data_dir
-
-from tui import exits, order_options
+from tui import ask, exits, order_options, places
 from tui.exits import Trouble
 
 #: Kinds of items of the demo company, as the sandbox names them.
@@ -104,7 +102,7 @@ def parser() -> _Parser:
         prog="syncline",
         allow_abbrev=False,
         description="Keeps a CRM and the mailboxes of Google Workspace in step. Without a command: the app.",
-        epilog=f"exit codes:\n{codes}\n\ndefault data directory: {user_data_dir('syncline')}",
+        epilog=f"exit codes:\n{codes}\n\ndefault data directory: {places.data_dir()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
@@ -124,6 +122,10 @@ def parser() -> _Parser:
         demo.add_argument(
             f"--{kind}", type=_items, metavar="N", help=f"{kind.replace('-', ' ')} of a new company"
         )
+
+    serve = command("serve", "the engine without a terminal, until SIGTERM; syncline attaches to it")
+    serve.add_argument("--socket", metavar="PATH", help="listen here instead of in the runtime directory")
+    serve.add_argument("--ready-fd", type=int, metavar="N", help=argparse.SUPPRESS)
 
     apply = command("apply", "store connections, policies and users from a file, all or nothing")
     apply.add_argument("file", metavar="FILE.toml", help="see docs/configuration.md; - is standard input")
@@ -232,7 +234,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if wrong is not None:
         top.error(wrong)
     if given.data_dir is None:
-        home = Path(user_data_dir("syncline"))
+        home = Path(places.data_dir())
         given.data_dir = home / "demo" if given.command == "demo" else home
     given.data_dir = given.data_dir.expanduser().absolute()
     return given
@@ -267,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "engine.sandbox", *words[1:]])  # noqa: S606
     given = parse(words)
     try:
-        code = _run(given)
+        code = _run(given, words)
         sys.stdout.flush()
         if code == exits.INTERRUPTED:
             _tell("syncline: interrupted; the next run goes on from there")
@@ -292,31 +294,31 @@ def _tell(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _run(given: argparse.Namespace) -> int:
-    # Imported late: --help and wrong usage need not wait for the engine.
-    from tui import conflicts, orders, previewing, rolling, run, why
-    from tui.demo import demo
+def _run(given: argparse.Namespace, words: Sequence[str]) -> int:
+    # Imported late: --help, wrong usage and what a running engine does need not wait for the engine.
+    if given.command == "serve":
+        from tui.serve.engine import serve
 
-    commands: dict[str | None, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
-        None: run.app,
-        "demo": demo,
-        "apply": run.apply,
-        "export": run.export,
-        "sync": run.sync,
-        "status": run.status,
-        "verify": run.verify,
-        "held": run.held,
-        "conflicts": conflicts.conflicts,
-        "preview": previewing.preview,
-        "why": why.why,
-        "cycles": orders.cycles,
-        "undo": orders.undo,
-        "reinit": orders.reinit,
-        "leave": orders.leave,
-        "rollout": rolling.rollout,
-        "doctor": run.doctor,
-    }
-    return asyncio.run(commands[given.command](given))
+        return serve(given)
+    if given.command == "demo":
+        from tui.demo import demo
+
+        return asyncio.run(demo(given))
+    if given.command is None:
+        from tui.foreground import app
+
+        return asyncio.run(app(given))
+    try:
+        engine = ask.connect(str(given.data_dir))
+    except PermissionError:
+        raise Trouble(
+            exits.UNUSABLE, f"an engine works on {given.data_dir}, and this user may not connect to it"
+        ) from None
+    if engine is not None:
+        return ask.ask(engine, words)
+    from tui.commands import here
+
+    return asyncio.run(here(given))
 
 
 def _internal(data_dir: Path, error: Exception) -> int:

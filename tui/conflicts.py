@@ -5,42 +5,37 @@ from __future__ import annotations
 import dataclasses
 from argparse import Namespace
 from collections.abc import Sequence
+from datetime import tzinfo
 
 from engine.service import ConflictRow, DecideConflict, Keep, Service
 from tui import exits
 from tui.exits import Trouble
+from tui.out import Out
 from tui.printing import plain, table, when
-from tui.run import opened, show, who
 
 #: Longest value in the table, in characters; --json has them whole.
 LONGEST = 36
 
 
-async def conflicts(given: Namespace) -> int:
+async def conflicts(service: Service, given: Namespace, out: Out) -> int:
     """List what waits, or decide about it."""
     if given.ids:
-        return await _decide(given)
-    async with opened(given.data_dir) as service:
-        rows = await service.conflicts(given.mailbox, given.policy)
+        return await _decide(service, given, out)
+    rows = await service.conflicts(given.mailbox, given.policy)
     if given.json:
-        show({"rows": [dataclasses.asdict(row) for row in rows]})
+        out.show({"rows": [dataclasses.asdict(row) for row in rows]})
     else:
-        print(conflicts_text(rows))
+        out.print(conflicts_text(rows, out.zone))
     return exits.OK
 
 
-async def _decide(given: Namespace) -> int:
+async def _decide(service: Service, given: Namespace, out: Out) -> int:
     """Decide mailbox by mailbox, and tell what was done.
 
     Raises:
         Trouble: nothing was decided.
     """
     choice = Keep.EDIT if given.value is not None else Keep(given.keep)
-    async with opened(given.data_dir) as service:
-        return await _decided(service, given, choice)
-
-
-async def _decided(service: Service, given: Namespace, choice: Keep) -> int:
     asked = list(dict.fromkeys(given.ids))
     mailboxes = {row.id: row.mailbox for row in await service.conflicts(None, given.policy)}
     left = [
@@ -49,7 +44,7 @@ async def _decided(service: Service, given: Namespace, choice: Keep) -> int:
     done = []
     for mailbox in dict.fromkeys(mailboxes[one] for one in asked if one in mailboxes):
         ids = tuple(one for one in asked if mailboxes.get(one) == mailbox)
-        answer = await service.do(DecideConflict(mailbox, ids, choice, given.value or ""), who())
+        answer = await service.do(DecideConflict(mailbox, ids, choice, given.value or ""), out.by)
         if answer.ok:
             done.append(answer.text)
         else:
@@ -58,13 +53,13 @@ async def _decided(service: Service, given: Namespace, choice: Keep) -> int:
     if not done:
         raise Trouble(exits.USAGE, left[0], left[1:])
     if given.json:
-        show({"done": done, "left": left})
+        out.show({"done": done, "left": left})
     else:
-        print("\n".join([*done, *left]))
+        out.print("\n".join([*done, *left]))
     return exits.FAULTS if left else exits.OK
 
 
-def conflicts_text(rows: Sequence[ConflictRow]) -> str:
+def conflicts_text(rows: Sequence[ConflictRow], zone: tzinfo | None = None) -> str:
     """What waits, with the three values of each field."""
     if not rows:
         return "no conflict waits for you"
@@ -75,7 +70,7 @@ def conflicts_text(rows: Sequence[ConflictRow]) -> str:
             f"{row.module.replace('_', ' ')} {plain(row.name, 30)}",
             row.label,
             *(plain(value, LONGEST) or "(empty)" for value in (row.crm, row.agreed, row.theirs)),
-            when(row.since_ms),
+            when(row.since_ms, zone),
             plain(f"decided: {row.decided}" if row.decided else row.why, 200),
         ]
         for row in rows

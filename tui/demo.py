@@ -13,8 +13,11 @@ from typing import Any
 
 from engine.service import EnablePolicy, PolicyState, Service, VerifyRow
 from tui import exits, printing
+from tui.commands import Stopper, signals
 from tui.exits import Trouble
-from tui.run import Heard, Stopper, need_terminal, opened, run_app, running, show, signals, synced, who
+from tui.foreground import need_terminal, run_app
+from tui.out import LocalOut, Out
+from tui.run import local_zone, opened, running, synced, who
 from tui.sandbox import Sandbox, in_use, started
 
 POLICY = "Acme Sales"
@@ -42,7 +45,8 @@ async def demo(given: Namespace) -> int:
     if not given.headless:
         need_terminal()
     options = prepare(folder, given)
-    stop = Stopper()
+    out = LocalOut(who(), local_zone())
+    stop = Stopper(out)
     async with contextlib.AsyncExitStack() as stack:
         with signals(stop) as heard:
             sandbox = await stack.enter_async_context(started(folder, options, heard))
@@ -57,7 +61,7 @@ async def demo(given: Namespace) -> int:
             if not answer.ok:
                 raise Trouble(exits.USAGE, answer.text, answer.details)
             if given.headless:
-                return await headless(service, sandbox, given, heard)
+                return await headless(service, sandbox, given, out)
         # The app hears signals by itself.
         return exits.INTERRUPTED if heard.number is not None else await run_app(service, given)
 
@@ -141,28 +145,28 @@ def declaration(addresses: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def headless(service: Service, sandbox: Sandbox, given: Namespace, heard: Heard) -> int:
+async def headless(service: Service, sandbox: Sandbox, given: Namespace, out: Out) -> int:
     """Enable the policy, run one sync (the first, or a full one), verify and report."""
     rows: list[VerifyRow] = []
     async with running(service):
         if service.store.policies[POLICY].state is not PolicyState.ENABLED:
-            answer = await service.do(EnablePolicy(POLICY), who())
+            answer = await service.do(EnablePolicy(POLICY), out.by)
             if not answer.ok:
                 raise Trouble(exits.UNUSABLE, answer.text, answer.details)
-        report = await synced(service, POLICY, heard)
-        if heard.number is None:
+        report = await synced(service, POLICY, out)
+        if not out.stopped.is_set():
             rows = await service.verify(POLICY)
     sandbox.check()
     verified = bool(rows) and exits.of_verify(rows) == exits.OK
     report["totals"]["duplicates"] = sum(row.have for row in rows if row.check == "duplicates")
     report["verify"] = {"ok": verified, "rows": [dataclasses.asdict(row) for row in rows]}
     if given.json:
-        show(report)
+        out.show(report)
     else:
-        print(printing.report_text(report))
-        print()
-        print("Verify: " + printing.verify_text(rows, given.ascii, all_rows=False))
-    if heard.number is not None:
+        out.print(printing.report_text(report))
+        out.print()
+        out.print("Verify: " + printing.verify_text(rows, given.ascii, all_rows=False))
+    if out.stopped.is_set():
         return exits.INTERRUPTED
     code = exits.of_report(report, [service.store.policies[POLICY].fault])
     return code or exits.of_verify(rows)

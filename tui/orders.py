@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from engine.service import (
@@ -23,9 +23,10 @@ from engine.service import (
 from tui import exits
 from tui.exits import Trouble
 from tui.format import MODULE_WORD
+from tui.out import Out
 from tui.printing import table
 from tui.rows import cycle_result
-from tui.run import local_zone, opened, running, show, who
+from tui.run import running
 
 WHAT = {"restore": "restore", "remove": "remove", "recreate": "make again", "left": "left alone"}
 PLACE = {"crm": "CRM", "mailbox": "mailbox", "": "-"}
@@ -36,43 +37,41 @@ def word(module: str) -> str:
     return MODULE_WORD[Module(module)] if module else "-"
 
 
-async def cycles(given: Namespace) -> int:
+async def cycles(service: Service, given: Namespace, out: Out) -> int:
     """List the cycles that did something."""
-    async with opened(given.data_dir) as service:
-        if given.drop is not None:
-            answer = await service.do(DropOrder(given.drop), who())
-            if not answer.ok:
-                raise Trouble(exits.USAGE, answer.text)
-            _print(given, {"done": answer.text}, answer.text)
-            return exits.OK
-        rows = await service.cycles(given.user, given.policy, given.limit)
+    if given.drop is not None:
+        answer = await service.do(DropOrder(given.drop), out.by)
+        if not answer.ok:
+            raise Trouble(exits.USAGE, answer.text)
+        _print(given, out, {"done": answer.text}, answer.text)
+        return exits.OK
+    rows = await service.cycles(given.user, given.policy, given.limit)
     if given.json:
-        show({"cycles": [dataclasses.asdict(row) for row in rows]})
+        out.show({"cycles": [dataclasses.asdict(row) for row in rows]})
     elif rows:
-        print(cycles_text(rows))
+        out.print(cycles_text(rows, out.zone))
     else:
-        print("no cycle has done anything yet")
+        out.print("no cycle has done anything yet")
     return exits.OK
 
 
-async def undo(given: Namespace) -> int:
+async def undo(service: Service, given: Namespace, out: Out) -> int:
     """Tell what an undo would do, or do it."""
-    async with opened(given.data_dir) as service:
-        preview = await service.undo_preview(given.cycle, given.user, whole_run=given.run)
-        if not given.yes:
-            _print(given, _undo_json(preview), undo_text(preview))
-            return exits.OK
-        answer = await service.do(UndoCycle(given.cycle, given.user, given.run), who())
-        if not answer.ok:
-            raise Trouble(exits.USAGE, answer.text, answer.details)
-        left = await _carried_out(service)
-        done = await _orders(service, [row.id for row in preview.cycles], "undo")
+    preview = await service.undo_preview(given.cycle, given.user, whole_run=given.run)
+    if not given.yes:
+        _print(given, out, _undo_json(preview), undo_text(preview))
+        return exits.OK
+    answer = await service.do(UndoCycle(given.cycle, given.user, given.run), out.by)
+    if not answer.ok:
+        raise Trouble(exits.USAGE, answer.text, answer.details)
+    left = await _carried_out(service)
+    done = await _orders(service, [row.id for row in preview.cycles], "undo")
     if given.json:
-        show({"cycles": [dataclasses.asdict(row) for row in done], "unfinished": left})
+        out.show({"cycles": [dataclasses.asdict(row) for row in done], "unfinished": left})
     else:
-        print(cycles_text(done))
+        out.print(cycles_text(done, out.zone))
         for line in (*answer.details, *left):
-            print(line)
+            out.print(line)
     return exits.FAULTS if left else exits.OK
 
 
@@ -86,74 +85,69 @@ async def _orders(service: Service, about: Sequence[int], kind: str) -> list[Cyc
     return [row for row in rows if row.kind == kind and row.about in about]
 
 
-async def reinit(given: Namespace) -> int:
+async def reinit(service: Service, given: Namespace, out: Out) -> int:
     """Let modules begin afresh; clear only with the number of items."""
     *users, word_ = given.words
     mode = Reinit(word_)
     modules = () if not given.module or "all" in given.module else tuple(dict.fromkeys(given.module))
-    async with opened(given.data_dir) as service:
-        if given.policy is not None and given.policy not in service.store.policies:
-            raise Trouble(exits.USAGE, f"there is no policy {given.policy!r}; nothing was changed")
-        chosen = tuple(users) or tuple(
-            row.id for row in service.store.users.values() if row.policy == given.policy
-        )
-        command = Reinitialize(chosen, mode, modules)
-        if mode is Reinit.CLEAR:
-            number = await service.clearable(chosen, modules)
-            if given.yes != number:
-                told = "\n".join(service.what_happens(command))
-                raise Trouble(
-                    exits.USAGE,
-                    f"clear would remove {number:,} items; confirm with --yes {number}. Nothing was changed",
-                    told.splitlines(),
-                )
-        answer = await service.do(command, who())
+    if given.policy is not None and given.policy not in service.store.policies:
+        raise Trouble(exits.USAGE, f"there is no policy {given.policy!r}; nothing was changed")
+    chosen = tuple(users) or tuple(row.id for row in service.store.users.values() if row.policy == given.policy)
+    command = Reinitialize(chosen, mode, modules)
+    if mode is Reinit.CLEAR:
+        number = await service.clearable(chosen, modules)
+        if given.yes != number:
+            told = "\n".join(service.what_happens(command))
+            raise Trouble(
+                exits.USAGE,
+                f"clear would remove {number:,} items; confirm with --yes {number}. Nothing was changed",
+                told.splitlines(),
+            )
+    answer = await service.do(command, out.by)
     if not answer.ok:
         raise Trouble(exits.USAGE, answer.text, answer.details)
-    _print(given, {"done": answer.text}, answer.text)
+    _print(given, out, {"done": answer.text}, answer.text)
     return exits.OK
 
 
-async def leave(given: Namespace) -> int:
+async def leave(service: Service, given: Namespace, out: Out) -> int:
     """Tell what leaving would remove, or do it."""
-    async with opened(given.data_dir) as service:
-        preview = await service.leave_preview(given.policy, given.user, edited_too=given.edited)
-        if given.yes is None:
-            _print(given, _leave_json(preview), leave_text(preview, given.policy))
-            return exits.OK
-        if given.yes != preview.remove:
-            raise Trouble(
-                exits.USAGE,
-                f"leaving would remove {preview.remove:,} items, not {given.yes:,}; nothing was changed",
-                preview.said(given.policy),
-            )
-        answer = await service.do(LeavePolicy(given.policy, given.user or "", given.edited), who())
-        if not answer.ok:
-            raise Trouble(exits.USAGE, answer.text, answer.details)
-        last = max((row.id for row in await service.cycles(limit=10_000) if row.kind == "leave"), default=0)
-        left = await _carried_out(service)
-        rows = [row for row in await service.cycles(limit=10_000) if row.kind == "leave" and row.id <= last]
-        done = rows[: len(preview.containers)]
+    preview = await service.leave_preview(given.policy, given.user, edited_too=given.edited)
+    if given.yes is None:
+        _print(given, out, _leave_json(preview), leave_text(preview, given.policy))
+        return exits.OK
+    if given.yes != preview.remove:
+        raise Trouble(
+            exits.USAGE,
+            f"leaving would remove {preview.remove:,} items, not {given.yes:,}; nothing was changed",
+            preview.said(given.policy),
+        )
+    answer = await service.do(LeavePolicy(given.policy, given.user or "", given.edited), out.by)
+    if not answer.ok:
+        raise Trouble(exits.USAGE, answer.text, answer.details)
+    last = max((row.id for row in await service.cycles(limit=10_000) if row.kind == "leave"), default=0)
+    left = await _carried_out(service)
+    rows = [row for row in await service.cycles(limit=10_000) if row.kind == "leave" and row.id <= last]
+    done = rows[: len(preview.containers)]
     if given.json:
-        show({"cycles": [dataclasses.asdict(row) for row in done], "unfinished": left})
+        out.show({"cycles": [dataclasses.asdict(row) for row in done], "unfinished": left})
     else:
-        print("\n".join([cycles_text(done), *left]))
+        out.print("\n".join([cycles_text(done, out.zone), *left]))
     return exits.FAULTS if left else exits.OK
 
 
 # -- text --------------------------------------------------------------------------------------------------
 
 
-def _print(given: Namespace, value: dict[str, Any], text: str) -> None:
+def _print(given: Namespace, out: Out, value: dict[str, Any], text: str) -> None:
     if given.json:
-        show(value)
+        out.show(value)
     else:
-        print(text)
+        out.print(text)
 
 
-def cycles_text(rows: Iterable[CycleRow]) -> str:
+def cycles_text(rows: Iterable[CycleRow], zone: tzinfo) -> str:
     """Cycles as a table."""
-    zone = local_zone()
 
     def at(ms: int) -> str:
         return f"{datetime.fromtimestamp(ms / 1000, zone):%Y-%m-%d %H:%M}"

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
+from datetime import tzinfo
 
 from engine.service import (
     ApplyPreview,
@@ -19,8 +20,9 @@ from engine.service import (
 )
 from tui import exits
 from tui.exits import Trouble
+from tui.out import Out
 from tui.printing import plain, table, when
-from tui.run import Stopper, opened, running, show, signals, who
+from tui.run import running
 
 #: Longest value of a field.
 LONGEST = 60
@@ -42,28 +44,24 @@ COUNTS = (
 _PLACE = {"crm": "CRM", "mailbox": "mailbox", "": ""}
 
 
-async def preview(given: Namespace) -> int:
+async def preview(service: Service, given: Namespace, out: Out) -> int:
     """Make and show a preview, apply one, or drop one."""
     policy = given.words[-1]
     action = given.words[0] if len(given.words) > 1 else "show"
-    stop = Stopper()
-    with signals(stop) as heard:
-        async with opened(given.data_dir) as service:
-            stop.service = service
-            async with running(service, schedule=False):
-                if action == "apply":
-                    code = await _apply(service, policy, given)
-                elif action == "drop":
-                    answer = await service.do(DropPreview(policy, given.user or ""), who())
-                    code = _said(answer.ok, answer.text, (), given)
-                else:
-                    if not given.last:
-                        await service.preview(policy, who(), given.user)
-                    code = await _show(service, policy, given)
-    return exits.INTERRUPTED if heard.number is not None else code
+    async with running(service, schedule=False):
+        if action == "apply":
+            code = await _apply(service, policy, given, out)
+        elif action == "drop":
+            answer = await service.do(DropPreview(policy, given.user or ""), out.by)
+            code = _said(answer.ok, answer.text, (), given, out)
+        else:
+            if not given.last:
+                await service.preview(policy, out.by, given.user)
+            code = await _show(service, policy, given, out)
+    return exits.INTERRUPTED if out.stopped.is_set() else code
 
 
-async def _show(service: Service, policy: str, given: Namespace) -> int:
+async def _show(service: Service, policy: str, given: Namespace, out: Out) -> int:
     report = await service.preview_report(policy, given.user)
     if report.previewed == 0:
         raise Trouble(
@@ -72,17 +70,19 @@ async def _show(service: Service, policy: str, given: Namespace) -> int:
             [text for _, text in report.faults],
         )
     if given.json and not given.details:
-        show({**dataclasses.asdict(report), "totals": totals(report.sums)})
+        out.show({**dataclasses.asdict(report), "totals": totals(report.sums)})
     elif given.json:
         # One line each: a large company's rows need not stand in memory.
-        print(json.dumps({**dataclasses.asdict(report), "totals": totals(report.sums)}, ensure_ascii=False))
+        out.print(json.dumps({**dataclasses.asdict(report), "totals": totals(report.sums)}, ensure_ascii=False))
         async for row in _rows(service, report):
-            print(json.dumps(dataclasses.asdict(row), ensure_ascii=False))
+            out.print(json.dumps(dataclasses.asdict(row), ensure_ascii=False))
+            await out.drain()
     else:
-        print(report_text(report))
+        out.print(report_text(report, out.zone))
         if given.details:
             async for row in _rows(service, report):
-                print("\n".join(row_lines(row)))
+                out.print("\n".join(row_lines(row)))
+                await out.drain()
     return exits.FAULTS if report.faults else exits.OK
 
 
@@ -95,7 +95,7 @@ async def _rows(service: Service, report: PreviewReport) -> AsyncIterator[Previe
             after = page[-1].seq
 
 
-async def _apply(service: Service, policy: str, given: Namespace) -> int:
+async def _apply(service: Service, policy: str, given: Namespace, out: Out) -> int:
     if policy not in service.store.policies:
         raise Trouble(exits.USAGE, f"there is no policy {policy!r}")
     before = service.store.policies[policy].state
@@ -106,15 +106,15 @@ async def _apply(service: Service, policy: str, given: Namespace) -> int:
         tuple(given.module or ()),
         tuple(given.kind or ()),
     )
-    answer = await service.do(command, who())
+    answer = await service.do(command, out.by)
     if not answer.ok:
-        return _said(False, answer.text, answer.details, given)
+        return _said(False, answer.text, answer.details, given, out)
     if before is PolicyState.DISABLED and service.store.policies[policy].state is PolicyState.ENABLED:
         # The whole of a first sync: it runs to its end here.
-        report = await service.sync(policy, who())
+        report = await service.sync(policy, out.by)
         failed = [user["email"] for user in report["users"] if user["state"] == "failed"]
         return _said(
-            not failed, answer.text, [f"{one} failed; syncline status tells why" for one in failed], given
+            not failed, answer.text, [f"{one} failed; syncline status tells why" for one in failed], given, out
         )
     done = await service.preview_finished(policy)
     left = [
@@ -122,10 +122,10 @@ async def _apply(service: Service, policy: str, given: Namespace) -> int:
         async for row in _rows(service, await service.preview_report(policy, given.user))
         if row.outdated
     ]
-    return _said(done.ok, done.text, [*done.details, *left], given)
+    return _said(done.ok, done.text, [*done.details, *left], given, out)
 
 
-def _said(ok: bool, text: str, details: Sequence[str], given: Namespace) -> int:
+def _said(ok: bool, text: str, details: Sequence[str], given: Namespace, out: Out) -> int:
     """Print what was done and what was left alone.
 
     Raises:
@@ -134,9 +134,9 @@ def _said(ok: bool, text: str, details: Sequence[str], given: Namespace) -> int:
     if not ok and not details:
         raise Trouble(exits.USAGE, text)
     if given.json:
-        show({"ok": ok, "text": text, "left": list(details)})
+        out.show({"ok": ok, "text": text, "left": list(details)})
     else:
-        print("\n".join([text, *details]))
+        out.print("\n".join([text, *details]))
     return exits.OK if ok and not details else exits.FAULTS
 
 
@@ -145,14 +145,14 @@ def totals(sums: Sequence[PreviewSum]) -> dict[str, int]:
     return {name: sum(getattr(one, name) for one in sums) for name in COUNTS}
 
 
-def report_text(report: PreviewReport) -> str:
+def report_text(report: PreviewReport, zone: tzinfo | None = None) -> str:
     """Sums by mailbox and module, and what they mean."""
     lines = [
         [one.mailbox, one.module.replace("_", " ") or "(containers)", *(getattr(one, name) for name in COUNTS)]
         for one in report.sums
     ]
     all_ = totals(report.sums)
-    out = [f"Preview of {report.policy}, made {when(report.made_ms)}; nothing was written."]
+    out = [f"Preview of {report.policy}, made {when(report.made_ms, zone)}; nothing was written."]
     out.append(
         table(["mailbox", "module", *COUNTS], [*lines, ["all", "", *all_.values()]])
         if lines

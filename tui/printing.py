@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -101,7 +101,7 @@ def plain(text: str, most: int) -> str:
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
-def held_text(rows: Sequence[HeldRow]) -> str:
+def held_text(rows: Sequence[HeldRow], zone: tzinfo | None = None) -> str:
     """What waits for an admin, with what can be done about it."""
     if not rows:
         return "nothing waits for you: no delete and no twin is held, nothing is in quarantine"
@@ -113,7 +113,7 @@ def held_text(rows: Sequence[HeldRow]) -> str:
             row.module.replace("_", " "),
             plain(row.name, 40),
             row.side,
-            when(row.since_ms),
+            when(row.since_ms, zone),
             plain(row.reason, 200),
         ]
         for row in rows
@@ -133,17 +133,17 @@ def held_json(row: HeldRow) -> dict[str, Any]:
     return {**asdict(row), "before": dict(row.before), "ways": ways}
 
 
-def when(epoch_ms: int | None) -> str:
-    """A time in the zone of this machine; ``-`` for none."""
+def when(epoch_ms: int | None, zone: tzinfo | None = None) -> str:
+    """A time in a zone, without one in that of this machine; ``-`` for none."""
     return "-" if epoch_ms is None else f"{datetime.fromtimestamp(epoch_ms / 1000):%Y-%m-%d %H:%M:%S}"
 
 
-def _stale(row: Mapping[str, Any]) -> str:
+def _stale(row: Mapping[str, Any], zone: tzinfo | None) -> str:
     """A state that tells its own trouble, or claims to be fine, is told to be stale besides."""
-    return f"stale since {when(row['stale_since'])};" if row["stale_since"] else ""
+    return f"stale since {when(row['stale_since'], zone)};" if row["stale_since"] else ""
 
 
-def status_text(status: Mapping[str, Any]) -> str:
+def status_text(status: Mapping[str, Any], zone: tzinfo | None = None) -> str:
     """Policies, users and jobs."""
     if not status["policies"]:
         return "no policy yet: apply a file (docs/configuration.md), or try the demo"
@@ -157,8 +157,8 @@ def status_text(status: Mapping[str, Any]) -> str:
                 row["held"],
                 row["conflicts"],
                 row["failed"],
-                when(row["last_full"]),
-                when(row["next_full"]),
+                when(row["last_full"], zone),
+                when(row["next_full"], zone),
                 row["fault"] or row["next_why"],
             ]
             for row in status["policies"]
@@ -171,8 +171,8 @@ def status_text(status: Mapping[str, Any]) -> str:
                 row["email"],
                 row["policy"],
                 row["state"],
-                when(row["last_success"]),
-                " ".join(part for part in (_stale(row), row["text"]) if part),
+                when(row["last_success"], zone),
+                " ".join(part for part in (_stale(row, zone), row["text"]) if part),
             ]
             for row in status["users"]
         ],

@@ -5,32 +5,28 @@ from __future__ import annotations
 import dataclasses
 from argparse import Namespace
 
-from engine.service import Move, RollOut, RolloutReport, ServiceError
+from engine.service import Move, RollOut, RolloutReport, Service
 from tui import exits
 from tui.exits import Trouble
-from tui.run import opened, show, who
+from tui.out import Out
 
 #: Mailboxes of a wave that are named.
 NAMED = 4
 
 
-async def rollout(given: Namespace) -> int:
+async def rollout(service: Service, given: Namespace, out: Out) -> int:
     """Show the roll-out of a policy, or admit its next wave, all, or nobody else."""
-    async with opened(given.data_dir) as service:
-        text = ""
-        try:
-            if given.move:
-                answer = await service.do(RollOut(given.policy, Move(given.move)), who())
-                if not answer.ok:
-                    raise Trouble(exits.USAGE, answer.text)
-                text = answer.text
-            found = await service.rollout(given.policy)
-        except ServiceError as error:
-            raise Trouble(exits.USAGE, str(error)) from error
+    text = ""
+    if given.move:
+        answer = await service.do(RollOut(given.policy, Move(given.move)), out.by)
+        if not answer.ok:
+            raise Trouble(exits.USAGE, answer.text)
+        text = answer.text
+    found = await service.rollout(given.policy)
     if given.json:
-        show({**dataclasses.asdict(found), "done": text})
+        out.show({**dataclasses.asdict(found), "done": text})
     else:
-        print("\n".join([*([f"{text}; the next cycle does it"] if text else []), *lines(found)]))
+        out.print("\n".join([*([f"{text}; the next cycle does it"] if text else []), *lines(found)]))
     return exits.FAULTS if found.stage == "stopped" and not given.move else exits.OK
 
 

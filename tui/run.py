@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import getpass
-import json
 import logging
 import os
-import signal
-import sys
 import zoneinfo
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, tzinfo
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -32,9 +27,7 @@ from engine.service import (
 )
 from tui import exits, printing
 from tui.exits import Trouble
-
-#: Longest file that ``apply`` reads, bytes.
-LONGEST = 50_000_000
+from tui.out import Out
 
 _LOG_BYTES = 10_000_000
 
@@ -107,20 +100,38 @@ async def opened(data_dir: Path) -> AsyncIterator[Service]:
         except ServiceError as error:
             raise Trouble(exits.UNUSABLE, str(error)) from None
         try:
-            yield service
-        except ServiceError as error:
-            raise Trouble(exits.USAGE, str(error)) from None
-        except ProviderError as error:
-            raise Trouble(exits.REFUSED, str(error)) from None
-        except LedgerFault as error:
-            raise Trouble(exits.UNUSABLE, str(error)) from None
+            with translated():
+                yield service
         finally:
             await service.close()
 
 
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """What the service raises, as the end of a command.
+
+    Raises:
+        Trouble: what the command asked cannot be done.
+    """
+    try:
+        yield
+    except ServiceError as error:
+        raise Trouble(exits.USAGE, str(error)) from None
+    except ProviderError as error:
+        raise Trouble(exits.REFUSED, str(error)) from None
+    except LedgerFault as error:
+        raise Trouble(exits.UNUSABLE, str(error)) from None
+
+
 @contextlib.asynccontextmanager
 async def running(service: Service, *, schedule: bool = True) -> AsyncIterator[None]:
-    """``service.running()``, but an error from inside comes out as it is, without the group of the engine's tasks."""
+    """``service.running()``, but an error from inside comes out as it is, without the group of the engine's tasks.
+
+    Inside of an engine that runs already there is nothing to start.
+    """
+    if service.store.engine.running:
+        yield
+        return
     try:
         async with service.running(schedule=schedule):
             yield
@@ -131,179 +142,102 @@ async def running(service: Service, *, schedule: bool = True) -> AsyncIterator[N
         raise error from None
 
 
-@dataclass(slots=True)
-class Heard:
-    """Whether a signal was heard."""
-
-    number: int | None = None
-
-
-@contextlib.contextmanager
-def signals(stop: Callable[[], None]) -> Iterator[Heard]:
-    """Call ``stop`` at SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once (nothing is lost by it)."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heard = Heard()
-
-    def hear(number: int) -> None:
-        if heard.number is not None:
-            os._exit(exits.INTERRUPTED)
-        heard.number = number
-        stop()
-
-    for number in numbers:
-        loop.add_signal_handler(number, hear, number)
-    try:
-        yield heard
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-class Stopper:
-    """Asks a service to stop from a place that cannot await; the service may come later than the wish."""
-
-    def __init__(self) -> None:
-        self.service: Service | None = None
-        self.asked = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __call__(self) -> None:
-        """Ask."""
-        self.asked.set()
-        if self.service is not None:
-            self._tasks.add(asyncio.get_running_loop().create_task(self.service.stop()))
-
-
-def show(value: Any) -> None:
-    """Print one JSON object."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
-
-
 # -- commands ----------------------------------------------------------------------------------------------
 
 
-async def apply(given: Namespace) -> int:
+async def apply(service: Service, given: Namespace, out: Out) -> int:
     """Store a declarative file."""
-    text = read_text(given.file)
+    text = await out.read_text(given.file)
     source = "standard input" if given.file == "-" else given.file
-    async with opened(given.data_dir) as service:
-        answer = await service.apply(text, source, who())
+    answer = await service.apply(text, source, out.by, folder=out.folder(given.file))
     if not answer.ok:
         raise Trouble(exits.USAGE, answer.text, answer.details)
-    print(answer.text)
+    out.print(answer.text)
     return exits.OK
 
 
-def read_text(name: str) -> str:
-    """The text of a file, or of standard input for ``-``.
+async def export(service: Service, given: Namespace, out: Out) -> int:
+    """Print the stored configuration."""
+    out.print(await service.export(), end="")
+    return exits.OK
+
+
+async def sync(service: Service, given: Namespace, out: Out) -> int:
+    """One cycle to its end, or all cycles by their schedule until a signal.
 
     Raises:
-        Trouble: it cannot be read.
+        Trouble: no policy is on; or an engine runs the schedule already.
     """
-    try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(LONGEST + 1)
-        else:
-            with Path(name).open("rb") as file:
-                raw = file.read(LONGEST + 1)
-        if len(raw) > LONGEST:
-            raise Trouble(exits.USAGE, f"{name}: longer than {LONGEST:,} bytes; nothing was changed")
-        return raw.decode("utf-8")
-    except OSError as error:
-        raise Trouble(
-            exits.USAGE, f"{name}: {error.strerror}; name a readable TOML file, or - for standard input"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise Trouble(
-            exits.USAGE, f"{name}: not UTF-8 text (byte {error.start}); nothing was changed"
-        ) from None
-
-
-async def export(given: Namespace) -> int:
-    """Print the stored configuration."""
-    async with opened(given.data_dir) as service:
-        print(await service.export(), end="")
-    return exits.OK
-
-
-async def sync(given: Namespace) -> int:
-    """One cycle to its end, or all cycles by their schedule until a signal."""
     if given.policy and not given.once:
         raise Trouble(exits.USAGE, "--policy needs --once: the schedule runs every policy that is on")
-    stop = Stopper()
-    with signals(stop) as heard:
-        async with opened(given.data_dir) as service:
-            stop.service = service
-            if given.once:
-                async with running(service):
-                    report = await synced(service, given.policy, heard)
-            elif not any(row.state is PolicyState.ENABLED for row in service.store.policies.values()):
-                raise Trouble(
-                    exits.USAGE, "no policy is on; enable one in the app, or with enabled = true in the file"
-                )
-            else:
-                async with running(service):
-                    await stop.asked.wait()
-                report = await service.report(None)
-            faults = [row.fault for row in service.store.policies.values() if given.policy in {None, row.id}]
-    if given.json:
-        show(report)
+    if not given.once and out.remote:
+        raise Trouble(
+            exits.USAGE, "an engine runs the schedule already; sync --once runs a cycle now, syncline attaches"
+        )
+    if given.once:
+        async with running(service):
+            report = await synced(service, given.policy, out)
+    elif not any(row.state is PolicyState.ENABLED for row in service.store.policies.values()):
+        raise Trouble(exits.USAGE, "no policy is on; enable one in the app, or with enabled = true in the file")
     else:
-        print(printing.report_text(report))
-    if heard.number is not None:
+        async with running(service):
+            await out.stopped.wait()
+        report = await service.report(None)
+    faults = [row.fault for row in service.store.policies.values() if given.policy in {None, row.id}]
+    if given.json:
+        out.show(report)
+    else:
+        out.print(printing.report_text(report))
+    if out.stopped.is_set():
         # Without --once a signal is the normal end.
         return exits.INTERRUPTED if given.once else exits.OK
     return exits.of_report(report, faults)
 
 
-async def synced(service: Service, policy: str | None, heard: Heard) -> dict[str, Any]:
+async def synced(service: Service, policy: str | None, out: Out) -> dict[str, Any]:
     """Run one cycle and report it; after a signal that came before its start, only report."""
-    if heard.number is not None:
+    if out.stopped.is_set():
         return await service.report(policy)
-    return await service.sync(policy, who())
+    return await service.sync(policy, out.by)
 
 
-async def status(given: Namespace) -> int:
+async def status(service: Service, given: Namespace, out: Out) -> int:
     """Print policies, users and jobs."""
-    async with opened(given.data_dir) as service:
-        found = await service.status()
+    found = await service.status()
     if given.json:
-        show(found)
+        out.show(found)
     else:
-        print(printing.status_text(found))
+        out.print(printing.status_text(found, out.zone))
     return exits.FAULTS if found["stale"] else exits.OK
 
 
-async def verify(given: Namespace) -> int:
+async def verify(service: Service, given: Namespace, out: Out) -> int:
     """Read back from the providers what the ledger says is there."""
-    async with opened(given.data_dir) as service:
-        rows = await service.verify(given.policy)
+    rows = await service.verify(given.policy)
     if not rows:
         raise Trouble(exits.USAGE, "there is nothing to verify: no policy has users; apply a file first")
     code = exits.of_verify(rows)
     if given.json:
-        show({"ok": code == exits.OK, "rows": [dataclasses.asdict(row) for row in rows]})
+        out.show({"ok": code == exits.OK, "rows": [dataclasses.asdict(row) for row in rows]})
     else:
-        print(printing.verify_text(rows, given.ascii))
+        out.print(printing.verify_text(rows, given.ascii))
     return code
 
 
-async def held(given: Namespace) -> int:
+async def held(service: Service, given: Namespace, out: Out) -> int:
     """List what waits for an admin, or settle it."""
     how = next((each for each in Settle if getattr(given, each.value) is not None), None)
-    async with opened(given.data_dir) as service:
-        rows = await service.waiting(given.mailbox, given.policy)
-        if how is not None:
-            return await _settled(service, given, how, rows)
+    rows = await service.waiting(given.mailbox, given.policy)
+    if how is not None:
+        return await _settled(service, given, out, how, rows)
     if given.json:
-        show({"rows": [printing.held_json(row) for row in rows]})
+        out.show({"rows": [printing.held_json(row) for row in rows]})
     else:
-        print(printing.held_text(rows))
+        out.print(printing.held_text(rows, out.zone))
     return exits.OK
 
 
-async def _settled(service: Service, given: Namespace, how: Settle, rows: Sequence[HeldRow]) -> int:
+async def _settled(service: Service, given: Namespace, out: Out, how: Settle, rows: Sequence[HeldRow]) -> int:
     """Settle items mailbox by mailbox, and tell what was done.
 
     Raises:
@@ -322,7 +256,7 @@ async def _settled(service: Service, given: Namespace, how: Settle, rows: Sequen
         for mailbox in dict.fromkeys(mailboxes[one] for one in asked if one in mailboxes):
             ids = tuple(one for one in asked if mailboxes.get(one) == mailbox)
             commands.append(SettleHeld(mailbox, ids, how))
-    answers = [(command.mailbox, await service.do(command, who())) for command in commands]
+    answers = [(command.mailbox, await service.do(command, out.by)) for command in commands]
     left = unknown + [
         line for _, answer in answers for line in (*(() if answer.ok else (answer.text,)), *answer.details)
     ]
@@ -330,65 +264,20 @@ async def _settled(service: Service, given: Namespace, how: Settle, rows: Sequen
     if not done:
         raise Trouble(exits.USAGE, left[0], left[1:])
     if given.json:
-        show({"done": done, "left": left})
+        out.show({"done": done, "left": left})
     else:
-        print("\n".join([*done, *left]))
+        out.print("\n".join([*done, *left]))
     return exits.FAULTS if left else exits.OK
 
 
-async def doctor(given: Namespace) -> int:
+async def doctor(service: Service, given: Namespace, out: Out) -> int:
     """Test every connection."""
-    async with opened(given.data_dir) as service:
-        rows = await service.doctor()
+    rows = await service.doctor()
     if not rows:
         raise Trouble(exits.USAGE, "there is nothing to test: no connection is declared; apply a file first")
     ok = all(row.ok for row in rows)
     if given.json:
-        show({"ok": ok, "rows": [dataclasses.asdict(row) for row in rows]})
+        out.show({"ok": ok, "rows": [dataclasses.asdict(row) for row in rows]})
     else:
-        print(printing.doctor_text(rows, given.ascii))
+        out.print(printing.doctor_text(rows, given.ascii))
     return exits.OK if ok else exits.REFUSED
-
-
-async def app(given: Namespace) -> int:
-    """The full-screen app on a data directory."""
-    async with opened(given.data_dir) as service:
-        return await run_app(service, given)
-
-
-def need_terminal() -> None:
-    """The app cannot be shown in a pipe.
-
-    Raises:
-        Trouble: there is no terminal.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Trouble(exits.USAGE, "the app needs a terminal; use sync, status, verify or demo --headless here")
-
-
-async def run_app(service: Service, given: Namespace) -> int:
-    """Show the app over a service until it is left or a signal comes; cycles stop at their next page boundary.
-
-    Raises:
-        Trouble: there is no terminal.
-    """
-    need_terminal()
-    from tui.app import SynclineApp
-    from tui.terminal import LastingDriver
-
-    shown = SynclineApp(service, who(), zone=local_zone(), ascii=given.ascii, theme=f"syncline-{given.theme}")
-    shown.driver_class = LastingDriver
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def leave() -> None:
-        # A signal may come while the app is still starting, when it cannot be left yet.
-        while not shown.is_running:  # noqa: ASYNC110 - Textual tells by no event
-            await asyncio.sleep(0.02)
-        shown.request_exit()
-
-    async with running(service):
-        with signals(lambda: tasks.add(asyncio.get_running_loop().create_task(leave()))) as heard:
-            await shown.run_async()
-        for task in tasks:
-            task.cancel()
-    return exits.OK if heard.number is None else exits.INTERRUPTED

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tui import exits
+from tui.commands import Heard
 from tui.exits import Trouble
-from tui.run import Heard
 
 #: Seconds between two looks for the ready file.
 _LOOK_SECONDS = 0.05

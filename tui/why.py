@@ -10,40 +10,39 @@ from engine.service import Explanation, Filtered, Hit, Item, Module, Service, St
 from tui import exits
 from tui.exits import Trouble
 from tui.format import MODULE_WORD
+from tui.out import Out
 from tui.printing import plain, table
-from tui.run import local_zone, opened, show
 
 #: Longest value of a field in a table of the command line.
 LONGEST = 60
 
 
-async def why(given: Namespace) -> int:
+async def why(service: Service, given: Namespace, out: Out) -> int:
     """Explain an item, or tell why a mailbox or a job does not run now."""
     query = " ".join(given.query).strip()
-    async with opened(given.data_dir) as service:
-        standing = service.why(query, local_zone()) if given.user is None else None
-        if given.filtered and (standing is None or standing.kind != "user"):
-            raise Trouble(exits.USAGE, f"--filtered needs a mailbox of a policy; {query!r} is none")
-        if standing is not None and standing.kind == "user":
-            await _user(service, standing, given)
-        elif standing is not None:
-            _print(given, {"kind": "job", **dataclasses.asdict(standing)}, standing_text(standing))
-        else:
-            found = await service.explain(query, given.user, local_zone())
-            if found.item is None and not found.hits:
-                raise Trouble(exits.USAGE, found.note)
-            _print(given, {"kind": "item", **dataclasses.asdict(found)}, explanation_text(found))
+    standing = service.why(query, out.zone) if given.user is None else None
+    if given.filtered and (standing is None or standing.kind != "user"):
+        raise Trouble(exits.USAGE, f"--filtered needs a mailbox of a policy; {query!r} is none")
+    if standing is not None and standing.kind == "user":
+        await _user(service, standing, given, out)
+    elif standing is not None:
+        _print(given, out, {"kind": "job", **dataclasses.asdict(standing)}, standing_text(standing))
+    else:
+        found = await service.explain(query, given.user, out.zone)
+        if found.item is None and not found.hits:
+            raise Trouble(exits.USAGE, found.note)
+        _print(given, out, {"kind": "item", **dataclasses.asdict(found)}, explanation_text(found))
     return exits.OK
 
 
-def _print(given: Namespace, value: object, text: str) -> None:
+def _print(given: Namespace, out: Out, value: object, text: str) -> None:
     if given.json:
-        show(value)
+        out.show(value)
     else:
-        print(text)
+        out.print(text)
 
 
-async def _user(service: Service, standing: Standing, given: Namespace) -> None:
+async def _user(service: Service, standing: Standing, given: Namespace, out: Out) -> None:
     """A mailbox: why it does not run, what waits in it, what does not cross over; all pages of that on request."""
     page = await service.filtered(standing.id)
     rows = list(page.rows)
@@ -63,7 +62,7 @@ async def _user(service: Service, standing: Standing, given: Namespace) -> None:
     if given.filtered:
         value["rows"] = [dataclasses.asdict(one) for one in rows]
         parts.append(hits_text(rows))
-    _print(given, value, "\n\n".join(part for part in parts if part))
+    _print(given, out, value, "\n\n".join(part for part in parts if part))
 
 
 def standing_text(standing: Standing) -> str:
