@@ -304,13 +304,22 @@ class MemoryLedger:
     async def read(
         self, unit: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit; nothing is committed."""
-        self._driver.execute("BEGIN")
+        """Run a unit; it must not write.
+
+        One connection in one thread: nothing can come between the statements of a unit, so that a read needs no
+        transaction, which would cost as much as the read itself.
+
+        Raises:
+            RuntimeError: the unit wrote something; where the ledger is a file, SQLite itself refuses that.
+        """
+        before = self._driver.total_changes
         try:
             return unit(self._connection, *args, **kwargs)
         finally:
-            self._connection.rollback()
-            self._driver.rollback()
+            if self._connection.in_transaction():
+                self._connection.rollback()
+            if self._driver.total_changes != before:
+                raise RuntimeError(f"{getattr(unit, '__name__', unit)} was called to read, and wrote")
 
     def check_held(self) -> None:
         """Nobody else can hold what is in memory."""
