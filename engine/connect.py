@@ -5,6 +5,8 @@ from __future__ import annotations
 from engine.crm.connector import CrmConnector
 from engine.crm.salesforce import SalesforceConnector, SalesforceSettings
 from engine.mailbox.connector import MailboxConnector
+from engine.mailbox.exchange.connector import ExchangeConnector
+from engine.mailbox.exchange.settings import parse_settings as exchange_settings
 from engine.mailbox.google.connector import GoogleConnector
 from engine.mailbox.google.settings_text import SettingsError, parse_settings
 from engine.model.policy import Connection
@@ -35,6 +37,11 @@ def connect_mailbox(connection: Connection, net: Net) -> MailboxConnector:
     Raises:
         ProviderError: ``CONFIGURATION``: no such kind of mail system, or settings that cannot work.
     """
+    if connection.kind == "exchange":
+        try:
+            return ExchangeConnector(exchange_settings(connection.settings), net)
+        except ValueError as error:
+            raise _unusable(connection, str(error)) from None
     if connection.kind != "google":
         raise _unusable(connection, f"{connection.kind!r} is no kind of mail system that this version knows")
     try:

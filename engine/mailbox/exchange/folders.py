@@ -1,0 +1,235 @@
+"""Calls about folders: found by name or id, made, counted, taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.mailbox.exchange import errors, feed, props
+from engine.mailbox.exchange.client import ExchangeClient
+from engine.mailbox.exchange.soap import Message
+from engine.mailbox.exchange.xml import M, element, field, leaf, text_of
+from engine.model.port import Account
+
+#: The folder below which a person's folders stand ("Top of Information Store").
+ROOT = "msgfolderroot"
+
+#: Folders of one call.
+MANY = 100
+
+#: Longest name of a folder that Outlook shows whole.
+NAME_MAX = 255
+
+_SHAPE = element(
+    "m:FolderShape",
+    leaf("t:BaseShape", "IdOnly")
+    + element(
+        "t:AdditionalProperties",
+        "".join(
+            field(f"folder:{name}")
+            for name in ("DisplayName", "ParentFolderId", "TotalCount", "ChildFolderCount")
+        )
+        + props.own(props.KEY),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder as it is.
+
+    Attributes:
+        id: Exchange's.
+        name: what people see.
+        parent: the folder above it.
+        items: how many items it holds.
+        children: how many folders are in it.
+        key: our key on it, empty on a folder that is none of ours.
+    """
+
+    id: str
+    name: str
+    parent: str
+    items: int
+    children: int
+    key: str
+
+
+def reference(folder: str) -> str:
+    """The id element of a folder; names like ``calendar`` mean the mailbox's own."""
+    if folder.isalpha() and folder.islower():
+        return element("t:DistinguishedFolderId", Id=folder)
+    return element("t:FolderId", Id=folder)
+
+
+async def get(client: ExchangeClient, account: Account, ids: Sequence[str]) -> list[Folder | None]:
+    """Folders by id or distinguished name, in order; ``None`` for one that is not there.
+
+    Raises:
+        ProviderError: a read failed.
+    """
+    found: list[Folder | None] = []
+    for start in range(0, len(ids), MANY):
+        part = ids[start : start + MANY]
+        body = element("m:GetFolder", _SHAPE + element("m:FolderIds", "".join(reference(one) for one in part)))
+        messages = await client.call(account, "GetFolder", body, idempotent=True)
+        if len(messages) != len(part):
+            raise feed.short("GetFolder", len(part), len(messages))
+        for message in messages:
+            items = message.items()
+            if message.ok and items:
+                found.append(_folder(items[0]))
+            elif is_missing(message.code):
+                found.append(None)
+            else:
+                raise errors.fault_of(message.code, message.text, message.back_off)
+    return found
+
+
+def is_missing(code: str) -> bool:
+    """Whether a folder is not there."""
+    return code in {"ErrorFolderNotFound", "ErrorItemNotFound", "ErrorInvalidFolderId"}
+
+
+def _folder(node: Any) -> Folder:
+    parent = node.find("{*}ParentFolderId")
+    return Folder(
+        id=props.id_of(node)[0],
+        name=text_of(node, "DisplayName"),
+        parent="" if parent is None else str(parent.get("Id")),
+        items=int(text_of(node, "TotalCount") or 0),
+        children=int(text_of(node, "ChildFolderCount") or 0),
+        key=props.extended_of(node).get(props.KEY, ""),
+    )
+
+
+async def inside(client: ExchangeClient, account: Account, parent: str) -> list[Folder]:
+    """The folders directly below one; one call per 1,000. A folder that is gone holds none.
+
+    Raises:
+        ProviderError: a read failed.
+    """
+    found: list[Folder] = []
+    while True:
+        body = element(
+            "m:FindFolder",
+            _SHAPE
+            + element(
+                "m:IndexedPageFolderView", MaxEntriesReturned=1000, Offset=len(found), BasePoint="Beginning"
+            )
+            + element("m:ParentFolderIds", reference(parent)),
+            Traversal="Shallow",
+        )
+        [message] = await client.call(account, "FindFolder", body, idempotent=True)
+        if is_missing(message.code):
+            return found
+        if not message.ok:
+            raise errors.fault_of(message.code, message.text, message.back_off)
+        root = message.node.find(f"{M}RootFolder")
+        held = None if root is None else root.find("{*}Folders")
+        page = [] if held is None else [_folder(node) for node in held]
+        found += page
+        if root is None or not page or root.get("IncludesLastItemInRange") != "false":
+            return found
+
+
+def named(folders: Sequence[Folder], name: str) -> Folder | None:
+    """The folder of a name, which Exchange compares without case."""
+    return next((one for one in folders if one.name.casefold() == name.casefold()), None)
+
+
+async def make(
+    client: ExchangeClient,
+    account: Account,
+    parent: str,
+    wanted: Sequence[tuple[str, str]],
+    kind: str = "t:Folder",
+) -> list[Message]:
+    """Make folders of (name, key) in one call; names are unique in their parent (``ErrorFolderExists``).
+
+    Raises:
+        ProviderError: the call failed as a whole.
+    """
+    bodies = [
+        element(
+            kind,
+            leaf("t:DisplayName", name) + (props.extended(props.own(props.KEY), key) if key else ""),
+        )
+        for name, key in wanted
+    ]
+    body = element(
+        "m:CreateFolder",
+        element("m:ParentFolderId", reference(parent)) + element("m:Folders", "".join(bodies)),
+    )
+    # The unique name makes a repeat harmless: what an earlier attempt made is found by it.
+    messages = await client.call(account, "CreateFolder", body, idempotent=True)
+    if len(messages) != len(wanted):
+        raise feed.short("CreateFolder", len(wanted), len(messages))
+    return messages
+
+
+async def child(
+    client: ExchangeClient, account: Account, parent: str, name: str, kind: str = "t:Folder"
+) -> tuple[str, bool]:
+    """The id of a folder by its name, made if it is not there; and whether it was made.
+
+    Raises:
+        ProviderError: it can be neither found nor made.
+    """
+    [message] = await make(client, account, parent, [(name, "")], kind)
+    if message.ok:
+        return props.id_of(message.items()[0])[0], True
+    if message.code == "ErrorFolderExists":
+        found = named(await inside(client, account, parent), name)
+        if found is not None:
+            return found.id, False
+    raise errors.fault_of(message.code, f"the folder {name!r} cannot be made: {message.text}", message.back_off)
+
+
+async def rename(client: ExchangeClient, account: Account, wanted: Mapping[str, str]) -> dict[str, Message]:
+    """Give folders new names, in one call; the message of each.
+
+    Raises:
+        ProviderError: the call failed as a whole.
+    """
+    if not wanted:
+        return {}
+    changes = [
+        element(
+            "t:FolderChange",
+            reference(folder)
+            + element(
+                "t:Updates",
+                element(
+                    "t:SetFolderField",
+                    field("folder:DisplayName") + element("t:Folder", leaf("t:DisplayName", name)),
+                ),
+            ),
+        )
+        for folder, name in wanted.items()
+    ]
+    body = element("m:UpdateFolder", element("m:FolderChanges", "".join(changes)))
+    messages = await client.call(account, "UpdateFolder", body, idempotent=True)
+    if len(messages) != len(wanted):
+        raise feed.short("UpdateFolder", len(wanted), len(messages))
+    return dict(zip(wanted, messages, strict=True))
+
+
+async def delete(client: ExchangeClient, account: Account, ids: Sequence[str]) -> list[Message]:
+    """Take folders away that hold nothing of the person's; one message each.
+
+    Raises:
+        ProviderError: the call failed as a whole.
+    """
+    if not ids:
+        return []
+    body = element(
+        "m:DeleteFolder",
+        element("m:FolderIds", "".join(reference(one) for one in ids)),
+        DeleteType="SoftDelete",
+    )
+    messages = await client.call(account, "DeleteFolder", body, idempotent=True)
+    if len(messages) != len(ids):
+        raise feed.short("DeleteFolder", len(ids), len(messages))
+    return messages
