@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from benchmarks import demo_company, ledger, many_users, planner
+from benchmarks import console, demo_company, ledger, many_users, planner
 from benchmarks.floor import FORMULA
 from benchmarks.rows import Row, store, table
 
@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
     "many": many_users.measure,
     "planner": planner.measure,
     "ledger": ledger.measure,
+    "console": console.measure,
 }
 
 
@@ -66,7 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.scenario:
         return _child(given.scenario, given.users)
     rows: list[Row] = []
-    plan = (("demo", 5), ("planner", 10), ("ledger", 1), ("many", 20 if given.quick else given.users))
+    plan = (
+        ("demo", 5),
+        ("planner", 10),
+        ("ledger", 1),
+        ("console", 1),
+        ("many", 20 if given.quick else given.users),
+    )
     for scenario, users in plan:
         print(f"measuring {scenario} …", file=sys.stderr, flush=True)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual._context import active_app
 from textual.app import ComposeResult
 from textual.screen import Screen
 
@@ -46,6 +47,12 @@ class Frame(Screen[None]):
         super().__init__()
         self._subscription: Subscription | None = None
         self.frozen = False
+        self._due = ""
+        # Textual (8.2.8) reads all style sheets anew, twice, when a mode is shown for the first time, because a new
+        # screen knows of no update: 60 to 90 ms of the loop. Where the screen before it is up to date, so is this one.
+        app = active_app.get()
+        if app.screen_stack and app.screen._css_update_count == app._css_update_count:
+            self._css_update_count = app._css_update_count
 
     @property
     def console(self) -> SynclineApp:
@@ -96,7 +103,7 @@ class Frame(Screen[None]):
         """Shown: listen, and paint everything."""
         if self._subscription is None:
             self._subscription = self.store.subscribe(Table.ENGINE, *self.LISTENS)
-        self.call_after_refresh(self.pull)
+        self._soon(whole=False)
 
     def on_screen_suspend(self) -> None:
         """Hidden: cost nothing."""
@@ -113,7 +120,20 @@ class Frame(Screen[None]):
         width, height = self.app.size
         notice = self.query_one("#too-small", LineView)
         notice.show([line(f"needs {LEAST[0]}x{LEAST[1]}, has {width}x{height}")])
-        self.call_after_refresh(self.repaint)
+        self._soon(whole=True)
+
+    def _soon(self, whole: bool) -> None:
+        """Paint once the layout is known; what asks several times until then is answered once."""
+        if not self._due:
+            self.call_after_refresh(self._paint_due)
+        self._due = "all" if whole or self._due == "all" else "changes"
+
+    def _paint_due(self) -> None:
+        due, self._due = self._due, ""
+        if due == "all":
+            self.repaint()
+        else:
+            self.pull()
 
     def pull(self) -> None:
         """Take over what changed in the store since the last pull, and paint it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -30,6 +31,10 @@ def _state(row: UserRow, view: View) -> Span:
 
 def _next(row: UserRow, view: View) -> str:
     return "-" if row.state in signs.ACTIVE | signs.RESTING else view.future(row.next_full_ms)
+
+
+#: What ``_urgency`` looks at.
+_ALIKE = attrgetter("state", "stale_since_ms", "place", "policy")
 
 
 def _urgency(row: UserRow) -> tuple[int, int, str]:
@@ -128,6 +133,7 @@ class QueueScreen(TableFrame):
             lambda row: row.state in signs.FAULTY,
             self._empty,
             "user",
+            alike=_ALIKE,
         )
         with Horizontal(id="details"):
             yield LineView(self.view, id="user", classes="panel")

@@ -6,7 +6,7 @@ moves them onto another row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -59,6 +59,8 @@ class StoreTable(LineView, Generic[R]):
         columns: narrow and wide columns (below 120 cells, and from there on).
         fields: lower-case texts of a row for the filter.
         urgency: the default order.
+        alike: what ``urgency`` depends on. Rows that are alike in it have the same urgency, so that it is asked once for
+            each kind of row and not for each of 50,000 rows.
         faulty: whether a row is in fault (the key for the next fault).
         empty: what to say when there is no row at all.
         noun: one row in a word.
@@ -82,12 +84,13 @@ class StoreTable(LineView, Generic[R]):
         noun: str,
         ordered: str = "urgency",
         *,
+        alike: Callable[[R], Hashable] | None = None,
         id: str | None = None,
     ) -> None:
         super().__init__(view, id=id)
         self._rows, self._columns, self._fields = rows, columns, fields
         self._urgency, self._faulty, self._empty, self._noun = urgency, faulty, empty, noun
-        self._ordered = ordered
+        self._ordered, self._alike = ordered, alike
         self.order: list[str] = []
         self.cursor: str | None = None
         self.marks: set[str] = set()
@@ -95,11 +98,11 @@ class StoreTable(LineView, Generic[R]):
         self.search = Filter()
         self.sort_letter = ""
         self.reversed = False
-        self._keys: dict[str, Any] = {}
-        self._place: dict[str, int] = {}
+        self._passing: set[str] | None = None  # what the filter lets through; None without a filter
+        self._ranks: dict[str, Any] = {}  # of rows that changed, when they were last sorted
         self._stale: set[str] = set()
         self._all_stale = False
-        self._top = 0
+        self._at = self._top = 0
         self._sorted_ms = self._key_ms = -SORT_AFTER_KEY_MS
         self._second = -1
 
@@ -114,7 +117,7 @@ class StoreTable(LineView, Generic[R]):
     @property
     def current(self) -> str | None:
         """The id under the cursor; None when no row is shown."""
-        return self.cursor if self.cursor in self._place else None
+        return self.cursor if self._at < len(self.order) and self.order[self._at] == self.cursor else None
 
     @property
     def row(self) -> R | None:
@@ -124,9 +127,8 @@ class StoreTable(LineView, Generic[R]):
     def chosen(self) -> list[str]:
         """Marked ids in the order shown, or the one under the cursor."""
         rows = self._rows()
-        marked = [key for key in self.order if key in self.marks and key in rows] + sorted(
-            key for key in self.marks if key not in self._place and key in rows
-        )
+        shown = [key for key in self.order if key in self.marks and key in rows] if self.marks else []
+        marked = shown + sorted(key for key in self.marks.difference(shown) if key in rows)
         return marked or ([self.current] if self.current is not None and self.current in rows else [])
 
     def sort_name(self) -> str:
@@ -150,19 +152,13 @@ class StoreTable(LineView, Generic[R]):
             self._paint_all()
             return
         self._stale |= dirty
-        if (self._stale or self._all_stale) and rested and now - self._key_ms >= SORT_AFTER_KEY_MS:
-            if self._all_stale:
-                self._order_all()
-            else:
-                self._order_stale()
-            self._paint_all()
-        elif now // 1000 != self._second:
+        due = (self._stale or self._all_stale) and rested and now - self._key_ms >= SORT_AFTER_KEY_MS
+        if (due and self._order_stale()) or now // 1000 != self._second:
             self._paint_all()
         else:
-            for key in dirty:
-                place = self._place.get(key)
-                if place is not None and self._top <= place < self._top + self._page:
-                    self.put(place - self._top + 1, self._paint(key))
+            for y, key in enumerate(self.order[self._top : self._top + self._page], 1):
+                if key in dirty:
+                    self.put(y, self._paint(key))
 
     def reorder(self) -> None:
         """Filter and sort all rows now."""
@@ -196,7 +192,7 @@ class StoreTable(LineView, Generic[R]):
             "home": -len(self.order),
             "end": len(self.order),
         }
-        self.go(self._at() + steps[how])
+        self.go(self._at + steps[how])
 
     def go(self, place: int) -> None:
         """Put the cursor on a place in the order."""
@@ -204,8 +200,8 @@ class StoreTable(LineView, Generic[R]):
         if not self.order:
             return
         place = max(0, min(place, len(self.order) - 1))
-        before, top = self._at(), self._top
-        self.cursor = self.order[place]
+        before, top = self._at, self._top
+        self.cursor, self._at = self.order[place], place
         self._scroll(place)
         if top != self._top:
             self._paint_all()
@@ -217,10 +213,9 @@ class StoreTable(LineView, Generic[R]):
 
     def select(self, key: str) -> bool:
         """Put the cursor on an id; False when it is not shown."""
-        place = self._place.get(key)
-        if place is None:
+        if key not in self.order:
             return False
-        self.go(place)
+        self.go(self.order.index(key))
         return True
 
     def mark(self) -> None:
@@ -256,52 +251,82 @@ class StoreTable(LineView, Generic[R]):
 
     # Order
 
-    def _sort_key(self, row: R) -> Any:
+    def _rank(self) -> Callable[[R], Any]:
+        """What to sort by."""
         for column in self._columns[1]:
             if column.letter == self.sort_letter:
-                return column.order(row)
-        return self._urgency(row)
+                return column.order
+        return self._urgency
 
     def _order_all(self) -> None:
         rows = self._rows()
-        if self.filter:
-            passing: Iterable[tuple[str, R]] = (
-                (key, row) for key, row in rows.items() if self.filter.matches(self._fields(row))
-            )
-        else:
-            passing = rows.items()
-        self._keys = {key: (self._sort_key(row), key) for key, row in passing}
+        self._passing = (
+            {key for key, row in rows.items() if self.filter.matches(self._fields(row))}
+            if self.filter
+            else None
+        )
         self.marks &= rows.keys()
+        self._ranks.clear()
         self._sort()
 
-    def _order_stale(self) -> None:
-        rows = self._rows()
+    def _order_stale(self) -> bool:
+        """Take the rows that changed to where they belong; False when they are there already."""
+        if self._all_stale:
+            self._order_all()
+            return True
+        rows, rank, moved = self._rows(), self._rank(), False
         for key in self._stale:
             row = rows.get(key)
-            if row is not None and (not self.filter or self.filter.matches(self._fields(row))):
-                self._keys[key] = (self._sort_key(row), key)
-            else:
-                self._keys.pop(key, None)
-        self._sort()
+            if self._passing is not None:
+                passes = row is not None and self.filter.matches(self._fields(row))
+                moved |= passes != (key in self._passing)
+                (self._passing.add if passes else self._passing.discard)(key)
+            now = None if row is None else rank(row)
+            moved |= key not in self._ranks or self._ranks[key] != now
+            self._ranks[key] = now
+        self._stale.clear()
+        if moved:
+            self._sort()
+        return moved
 
     def _sort(self) -> None:
-        at = self._at()
+        rows, rank, passing = self._rows(), self._rank(), self._passing
+        shown = rows if passing is None else {key: row for key, row in rows.items() if key in passing}
         self._stale.clear()
         self._all_stale = False
         self._sorted_ms = self.view.now_ms
-        self.order = sorted(self._keys, key=self._keys.__getitem__, reverse=self.reversed)
-        self._place = {key: place for place, key in enumerate(self.order)}
-        if self.order and self.cursor not in self._place:
-            self.cursor = self.order[min(at, len(self.order) - 1)]
-            self.post_message(self.Moved())
+        if rank is self._urgency and self._alike is not None:
+            self.order = self._in_kinds(shown, self._alike)
+        else:
+            self.order = [key for _, key in sorted(zip(map(rank, shown.values()), shown, strict=True))]
+        if self.reversed:
+            self.order.reverse()
+        if self.order and (self._at >= len(self.order) or self.order[self._at] != self.cursor):
+            if self.cursor is not None and self.cursor in shown:
+                self._at = self.order.index(self.cursor)
+            else:
+                self._at = min(self._at, len(self.order) - 1)
+                self.cursor = self.order[self._at]
+                self.post_message(self.Moved())
         if self.order:
-            self._scroll(self._at())
+            self._scroll(self._at)
 
-    def _at(self) -> int:
-        return self._place.get(self.cursor or "", 0)
+    def _in_kinds(self, rows: Mapping[str, R], alike: Callable[[R], Hashable]) -> list[str]:
+        """By urgency, then by id: a sort of strings in each kind, and one of the kinds."""
+        kinds: dict[Hashable, list[str]] = {}
+        for kind, key in zip(map(alike, rows.values()), rows, strict=True):
+            found = kinds.get(kind)
+            if found is None:
+                kinds[kind] = [key]
+            else:
+                found.append(key)
+        ranks: dict[Any, list[str]] = {}
+        for keys in kinds.values():
+            ranks.setdefault(self._urgency(rows[keys[0]]), []).extend(keys)
+        return [key for rank in sorted(ranks) for key in sorted(ranks[rank])]
 
     def _seek(self, step: int, wanted: Callable[[str], bool]) -> bool:
-        count, at = len(self.order), self._at()
+        count, at = len(self.order), self._at
         for distance in range(1, count + 1):
             place = (at + step * distance) % count
             if wanted(self.order[place]):
@@ -364,7 +389,7 @@ class StoreTable(LineView, Generic[R]):
     def on_resize(self) -> None:
         """Columns depend on the width."""
         if self.order:
-            self._scroll(self._at())
+            self._scroll(self._at)
         self._paint_all()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
