@@ -29,6 +29,7 @@ from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.config_connections import KINDS
+from engine.model.config_setup import setup_to_docs
 from engine.model.form import (
     FormField,
     FormPage,
@@ -107,7 +108,7 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import conflicts, editing, held, ordering, rollouts, rows, words
+from engine.runtime import conflicts, editing, held, incident_reports, ordering, rollouts, rows, words
 from engine.runtime import explain as explained
 from engine.runtime import history as histories
 from engine.runtime import report as reports
@@ -115,6 +116,7 @@ from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
 from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
 from engine.runtime.freshness import Watch
+from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper, run_row
 
@@ -271,6 +273,7 @@ class Service:
         self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
         self._desk = Desk(office, self._timekeeper)
         self._watch = Watch(office)
+        self._mailman = Mailman(office)
         self._stale: list[tuple[str, str]] = []
         self._stop = asyncio.Event()
         self._running = False
@@ -345,7 +348,10 @@ class Service:
             async with asyncio.TaskGroup() as group:
                 queue = group.create_task(office.queue.serve(office.runner.handle, SLOTS, queue_stop))
                 keeper = group.create_task(self._timekeeper.serve(self._stop, schedule=schedule))
-                upkeep = [group.create_task(self._seconds()), group.create_task(self._heartbeat())]
+                upkeep = [
+                    group.create_task(loop)
+                    for loop in (self._seconds(), self._heartbeat(), self._mailman.serve())
+                ]
                 await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
                 self._running = True
                 try:
@@ -496,10 +502,12 @@ class Service:
             [(one.name, one.kind, one.settings) for one in wanted.connections],
             [(one.name, policy_to_doc(one), wanted.enabled.get(one.name)) for one in wanted.policies],
             [astuple(one) for one in wanted.users],
+            setup_to_docs(wanted.setup),
         )
         await self._ledger.write(_forgive)
         await self._ledger.write(conflict_units.ask_again)
         await self._load()
+        self._mailman.again()
         text = (
             f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
             f"{words.count(len(wanted.users), 'user', 'users')} applied"
@@ -518,6 +526,7 @@ class Service:
                 policies=tuple(office.policies.values()),
                 enabled={record.name: record.state != PolicyState.DISABLED for record in stored},
                 users=tuple(record.target for record in records),
+                setup=office.setup,
             )
         )
 
@@ -755,7 +764,7 @@ class Service:
         """The state of policies, users and jobs as JSON-able values."""
         if not self._running:
             self._watch.look()
-        return reports.status(self._office)
+        return {**reports.status(self._office), **await incident_reports.status(self._office)}
 
     async def report(self, policy: str | None = None) -> dict[str, Any]:
         """What the last cycle of each mailbox did: counts by module, calls, seconds, and the sums."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.ledger import incidents
+from engine.ledger import incidents, mails
 from engine.ledger.schema import audit, cycle, line, run, verify
 from engine.ledger.sql import insert, insert_ids, set_columns
 
@@ -150,5 +150,5 @@ def prune(conn: sa.Connection, before: int) -> int:
     removed = conn.execute(sa.delete(line).where(line.c.at < before)).rowcount
     removed += conn.execute(sa.delete(cycle).where(cycle.c.ended_at < before)).rowcount
     removed += conn.execute(sa.delete(run).where(run.c.ended_at < before)).rowcount
-    removed += incidents.prune(conn, before)
+    removed += incidents.prune(conn, before) + mails.prune(conn, before)
     return removed

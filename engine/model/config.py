@@ -18,6 +18,7 @@ from engine.model.config_export import Configuration, export
 from engine.model.config_policy import policy_from_doc, policy_to_doc, read_policy
 from engine.model.config_problems import Collector, ConfigErrors, Problem, join, shown
 from engine.model.config_sections import REQUIRED, Setting, read_settings
+from engine.model.config_setup import SETUP, read_setup, with_paths
 from engine.model.config_values import BAD, email, flag, text, zone
 from engine.model.policy import Connection, Policy, TargetUser
 
@@ -72,7 +73,7 @@ ENABLED = Setting(
     "Switches the policy on or off; without it the switch stays as it is (a new policy is off).",
 )
 
-_SECTIONS = ("connections", "policies", "users")
+_SECTIONS = ("connections", "policies", "users", *SETUP)
 _NAME = text(100)
 
 
@@ -115,28 +116,35 @@ def read(document: Mapping[str, Any], source: str) -> Configuration:
     connections = _connections(document.get("connections", {}), problems)
     policies, enabled = _policies(document.get("policies", {}), connections, problems)
     users = _users(document.get("users", []), policies, problems)
+    setup = read_setup(document, problems)
     problems.done(source)
     return Configuration(
         tuple(each for each in connections.values() if each is not None),
         tuple(each for each in policies.values() if each is not None),
         enabled,
         users,
+        setup,
     )
 
 
 def resolved(configuration: Configuration, folder: Path) -> Configuration:
     """The same with the paths of files made absolute: ``~`` is the home, a relative path starts at ``folder``."""
 
-    def absolute(connection: Connection) -> Connection:
+    def absolute(path: str) -> str:
+        return str((folder / Path(path).expanduser()).absolute())
+
+    def of_connection(connection: Connection) -> Connection:
         settings = {
-            key: str((folder / Path(value).expanduser()).absolute())
-            if key.endswith("_file") and isinstance(value, str) and value
-            else value
+            key: absolute(value) if key.endswith("_file") and isinstance(value, str) and value else value
             for key, value in connection.settings.items()
         }
         return replace(connection, settings=settings)
 
-    return replace(configuration, connections=tuple(map(absolute, configuration.connections)))
+    return replace(
+        configuration,
+        connections=tuple(map(of_connection, configuration.connections)),
+        setup=with_paths(configuration.setup, absolute),
+    )
 
 
 def _named(raw: Any, section: str, problems: Collector) -> dict[str, Any]:

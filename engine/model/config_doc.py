@@ -11,6 +11,7 @@ from engine.model.config_connections import KINDS
 from engine.model.config_export import value_text
 from engine.model.config_policy import POLICY
 from engine.model.config_sections import REQUIRED, ByModule, ByName, ListOf, Section, Setting
+from engine.model.config_setup import SETUP
 from engine.model.config_values import Kind
 from engine.model.modules import Module
 from engine.model.policy import ModuleSettings
@@ -61,6 +62,13 @@ _SECTIONS = {
 }
 
 
+_SETUP = {
+    "smtp": "The mail server through which failure mails go, to the `error_addresses` of policies and the addresses of "
+    "connections. Without it incidents are only shown. See [mails.md](mails.md).",
+    "push": "Where providers tell of changes by themselves. Without it mailboxes are polled. See [push.md](push.md).",
+}
+
+
 def page() -> str:
     """The whole page as Markdown."""
     out = [_HEAD]
@@ -81,6 +89,8 @@ def page() -> str:
                 _table(each.kind.settings, each.default),
             ]
     out += [_modules(), "## Users: `[[users]]`\n", "One table for each mailbox.\n", _table(USER)]
+    for name, (title, section, _) in SETUP.items():
+        out += [f"## {title}: `[{name}]`\n", f"{_SETUP[name]}\n", _table(section.settings)]
     return "\n".join(out)
 
 

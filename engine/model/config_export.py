@@ -10,7 +10,9 @@ from typing import Any
 
 from engine.model.config_policy import policy_to_doc
 from engine.model.config_problems import join, key_text
+from engine.model.config_setup import setup_to_docs
 from engine.model.policy import Connection, Policy, TargetUser
+from engine.model.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +24,21 @@ class Configuration:
         policies: all policies.
         enabled: by policy: on, off, or ``None`` to leave the switch as it is.
         users: target users; each address once.
+        setup: what concerns the engine as a whole.
     """
 
     connections: tuple[Connection, ...] = ()
     policies: tuple[Policy, ...] = ()
     enabled: Mapping[str, bool | None] = field(default_factory=dict)
     users: tuple[TargetUser, ...] = ()
+    setup: Setup = field(default_factory=Setup)
 
 
 def export(configuration: Configuration) -> str:
     """TOML text with every setting of every policy; connections have the settings that were given."""
     out: list[str] = []
+    for name, document in setup_to_docs(configuration.setup).items():
+        _table(out, name, document)
     for connection in configuration.connections:
         _table(out, join("connections", connection.name), {"kind": connection.kind, **connection.settings})
     for policy in configuration.policies:

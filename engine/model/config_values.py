@@ -25,6 +25,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _TIME = re.compile(r"(\d{2}):(\d{2})")
 _BLACKOUT = re.compile(r"\s*([A-Za-z]+)\s+(\d{1,2}:\d{2})\s*-\s*([A-Za-z]+)\s+(\d{1,2}:\d{2})\s*")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 _EMAIL = re.compile(r"[^\s@,;<>()\[\]\"\\]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
@@ -421,3 +422,29 @@ def version() -> Kind:
         return raw
 
     return Kind('an API version such as "62.0"', check)
+
+
+def host() -> Kind:
+    """The name or address of a machine, without scheme, port or path."""
+
+    def check(raw: Any) -> str:
+        if not isinstance(raw, str) or not _HOST.fullmatch(raw.strip()):
+            raise Refused("is not the name of a host")
+        return raw.strip().lower()
+
+    return Kind("a host such as mail.example.com, without port", check)
+
+
+def endpoint() -> Kind:
+    """An address and a port to listen on; IPv6 addresses stand in brackets."""
+
+    def check(raw: Any) -> str:
+        name, colon, port = raw.strip().rpartition(":") if isinstance(raw, str) else ("", "", "")
+        inner = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+        if not colon or not _HOST.fullmatch(inner) or (":" in inner) != (inner != name):
+            raise Refused("is no address and port")
+        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+            raise Refused("has no such port")
+        return f"{name.lower()}:{int(port)}"
+
+    return Kind("an address and a port such as 127.0.0.1:8443 or [::1]:8443", check)

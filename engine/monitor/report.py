@@ -139,3 +139,17 @@ class RolloutReport:
     stage: str
     text: str
     waves: tuple[WaveRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MailRow:
+    """A failure or recovery mail to one address. Times are epoch milliseconds."""
+
+    kind: str  # failure | recovery
+    address: str
+    state: str  # waiting | sending | sent | dropped
+    attempts: int
+    written_ms: int
+    sent_ms: int | None
+    not_before_ms: int
+    error: str

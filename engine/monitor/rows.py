@@ -171,7 +171,7 @@ class IncidentRow:
     count: int
     closed_ms: int | None = None
     due_ms: int | None = None  # when the failure mail is due; None: no mail is sent for it
-    told: bool = False  # its failure mail is written
+    told: int = 0  # the incident in whose failure mail it was told: its own, or a sibling's; 0: not yet
     seen_by: str = ""
     seen_ms: int | None = None
     rev: int = 0

@@ -10,6 +10,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.model.port import Account, Connector, Finding
 from engine.monitor.report import VerifyRow
 from engine.net.errors import ProviderError
+from engine.runtime import mailman
 from engine.runtime.office import Office
 from engine.sync.context import PolicyContext
 from engine.sync.cycle import account_of
@@ -91,6 +92,8 @@ async def doctor(office: Office, policy: str | None = None) -> list[DoctorLine]:
             found += await _check(office, rules.mailbox, account_of(records[0]), crm=False)
     for name in sorted(set(office.connections) - tested) if policy is None else ():
         found.append((name, "use", True, "no policy uses this connection", ""))
+    if policy is None:
+        found += await mailman.check(office)
     return found
 
 

@@ -89,8 +89,15 @@ class Incidents:
 
     async def heal(self, kind: IncidentKind, *subjects: str) -> None:
         """What these are about is well again. Nothing is written when no incident says otherwise."""
+        await self._end(kind, subjects, IncidentState.HEALED)
+
+    async def dismiss(self, kind: IncidentKind, *subjects: str) -> None:
+        """What these are about is gone or was switched off: over, but not healed."""
+        await self._end(kind, subjects, IncidentState.DISMISSED)
+
+    async def _end(self, kind: IncidentKind, subjects: Iterable[str], state: IncidentState) -> None:
         now = self._clock.now_ms()
-        heals = [Heal(kind, one, now) for one in subjects if self.live(one, kind) is not None]
+        heals = [Heal(kind, one, now, state) for one in subjects if self.live(one, kind) is not None]
         if heals:
             self.show(await self._ledger.write(units.record, [], heals))
 
@@ -164,4 +171,4 @@ def _update(row: IncidentRow, one: Incident) -> None:
     row.fault_class = FaultClass(one.fault_class) if one.fault_class else None
     row.phase, row.text, row.advice, row.state = one.phase, one.text, one.advice, one.state
     row.last_ms, row.count, row.closed_ms, row.due_ms = one.last_at, one.count, one.closed_at, one.due_at
-    row.told, row.seen_by, row.seen_ms = one.told != 0, one.seen_by, one.seen_at
+    row.told, row.seen_by, row.seen_ms = one.told, one.seen_by, one.seen_at

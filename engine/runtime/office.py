@@ -19,8 +19,10 @@ from engine.mailbox.connector import MailboxConnector
 from engine.model.activity import Activity, ActivityKind
 from engine.model.clock import Clock
 from engine.model.config import policy_from_doc
+from engine.model.config_setup import setup_from_docs
 from engine.model.incident import Heal, Strike
 from engine.model.policy import Connection, Policy
+from engine.model.setup import Setup
 from engine.monitor.fold import Fold
 from engine.monitor.rows import LimitRow
 from engine.monitor.store import Store
@@ -98,6 +100,7 @@ class Office:
     calls: Counter[str] = field(default_factory=Counter)
     connections: dict[str, Connection] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    setup: Setup = field(default_factory=Setup)
     mailbox_ids: dict[str, int] = field(default_factory=dict)
     _crm: dict[str, CrmConnector] = field(default_factory=dict)
     _mailbox: dict[str, MailboxConnector] = field(default_factory=dict)
@@ -120,6 +123,7 @@ class Office:
             record.name: policy_from_doc(record.name, record.settings)
             for record in await self.ledger.read(mailboxes.policies)
         }
+        self.setup = setup_from_docs(await self.ledger.read(mailboxes.sections))
         self.incidents.policies, self.incidents.connections = self.policies, self.connections
         await self.close_connectors()
 
