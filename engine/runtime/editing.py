@@ -425,4 +425,5 @@ async def _account(office: Office, command: TestConnection) -> Account | None:
 async def _rebuilt(office: Office, keeper: Timekeeper) -> None:
     """Rows of policies, users and jobs after a change."""
     await rows.build(office)
+    await office.incidents.load()
     await keeper.build()
