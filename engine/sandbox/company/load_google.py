@@ -15,9 +15,9 @@ from typing import Any
 from engine.sandbox.company.locales import LOCALES
 from engine.sandbox.company.model import Address, Company, Contact, User
 from engine.sandbox.company.people import make_person
-from engine.sandbox.google import accounts, calendar, people, users
+from engine.sandbox.google import accounts, calendar, people
 from engine.sandbox.google.call import Call
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 CREDENTIALS = "google-service-account.json"
 
@@ -62,7 +62,7 @@ def load(world: World, company: Company, *, seed: int, today: date) -> None:
     for user in company.users:
         accounts.add_user(world, user.email, user.name, user.zone)
     # One transaction: each of its own would wait for the disk.
-    with users.transaction(world):
+    with transaction(world):
         for place, user in enumerate(company.users):
             if not has_own_items(place):
                 continue

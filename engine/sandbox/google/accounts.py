@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from engine.sandbox.google import calendar_store, discovery, tasks, users
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 ACCOUNT = "syncline@syncline-sandbox.iam.gserviceaccount.com"
 PROJECT = "syncline-sandbox"
@@ -80,7 +80,7 @@ def add_user(world: World, email: str, name: str, zone: str) -> None:
     setup(world)
     calendar_store.setup(world)
     tasks.setup(world)
-    with users.transaction(world):
+    with transaction(world):
         if users.find(world, email) is not None:
             return
         world.db.execute("INSERT INTO google_users VALUES (?, ?, ?)", (email, name, zone))

@@ -30,10 +30,9 @@ from engine.sandbox.google.batch import Request, Response
 from engine.sandbox.google.call import ApiError, Call, Handler
 from engine.sandbox.google.media import split_upload
 from engine.sandbox.google.quota import Quota
-from engine.sandbox.google.users import transaction
 from engine.sandbox.kit.control import control_mount
 from engine.sandbox.kit.faults import Faults, status_body, strike
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json; charset=UTF-8"

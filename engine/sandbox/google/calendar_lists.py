@@ -15,7 +15,8 @@ from engine.sandbox.google import tokens
 from engine.sandbox.google.calendar_palette import CALENDAR_COLOURS, EVENT_COLOURS, best_match
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.errors import invalid, not_found
-from engine.sandbox.google.users import find, transaction
+from engine.sandbox.google.users import find
+from engine.sandbox.kit.world import transaction
 
 Doc = dict[str, Any]
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")

@@ -15,7 +15,8 @@ from engine.sandbox.google import calendar_times as times
 from engine.sandbox.google.calendar_store import Calendar
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.errors import invalid, not_found
-from engine.sandbox.google.users import find, transaction
+from engine.sandbox.google.users import find
+from engine.sandbox.kit.world import transaction
 
 Doc = dict[str, Any]
 

@@ -12,8 +12,7 @@ from engine.sandbox.google import gmail_messages as messages
 from engine.sandbox.google import gmail_store as store
 from engine.sandbox.google.call import Call, Handler, Reply
 from engine.sandbox.google.gmail_store import invalid, not_found
-from engine.sandbox.google.users import transaction
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 _WATCH_MS = 7 * 86_400_000
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")

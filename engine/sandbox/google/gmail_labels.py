@@ -10,8 +10,7 @@ from typing import Any
 from engine.sandbox.google import gmail_store as store
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.gmail_store import invalid, not_found
-from engine.sandbox.google.users import transaction
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 LABEL_LIMIT = 10_000
 """Labels a mailbox may hold (setting ``gmail_label_limit``)."""

@@ -11,7 +11,7 @@ from engine.sandbox.google import gmail_store as store
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.gmail_query import parse_query
 from engine.sandbox.google.gmail_store import Message, invalid, not_found
-from engine.sandbox.google.users import transaction
+from engine.sandbox.kit.world import transaction
 
 MAX_BYTES = 157_286_400
 """``mediaUpload.maxSize`` of gmail.v1."""

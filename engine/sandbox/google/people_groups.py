@@ -13,8 +13,7 @@ from engine.sandbox.google import people_tokens as tokens
 from engine.sandbox.google.call import ApiError, Call, Reply
 from engine.sandbox.google.people_fields import invalid, parse_mask
 from engine.sandbox.google.people_store import MY_CONTACTS, STARRED
-from engine.sandbox.google.users import transaction
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 GROUP_FIELDS = frozenset({"clientData", "groupType", "memberCount", "metadata", "name"})
 SYSTEM_GROUPS = {

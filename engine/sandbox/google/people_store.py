@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.sandbox.google.call import ApiError
-from engine.sandbox.google.users import transaction
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 CONTACT_LIMIT = 25_000
 """Contacts a user may hold, those in the trash included (setting ``people_contact_limit``)."""

@@ -13,8 +13,7 @@ from engine.sandbox.google import tokens
 from engine.sandbox.google.calendar_store import stamp
 from engine.sandbox.google.calendar_times import parse_stamp
 from engine.sandbox.google.call import ApiError, Call, Handler, Reply
-from engine.sandbox.google.users import transaction
-from engine.sandbox.kit.world import World
+from engine.sandbox.kit.world import World, transaction
 
 Doc = dict[str, Any]
 MOST_LISTS = 2000

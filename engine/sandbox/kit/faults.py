@@ -16,7 +16,7 @@ from engine.sandbox.kit.serve import ABORT
 from engine.sandbox.kit.world import World
 
 KINDS = ("status", "status_after", "latency", "lost_request", "lost_reply", "truncate")
-SERVICES = ("google", "salesforce", "*")
+SERVICES = ("google", "salesforce", "exchange", "*")
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Fault:
     """One rule.
 
     Attributes:
-        service: ``google``, ``salesforce`` or ``*``.
+        service: ``google``, ``salesforce``, ``exchange`` or ``*``.
         route: regular expression searched in the request's path and in its method id.
         verb: HTTP method or ``*``.
         kind: ``status`` (answer at once), ``status_after`` (done, then that answer), ``latency`` (wait, then go on),
@@ -112,7 +112,7 @@ def strike(
 
     Args:
         world: where the rules are.
-        service: ``google`` or ``salesforce``.
+        service: ``google``, ``salesforce`` or ``exchange``.
         verb: HTTP method, upper case.
         names: the request's path and its method id, where known.
         kinds: which kinds the caller can carry out.

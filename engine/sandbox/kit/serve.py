@@ -17,13 +17,27 @@ ABORT = "syncline.abort"
 """Name of the ASGI extension by which ``kit.faults`` drops a connection without an answer."""
 
 
+CONNECTION = "syncline.connection"
+"""Name of the ASGI extension that holds what a connection remembers between its requests (NTLM logs in connections)."""
+
+
 class AbortableProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol that also tells the app how to drop the connection (ASGI has no word for that)."""
+    """uvicorn's HTTP protocol that also tells the app how to drop the connection, and gives it a memory (ASGI has no
+    word for either)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection without memories."""
+        self.remembered: dict[object, object] = {}
+        super().connection_made(transport)
 
     def on_message_begin(self) -> None:
-        """Begin a request and hang the transport's ``abort`` into its scope."""
+        """Begin a request and hang the transport's ``abort`` and the connection's memory into its scope."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        known: dict[str, dict[object, object]] = {
+            ABORT: {"abort": self.transport.abort},
+            CONNECTION: self.remembered,
+        }
+        self.scope["extensions"] = known
 
 
 def uvicorn_config(app: Any, **options: Any) -> uvicorn.Config:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,3 +53,23 @@ def open_world(data_dir: Path | None, settings: dict[str, Any] | None = None) ->
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     return World(db=db, settings=settings or {})
+
+
+@contextmanager
+def transaction(world: World) -> Iterator[None]:
+    """One SQLite transaction, undone by an exception; within an open one a savepoint (the calls of a batch)."""
+    nested = world.db.in_transaction
+    begin, undo, end = _NESTED if nested else _OUTER
+    world.db.execute(begin)
+    try:
+        yield
+    except BaseException:
+        world.db.execute(undo)
+        if nested:
+            world.db.execute(end)
+        raise
+    world.db.execute(end)
+
+
+_OUTER = ("BEGIN IMMEDIATE", "ROLLBACK", "COMMIT")
+_NESTED = ("SAVEPOINT inner_call", "ROLLBACK TO inner_call", "RELEASE inner_call")

@@ -1,0 +1,172 @@
+"""The ASGI app: one endpoint that speaks SOAP, ``/EWS/Exchange.asmx``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+
+from engine.sandbox.exchange import (
+    accounts,
+    attachments,
+    auth,
+    creates,
+    folders,
+    items,
+    moves,
+    soap,
+    store,
+    sync,
+    updates,
+    zones,
+)
+from engine.sandbox.exchange.accounts import Account
+from engine.sandbox.exchange.call import Call, Handler
+from engine.sandbox.exchange.errors import EwsError, SoapFault
+from engine.sandbox.exchange.events import Hub
+from engine.sandbox.exchange.names import BUILDS
+from engine.sandbox.exchange.nodes import node_of
+from engine.sandbox.kit.control import control_mount
+from engine.sandbox.kit.faults import Faults
+from engine.sandbox.kit.serve import CONNECTION
+from engine.sandbox.kit.world import World, transaction
+
+PATH = "/EWS/Exchange.asmx"
+_log = logging.getLogger(__name__)
+_XML = "text/xml; charset=utf-8"
+_MODULES: tuple[Any, ...] = (folders, items, creates, updates, moves, sync, attachments)
+
+
+def create_app(world: World) -> Starlette:
+    """The Exchange sandbox as an ASGI app; creates its tables in ``world``.
+
+    Settings: ``exchange_version`` (of ``names.BUILDS``, ``Exchange2016`` unless told), ``exchange_auth`` (see ``auth``),
+    ``exchange_blocked`` (true: EWS answers 403, as Exchange Online does where it is switched off), and those of the
+    modules.
+
+    Raises:
+        ValueError: ``exchange_version`` is none of the known ones.
+    """
+    server = _Server(world)
+    return Starlette(
+        routes=[control_mount(world), Mount("/", app=server)],
+        middleware=[Middleware(Faults, world=world, service="exchange")],
+    )
+
+
+class _Server:
+    """Log-in, schema, impersonation and throttling in front of the handlers."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        accounts.setup(world)
+        self.hub = Hub()
+        self._handlers: dict[str, Handler] = {}
+        for module in _MODULES:
+            self._handlers |= module.HANDLERS
+        if self.version not in BUILDS:
+            raise ValueError(f"exchange_version {self.version!r} is none of {', '.join(BUILDS)}")
+
+    @property
+    def version(self) -> str:
+        """The version that the server is."""
+        return str(self._world.settings.get("exchange_version", "Exchange2016"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = await _read(receive)
+        self._world.counters["exchange.http"] += 1
+        status, more, content = self._answer(scope, headers, body)
+        raw = [(b"content-length", str(len(content)).encode())]
+        if content:
+            raw.append((b"content-type", _XML.encode()))
+        raw += [(name.encode(), value.encode("latin-1")) for name, value in more]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": content})
+
+    def _answer(
+        self, scope: Scope, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection: MutableMapping[str, Any] = scope.get("extensions", {}).get(CONNECTION, {})
+        try:
+            account = auth.identify(self._world, headers.get("authorization", ""), connection)
+        except auth.Unauthorized as error:
+            return 401, [("www-authenticate", value) for value in error.challenges], b""
+        path = scope["path"].lower().rstrip("/")
+        if path not in (PATH.lower(), "/ews/services.wsdl"):
+            return 404, [], b""
+        if self._world.settings.get("exchange_blocked"):
+            # What Exchange Online answers where EWS is switched off for the tenant or the application.
+            return 403, [("x-ms-diagnostics", '4000000;reason="EWS is blocked"')], b""
+        if scope["method"] == "GET":
+            return 200, [], b"<html><body>Service</body></html>"
+        if scope["method"] != "POST":
+            return 405, [("allow", "GET, POST")], b""
+        try:
+            return 200, [], soap.envelope(self._call(account, headers, body), self.version)
+        except SoapFault as error:
+            self._world.counters[f"exchange.{error.code}"] += 1
+            return error.status, list(error.headers.items()), soap.fault(error, self.version)
+        except Exception:
+            # A flaw of the sandbox itself: loud in its log, and to the client what Exchange says in such a case.
+            _log.exception("a request failed")
+            fault = SoapFault(
+                "ErrorInternalServerError", "An internal server error occurred. The operation failed."
+            )
+            return 500, [], soap.fault(fault, self.version)
+
+    def _call(self, account: Account, headers: Mapping[str, str], body: bytes) -> str:
+        request = soap.read(body, self.version)
+        handler = self._handlers.get(request.operation)
+        if handler is None:
+            raise SoapFault("ErrorInvalidRequest", f"The sandbox does not serve {request.operation}.")
+        mailbox = self._mailbox(account, request)
+        call = Call(self._world, self.hub, account, mailbox, request.version, request.element)
+        self._world.counters[f"exchange.{request.operation}"] += 1
+        zone = request.headers.get("TimeZoneContext")
+        if zone is not None:
+            try:
+                call.zone_id, call.zone = zones.read_definition(node_of(zone[0]))
+            except EwsError as error:
+                raise SoapFault(error.code, error.message) from None
+        with transaction(self._world):
+            try:
+                answer = handler(call)
+            except EwsError as error:
+                # A part that all of the request needs: the one response message says so.
+                self._world.counters[f"exchange.{error.code}"] += 1
+                answer = soap.answer(request.operation, [soap.failure(request.operation, error)])
+        return answer
+
+    def _mailbox(self, account: Account, request: soap.Request) -> store.Mailbox | None:
+        header = request.headers.get("ExchangeImpersonation")
+        if header is None:
+            return store.mailbox_by_row(self._world, account.mailbox) if account.mailbox else None
+        named = header[0][0] if len(header) and len(header[0]) else None
+        address = "" if named is None else (named.text or "").strip()
+        mailbox = store.mailbox_by_email(self._world, address)
+        if mailbox is None:
+            raise SoapFault("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
+        if not account.may_act_for(mailbox.email):
+            raise SoapFault(
+                "ErrorImpersonateUserDenied",
+                "The account does not have permission to impersonate the requested user.",
+            )
+        return mailbox
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)

@@ -1,0 +1,60 @@
+"""Instants as EWS writes them, and as the store keeps them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def to_ms(moment: datetime) -> int:
+    """Epoch milliseconds of an aware datetime."""
+    return (moment - EPOCH) // _MS
+
+
+def from_ms(ms: int) -> datetime:
+    """The UTC datetime of epoch milliseconds, also before 1970."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def stamp(ms: int) -> str:
+    """Epoch milliseconds as Exchange writes them: whole seconds, UTC."""
+    return (EPOCH + timedelta(seconds=ms // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+
+
+def parse(text: str, zone: tzinfo = UTC) -> datetime:
+    """An aware datetime of an ``xs:dateTime``; without an offset it is a wall clock of ``zone``.
+
+    Raises:
+        ValueError: no such moment.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+
+def parse_ms(text: str, zone: tzinfo = UTC) -> int:
+    """Epoch milliseconds of an ``xs:dateTime``.
+
+    Raises:
+        ValueError: no such moment.
+    """
+    return to_ms(parse(text, zone))
+
+
+def parse_date(text: str) -> date:
+    """The day of an ``xs:date``, whatever its offset.
+
+    Raises:
+        ValueError: no such day.
+    """
+    return date.fromisoformat(text.strip()[:10])
+
+
+def normal(text: str, zone: tzinfo = UTC) -> str:
+    """An ``xs:dateTime`` in UTC with whole seconds.
+
+    Raises:
+        ValueError: no such moment.
+    """
+    return stamp(parse_ms(text, zone))
