@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, tzinfo
 from typing import Any, ClassVar, TypeVar
@@ -18,9 +18,11 @@ from typing import Any, ClassVar, TypeVar
 os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")
 
 from rich.console import Console
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.dom import DOMNode
 from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
@@ -50,6 +52,7 @@ from tui.port import Engine
 from tui.screens.ask import Ask
 from tui.screens.confirm import Confirm, Report
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
+from tui.screens.connections import ConnectionsScreen
 from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
@@ -274,7 +277,7 @@ class SynclineApp(App[None]):
             self.screen.refresh_report()
         if isinstance(command, DecideConflict) and isinstance(self.screen, ConflictsScreen):
             self.screen.refresh_rows()
-        if isinstance(self.screen, HistoryScreen):
+        if isinstance(self.screen, HistoryScreen | ConnectionsScreen):
             self.screen.refresh_rows()
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
@@ -360,6 +363,21 @@ class SynclineApp(App[None]):
         self._outside(self.engine.conflicts(mailbox, policy), then)
 
     # Keys everywhere
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run what a key names; one that does nothing now says why."""
+        screen = self.screen
+        if isinstance(screen, Frame) and isinstance(action, str) and default_namespace in (None, screen):
+            reason = screen.why_not(action.partition("(")[0])
+            if reason:
+                screen.say(reason, "alert")
+                return True
+        return await super().run_action(action, default_namespace, namespaces)
 
     def action_keys(self) -> None:
         """Help for the pane."""

@@ -24,6 +24,9 @@ EXPLAIN = "explain"
 PREVIEW = "preview"
 ROWS = "preview_rows"
 CONFLICTS = "conflicts"
+EDITOR = "editor"
+MEMBERS = "members"
+CONNECTIONS = "connections"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -40,6 +43,9 @@ PANES: dict[str, str] = {
     PREVIEW: "Preview",
     ROWS: "Preview, item by item",
     CONFLICTS: "Conflicts",
+    EDITOR: "Editor",
+    MEMBERS: "Users of a policy",
+    CONNECTIONS: "Connections",
 }
 
 #: The four tabs, by their digit.
@@ -90,6 +96,7 @@ KEYS: tuple[Key, ...] = (
             **_all("Move the cursor by one row."),
             MONITORS: "Scroll the panel, or move in the list of users.",
             EXPLAIN: "Scroll by one line.",
+            EDITOR: "Go to the next or the previous field.",
         },
     ),
     Key(
@@ -108,8 +115,12 @@ KEYS: tuple[Key, ...] = (
         "tab",
         {"tab": "pane(1)", "shift+tab": "pane(-1)"},
         "panel",
-        {MONITORS: "Go to the next panel; shift+tab goes back."},
+        {
+            MONITORS: "Go to the next panel; shift+tab goes back.",
+            EDITOR: "Go to the next field; shift+tab goes back.",
+        },
         1,
+        {EDITOR: "next field"},
     ),
     Key(
         "↵",
@@ -123,9 +134,15 @@ KEYS: tuple[Key, ...] = (
             POLICY: "Open the mailbox in the row: counts by module, steps and events.",
             PREVIEW: "Show the items of the row, each with its fields before and after.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            EDITOR: "Edit the field: a switch turns over, a choice is offered, a text is typed.",
+            MEMBERS: "Open the user: counts by module, steps and events.",
+            CONNECTIONS: "Edit the connection.",
         },
         1,
         {
+            EDITOR: "edit field",
+            MEMBERS: "user",
+            CONNECTIONS: "edit",
             WHY: "explain",
             QUEUE: "user",
             MONITORS: "zoom",
@@ -211,7 +228,12 @@ KEYS: tuple[Key, ...] = (
         "t",
         {"t": "test"},
         "test link",
-        {POLICIES: "Test both connections of the policy.", POLICY: "Test both connections of the policy."},
+        {
+            POLICIES: "Test both connections of the policy.",
+            POLICY: "Test both connections of the policy.",
+            EDITOR: "Test the connection with what stands in the form; nothing is stored by it.",
+            CONNECTIONS: "Test the connection: token, permissions, one read of each kind.",
+        },
         6,
     ),
     Key(
@@ -303,7 +325,8 @@ KEYS: tuple[Key, ...] = (
         {"U": "undo"},
         "undo",
         {
-            HISTORY: "Undo the cycle: you see first what is put back and what is left alone, and type how many items. What is not done yet is given up."
+            EDITOR: "Take back the change of the field.",
+            HISTORY: "Undo the cycle: you see first what is put back and what is left alone, and type how many items. What is not done yet is given up.",
         },
         1,
     ),
@@ -360,9 +383,14 @@ KEYS: tuple[Key, ...] = (
         "D",
         {"D": "remove"},
         "delete",
-        {PREVIEW: "Drop the preview; nothing else changes."},
+        {
+            PREVIEW: "Drop the preview; nothing else changes.",
+            POLICIES: "Delete the policy, which must be off; you are told what it means, and type its name.",
+            MEMBERS: "Take the user, or all that are marked, out of the policy; what was synced stays.",
+            CONNECTIONS: "Delete the connection, if no policy uses it.",
+        },
         4,
-        {PREVIEW: "drop"},
+        {PREVIEW: "drop", MEMBERS: "take out"},
     ),
     Key(
         "@ I",
@@ -422,14 +450,76 @@ KEYS: tuple[Key, ...] = (
         "e",
         {"e": "edit"},
         "edit",
-        {CONFLICTS: "Type the value that both sides get."},
+        {
+            CONFLICTS: "Type the value that both sides get.",
+            POLICIES: "Edit the settings of the policy, page by page.",
+            POLICY: "Edit the settings of this policy, page by page.",
+            CONNECTIONS: "Edit the connection.",
+            EDITOR: "Edit the field, as ↵ does.",
+        },
         3,
+    ),
+    Key(
+        "+",
+        {"plus": "new"},
+        "new",
+        {
+            POLICIES: "Make a policy: it begins off, and has no users.",
+            MEMBERS: "Add users to the policy, by their addresses.",
+            CONNECTIONS: "Make a connection to a CRM or a mail system.",
+        },
+        2,
+        {MEMBERS: "add"},
+    ),
+    Key(
+        "c",
+        {"c": "duplicate"},
+        "duplicate",
+        {POLICIES: "Make a policy like this one; the copy is off, and has no users."},
+        12,
+    ),
+    Key(
+        "J",
+        {"J": "members"},
+        "users",
+        {
+            POLICIES: "List the users of the policy; some can be added or taken out there.",
+            POLICY: "List the users of this policy; some can be added or taken out there.",
+            EDITOR: "List the users of this policy; some can be added or taken out there.",
+        },
+        7,
+    ),
+    Key(
+        "&",
+        {"ampersand": "connections"},
+        "connections",
+        {
+            POLICIES: "List the connections to CRMs and mail systems; they are made and edited there.",
+            POLICY: "List the connections to CRMs and mail systems; they are made and edited there.",
+        },
+        10,
+    ),
+    Key(
+        "←→",
+        {"left": "page(-1)", "right": "page(1)"},
+        "page",
+        {EDITOR: "Turn to the page before or after."},
+        2,
+    ),
+    Key(
+        "ctrl+s",
+        {"ctrl+s": "save"},
+        "save",
+        {EDITOR: "Save all that is changed, or nothing when a field is not right."},
+        1,
     ),
     Key(
         "space",
         {"space": "mark"},
         "mark",
         {
+            EDITOR: "Turn a switch over, or take the next word of a choice.",
+            MEMBERS: "Mark the user; D then takes out all that are marked.",
             POLICIES: "Mark the policy; o, r and p then act on all that are marked.",
             QUEUE: "Mark the user; r, p, x and m then act on all that are marked.",
             MONITORS: "Tick the user under the cursor, or close the panel.",
@@ -440,7 +530,7 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Mark the item; E then carries out what is marked alone.",
         },
         11,
-        {MONITORS: "tick"},
+        {MONITORS: "tick", EDITOR: "turn over"},
     ),
     Key(
         "a A",
@@ -454,6 +544,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Mark all shown, or none.",
             PREVIEW: "Mark all shown, or none.",
             ROWS: "Mark all shown, or none.",
+            MEMBERS: "Mark all shown, or none.",
             MONITORS: "Tick all that run now, or none.",
         },
     ),
@@ -492,6 +583,8 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Filter the rows: is:delete in:crm text.",
             HISTORY: "Filter the rows: is:failed kind:undo text.",
             WHY: "Filter the rows: is:absent module:contacts in:crm text.",
+            MEMBERS: "Filter the rows: state:failed text.",
+            CONNECTIONS: "Filter the rows: kind:google is:unused text.",
         },
         7,
         {MONITORS: "find"},
@@ -512,6 +605,8 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Next or previous match.",
             HISTORY: "Next or previous match.",
             WHY: "Next or previous match.",
+            MEMBERS: "Next or previous match.",
+            CONNECTIONS: "Next or previous match.",
         },
     ),
     Key(
@@ -529,6 +624,8 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Sort: s and the column's letter; S turns the order round.",
             HISTORY: "Sort: s and the column's letter; S turns the order round.",
             WHY: "Sort: s and the column's letter; S turns the order round.",
+            MEMBERS: "Sort: s and the column's letter; S turns the order round.",
+            CONNECTIONS: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
     ),
@@ -548,6 +645,8 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Go to the next item that would wait for you, or no longer holds.",
             HISTORY: "Go to the next cycle that failed.",
             WHY: "Go to the next item that was dismissed.",
+            EDITOR: "Go to the next field that is not right.",
+            MEMBERS: "Go to the next user that failed.",
         },
         9,
         {QUEUE: "fault", CONFLICTS: "next open"},

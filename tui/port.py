@@ -10,12 +10,15 @@ from engine.service import (
     Answer,
     Command,
     ConflictRow,
+    ConnectionDraft,
+    ConnectionRow,
     CycleRow,
     Explanation,
     Filtered,
     HeldRow,
     LeavePreview,
     Line,
+    PolicyDraft,
     PreviewReport,
     PreviewRow,
     RunRow,
@@ -116,6 +119,18 @@ class Engine(Protocol):
 
     async def clearable(self, mailboxes: Sequence[str], modules: Sequence[str] = ()) -> int:
         """How many items the re-initialise Clear would remove."""
+        ...
+
+    def policy_draft(self, name: str, copy_of: str = "") -> PolicyDraft:
+        """What the form of a policy begins with."""
+        ...
+
+    def connection_draft(self, name: str, kind: str = "") -> ConnectionDraft:
+        """What the form of a connection begins with."""
+        ...
+
+    def connections(self) -> list[ConnectionRow]:
+        """All connections."""
         ...
 
     def initialising(self) -> list[str]:

@@ -172,25 +172,31 @@ _title = _words
 # -- texts -----------------------------------------------------------------------------------------------
 
 
-def texts(pages: Iterable[FormPage], document: Document) -> dict[str, str]:
-    """What stands in each field; empty where the document does not have it."""
-    return {field.path: text(document, field.path) for page in pages for field in page.fields}
+def texts(pages: Iterable[FormPage], document: Document, kind: str = "") -> dict[str, str]:
+    """What stands in each field; empty where the document does not have it.
+
+    Args:
+        pages: of the form.
+        document: of a policy, or the settings of a connection.
+        kind: of the connection; empty for a policy.
+    """
+    return {field.path: _text(document, field.path, kind) for page in pages for field in page.fields}
 
 
-def text(document: Document, path: str) -> str:
-    """What stands in one field."""
-    kind, found = _kind_of(path), _found(document, path)
+def _text(document: Document, path: str, table: str) -> str:
+    kind, found = _kind_of(path, table), _found(document, path)
     if isinstance(kind, Section):
         return "off" if found is False else "on" if found is not None else ""
     return "" if found is None else _typed(kind, found)
 
 
-def changed(document: Document, path: str, typed: str) -> dict[str, Any]:
+def changed(document: Document, path: str, typed: str, kind: str = "") -> dict[str, Any]:
     """The document with another text in a field; an empty text takes the setting out, so that its default holds.
 
-    A text that is no value is kept as it is: checking the document tells what is wrong with it.
+    A text that is no value is kept as it is: checking the document tells what is wrong with it. For ``kind`` see
+    ``texts``.
     """
-    kind = _kind_of(path)
+    of = _kind_of(path, kind)
     new = copy.deepcopy(dict(document))
     *above, last = path.split(".")
     inside = new
@@ -201,10 +207,10 @@ def changed(document: Document, path: str, typed: str) -> dict[str, Any]:
     typed = typed.strip()
     if not typed:
         inside.pop(last, None)
-    elif isinstance(kind, Section):
+    elif isinstance(of, Section):
         inside[last] = False if typed == "off" else _written_default(path)
     else:
-        inside[last] = _raw(kind, typed)
+        inside[last] = _raw(of, typed)
     return new
 
 
@@ -268,20 +274,16 @@ def _number_or_text(part: str) -> int | str:
     return int(part) if re.fullmatch(r"\d{1,18}", part) else part
 
 
-def _kind_of(path: str) -> Kind | ListOf | ByName | Section | ByModule:
-    """The kind of the setting at a path, of a policy or of any connection."""
+def _kind_of(path: str, table: str = "") -> Kind | ListOf | ByName | Section | ByModule:
+    """The kind of the setting at a path, of a policy ("") or of a kind of connection."""
     first, *inner = path.split(".")
-    for table in (POLICY, *KINDS.values()):
-        for each in table:
-            if each.name == first:
-                kind = each.kind
-                for name in inner:
-                    if isinstance(kind, ByModule):
-                        kind = kind.kind
-                    elif isinstance(kind, Section):
-                        kind = next(one.kind for one in kind.settings if one.name == name)
-                return kind
-    raise KeyError(path)
+    kind = next(each.kind for each in (KINDS[table] if table else POLICY) if each.name == first)
+    for name in inner:
+        if isinstance(kind, ByModule):
+            kind = kind.kind
+        elif isinstance(kind, Section):
+            kind = next(one.kind for one in kind.settings if one.name == name)
+    return kind
 
 
 def _written_default(path: str) -> dict[str, Any]:

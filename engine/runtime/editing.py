@@ -66,10 +66,11 @@ class PolicyDraft:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionDraft:
-    """What a form of a connection begins with; see ``PolicyDraft``. ``policies`` use it."""
+    """What a form of a connection begins with; see ``PolicyDraft``. ``policies`` use it; ``crm`` says which end it is."""
 
     name: str
     kind: str
+    crm: bool
     settings: Mapping[str, Any]
     was: Mapping[str, Any] | None
     others: tuple[str, ...]
@@ -116,10 +117,16 @@ def connection_draft(office: Office, name: str, kind: str = "") -> ConnectionDra
     """
     others = tuple(each for each in office.connections if each != name)
     if not name:
-        return ConnectionDraft("", kind, {}, None, others)
+        return ConnectionDraft("", kind, kind in CRM_KINDS, {}, None, others)
     one = office.connections[name]
     return ConnectionDraft(
-        name, one.kind, dict(one.settings), dict(one.settings), others, _users_of(office, name)
+        name,
+        one.kind,
+        one.kind in CRM_KINDS,
+        dict(one.settings),
+        dict(one.settings),
+        others,
+        _users_of(office, name),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.config import parse
+from engine.service import KINDS as KINDS_OF_CONNECTION
 from engine.service import (
     AddUsers,
     DeleteConnection,
@@ -22,6 +23,7 @@ from engine.service import (
     changed,
     check_connection,
     check_policy,
+    connection_pages,
     next_runs,
     policy_pages,
     texts,
@@ -141,7 +143,7 @@ async def test_a_connection_in_use_stays_and_its_secret_is_named_only(service: S
     assert set(mail.policies) == {"Sales", "Pilot"}
     assert not (await service.do(DeleteConnection("crm"), "alice")).ok
     draft = service.connection_draft("crm")
-    new = changed(draft.settings, "api_version", "63.0")
+    new = changed(draft.settings, "api_version", "63.0", "salesforce")
     assert (await service.do(SaveConnection("crm", "salesforce", new, draft.was), "alice")).ok
     assert 'api_version = "63.0"' in await service.export()
     assert (await service.do(SaveConnection("second", "salesforce", new), "alice")).ok
@@ -195,6 +197,21 @@ def test_a_wrong_value_is_told_at_its_field() -> None:
     found = check_policy("Sales", document, KINDS)
     assert {each.path for each in found} == wrong.keys()
     assert all(each.allowed for each in found)
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CONNECTION)
+def test_every_kind_of_connection_has_a_form_that_reads_back_what_it_shows(kind: str) -> None:
+    pages = connection_pages(kind)
+    settings: dict[str, object] = {}
+    for page in pages:
+        for field in page.fields:
+            settings = changed(settings, field.path, field.default, kind)
+    shown = texts(pages, settings, kind)
+    assert shown == {field.path: field.default for page in pages for field in page.fields}
+    wrong = {each.path for each in check_connection("one", kind, settings)}
+    missing = {field.path for page in pages for field in page.fields if field.required}
+    assert missing <= wrong
+    assert all(not shown[path] for path in wrong)
 
 
 def test_a_section_that_is_switched_off_hides_its_fields_and_comes_back_with_defaults() -> None:

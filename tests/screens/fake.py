@@ -13,13 +13,18 @@ from dataclasses import replace
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
+from engine.model.form import new_policy
 from engine.service import (
     Answer,
     Command,
     ConflictRow,
+    ConnectionDraft,
+    ConnectionRow,
     CycleKind,
     CycleRow,
     DecideConflict,
+    DeleteConnection,
+    DeletePolicy,
     DisableJob,
     DisablePolicy,
     EnableJob,
@@ -35,16 +40,20 @@ from engine.service import (
     Line,
     Module,
     PauseUser,
+    PolicyDraft,
     PolicyRow,
     PolicyState,
     PreviewReport,
     PreviewRow,
+    RemoveUsers,
     ResumeUser,
     RollOut,
     RunRow,
+    SavePolicy,
     StepState,
     Store,
     Table,
+    TestConnection,
     TestPolicy,
     UndoPreview,
     UserRow,
@@ -92,6 +101,33 @@ class FakeService:
         self.previewed: PreviewReport | None = None
         self.previewing = False
         self.conflicting: list[ConflictRow] = []
+        self.saved: dict[str, dict[str, object]] = {}
+        on = tuple(name for name in store.policies if store.policies[name].crm)
+        self.linked = (
+            [
+                ConnectionRow(
+                    "Salesforce prod",
+                    "salesforce",
+                    on,
+                    "client_secret_file: /etc/syncline/crm-secret",
+                    "https://acme.my.salesforce.com",
+                    True,
+                ),
+                ConnectionRow(
+                    "Workspace example.com",
+                    "google",
+                    on,
+                    "credentials_file: /etc/syncline/google.json",
+                    "",
+                    False,
+                ),
+                ConnectionRow(
+                    "Old Workspace", "google", (), "credentials_file: /etc/syncline/old.json", "", False
+                ),
+            ]
+            if on
+            else []
+        )
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
 
@@ -129,6 +165,20 @@ class FakeService:
             job.state = JobState.ENABLED if isinstance(command, EnableJob) else JobState.DISABLED
             self.store.touch(Table.JOBS, job)
             return Answer(True, f"{job.title} is {job.state.value}.")
+        if isinstance(command, SavePolicy):
+            self.saved[command.policy] = dict(command.settings)
+            if command.was is None:
+                self.store.policies[command.policy] = _policy(
+                    command.policy, 0, state=PolicyState.DISABLED, initialised=False
+                )
+                self.store.reshape(Table.POLICIES)
+            return Answer(True, f"{command.policy} is stored; the next full sync of each mailbox goes by it")
+        if isinstance(command, TestConnection):
+            return Answer(
+                True,
+                f"{command.connection} works: 2 checks passed",
+                ("✓ token: granted, 180 ms", "✓ modules: 5 of 5 readable"),
+            )
         if isinstance(command, VerifyPolicy):
             self.report = report(self.store, command.policy)
             return Answer(True, f"{command.policy} verified: 2 differences.")
@@ -147,9 +197,45 @@ class FakeService:
             return (f"{command.policy}: running cycles finish, none starts.",)
         if isinstance(command, RollOut):
             return (f"{command.policy}: {command.move.value}.",)
+        if isinstance(command, DeletePolicy):
+            return (
+                f"The policy {command.policy} is forgotten, with its settings and its 5 users.",
+                "What was synced stays in the mailboxes and in the CRM.",
+            )
+        if isinstance(command, RemoveUsers):
+            return (
+                f"{len(command.mailboxes)} users leave the policy {command.policy}; what was synced stays.",
+            )
         if isinstance(command, DecideConflict):
             return (f"{len(command.ids)} fields of {command.mailbox}: the value is written to the other side.",)
         return ()
+
+    def policy_draft(self, name: str, copy_of: str = "") -> PolicyDraft:
+        document = new_policy("Salesforce prod", "Workspace example.com")
+        document |= self.saved.get(name or copy_of, {})
+        was = document if name else None
+        others = tuple(each for each in self.store.policies if each != name)
+        kinds = {row.id: row.kind for row in self.linked}
+        return PolicyDraft(name, document, was, kinds, others, 8)
+
+    def connection_draft(self, name: str, kind: str = "") -> ConnectionDraft:
+        others = tuple(row.id for row in self.linked if row.id != name)
+        if not name:
+            return ConnectionDraft("", kind, kind == "salesforce", {}, None, others)
+        row = next(row for row in self.linked if row.id == name)
+        settings = (
+            {
+                "login_url": "https://acme.my.salesforce.com",
+                "client_id": "3MVG9",
+                "client_secret_file": "/etc/syncline/crm-secret",
+            }
+            if row.crm
+            else {"credentials_file": "/etc/syncline/google.json"}
+        )
+        return ConnectionDraft(name, row.kind, row.crm, settings, settings, others, row.policies)
+
+    def connections(self) -> list[ConnectionRow]:
+        return list(self.linked)
 
     async def lines(self, mailbox: str, before_seq: int | None = None, limit: int = 200) -> list[Line]:
         return [line for line in self.older if before_seq is None or line.seq < before_seq][-limit:]

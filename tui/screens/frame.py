@@ -176,6 +176,19 @@ class Frame(Screen[None]):
             return
         self.console.ask(commands, confirm, typed, title)
 
+    # Keys that do nothing now
+
+    def why_not(self, action: str) -> str:
+        """Why a key of this pane does nothing now, in a sentence; "" when it does something.
+
+        ``?`` shows the key with this reason, and pressing it says the reason.
+        """
+        return ""
+
+    def unsaved(self) -> str:
+        """What an admin has changed here and would lose by leaving; "" when there is nothing."""
+        return ""
+
     # Keys that all panes have
 
     def action_tab(self, pane: str) -> None:

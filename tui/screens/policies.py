@@ -31,8 +31,10 @@ from engine.service import (
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import TextLine, fit, line, wrapped
-from tui.screens import orders
+from tui.screens import edit_policy, orders
 from tui.screens.confirm import Report
+from tui.screens.connections import ConnectionsScreen
+from tui.screens.members import MembersScreen
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -148,7 +150,9 @@ class PoliciesScreen(TableFrame):
             _fields,
             lambda row: (not row.stale, row.id.lower()),
             lambda row: bool(row.fault or row.failed or rows.troubled(row)) or row.state is PolicyState.ERROR,
-            lambda: "No policy yet. syncline apply FILE.toml makes one.",
+            lambda: (
+                "No policy yet. & makes the connections, then + a policy; or syncline apply FILE.toml brings all."
+            ),
             "policy",
             "name",
         )
@@ -239,6 +243,37 @@ class PoliciesScreen(TableFrame):
             self.say(f"Reading back what {self.table.current} built …")
             self.send(VerifyPolicy(self.table.current))
             self.console.open_policy(self.table.current)
+
+    def action_new(self) -> None:
+        """Make a policy."""
+        edit_policy.make(self, then=self._select)
+
+    def action_edit(self) -> None:
+        """Edit its settings."""
+        if self.table.current is not None:
+            edit_policy.edit(self, self.table.current)
+
+    def action_duplicate(self) -> None:
+        """Make another like it."""
+        edit_policy.make(self, self.table.current or "", self._select)
+
+    def action_remove(self) -> None:
+        """Delete it."""
+        if self.table.current is not None:
+            edit_policy.remove(self, self.table.current)
+
+    def _select(self, policy: str) -> None:
+        self.table.reorder()
+        self.table.select(policy)
+
+    def action_members(self) -> None:
+        """List its users."""
+        if self.table.current is not None:
+            self.app.push_screen(MembersScreen(self.table.current))
+
+    def action_connections(self) -> None:
+        """List the connections."""
+        self.app.push_screen(ConnectionsScreen())
 
     def action_leave_mailboxes(self) -> None:
         """Remove what was made in the mailboxes."""

@@ -14,7 +14,9 @@ from engine.service import Move, PolicyRow, SyncNow, Table, TestPolicy, VerifyPo
 from tui import format as form
 from tui import keys, signs
 from tui.paint import Span, TextLine, fit, line
-from tui.screens import orders, users
+from tui.screens import edit_policy, orders, users
+from tui.screens.connections import ConnectionsScreen
+from tui.screens.members import MembersScreen
 from tui.screens.policies import by_state, pause_all, roll_out, settings, summary, toggle
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -94,6 +96,19 @@ class PolicyScreen(TableFrame):
     PANE, TAB = keys.POLICY, keys.POLICIES
     LISTENS = (Table.POLICIES, Table.USERS, Table.JOBS)
     FILTER_KEYS = ("is", "user")
+    ROW_ACTIONS = TableFrame.ROW_ACTIONS - {
+        "switch",
+        "run",
+        "pause",
+        "verify",
+        "test",
+        "rollout",
+        "edit",
+        "members",
+        "remove",
+        "leave_mailboxes",
+        "checklist",
+    }
 
     def __init__(self, policy: str) -> None:
         super().__init__()
@@ -230,6 +245,18 @@ class PolicyScreen(TableFrame):
         """List the cycles of the mailbox."""
         if self.table.current is not None:
             self.console.open_history(self.table.current)
+
+    def action_edit(self) -> None:
+        """Edit its settings."""
+        edit_policy.edit(self, self.policy)
+
+    def action_members(self) -> None:
+        """List its users."""
+        self.app.push_screen(MembersScreen(self.policy))
+
+    def action_connections(self) -> None:
+        """List the connections."""
+        self.app.push_screen(ConnectionsScreen())
 
     def action_leave_mailboxes(self) -> None:
         """Remove what was made in the mailboxes."""

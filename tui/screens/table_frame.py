@@ -21,6 +21,42 @@ class TableFrame(Frame):
     SOURCE: ClassVar[Table | None] = None
     FILTER_KEYS: ClassVar[tuple[str, ...]] = ("state",)
 
+    #: Actions that need a row under the cursor.
+    ROW_ACTIONS: ClassVar[frozenset[str]] = frozenset(
+        [
+            "open",
+            "switch",
+            "run",
+            "pause",
+            "cancel",
+            "verify",
+            "test",
+            "rollout",
+            "monitor",
+            "held",
+            "why",
+            "reinitialize",
+            "history",
+            "undo",
+            "delete",
+            "keep",
+            "invite",
+            "restore",
+            "use",
+            "both",
+            "keep_side",
+            "edit",
+            "duplicate",
+            "members",
+            "remove",
+            "mark",
+            "copy",
+            "leave_mailboxes",
+            "checklist",
+            "items",
+        ]
+    )
+
     _error = ""
 
     @property
@@ -76,6 +112,12 @@ class TableFrame(Frame):
         super().on_resize()
 
     # Keys
+
+    def why_not(self, action: str) -> str:
+        """Keys that act on a row do nothing where there is none."""
+        if action in self.ROW_ACTIONS and self.table.current is None and not self.table.marks:
+            return f"There is no row to act on. {self.table.nothing()}"
+        return super().why_not(action)
 
     def action_move(self, how: str) -> None:
         """Move the cursor."""

@@ -242,6 +242,12 @@ class StoreTable(LineView, Generic[R]):
         rows = self._rows()
         return self._seek(1, lambda key: key in rows and self._faulty(rows[key]))
 
+    def nothing(self) -> str:
+        """What is said where no row is shown, with the key that helps."""
+        if self.filter.source:
+            return f"No {self._noun} matches {self.filter.source}. esc clears the filter."
+        return self._empty()
+
     def row_text(self) -> str:
         """The row under the cursor as text, cells separated by tabs."""
         row = self.row
@@ -357,13 +363,8 @@ class StoreTable(LineView, Generic[R]):
         shown = [self._head()]
         if self.order:
             shown += [self._paint(key) for key in self.order[self._top : self._top + self._page]]
-        elif self.filter.source:
-            shown += [
-                line(),
-                line((f" No {self._noun} matches {self.filter.source}. esc clears the filter.", "quiet")),
-            ]
         else:
-            shown += [line(), line((f" {self._empty()}", "quiet"))]
+            shown += [line(), line((f" {self.nothing()}", "quiet"))]
         self.show(shown)
 
     def _head(self) -> TextLine:
