@@ -389,7 +389,7 @@ KEYS: tuple[Key, ...] = (
             MEMBERS: "Take the user, or all that are marked, out of the policy; what was synced stays.",
             CONNECTIONS: "Delete the connection, if no policy uses it.",
         },
-        4,
+        13,
         {PREVIEW: "drop", MEMBERS: "take out"},
     ),
     Key(

@@ -202,6 +202,8 @@ class FakeService:
                 f"The policy {command.policy} is forgotten, with its settings and its 5 users.",
                 "What was synced stays in the mailboxes and in the CRM.",
             )
+        if isinstance(command, DeleteConnection):
+            return (f"The connection {command.connection} is forgotten.",)
         if isinstance(command, RemoveUsers):
             return (
                 f"{len(command.mailboxes)} users leave the policy {command.policy}; what was synced stays.",
