@@ -92,7 +92,8 @@ class ExchangeClient:
     async def _once(
         self, account: Account | None, operation: str, body: str, timeout: float | None
     ) -> list[Message]:
-        mailbox = "" if account is None else account.email
+        mailbox = "" if account is None else account.exchange_email or account.email
+        known = "" if account is None else account.email
         data = soap.envelope(body, self.settings.version, mailbox)
         headers = {"content-type": "text/xml; charset=utf-8", "accept": "text/xml"}
         if mailbox:
@@ -105,7 +106,7 @@ class ExchangeClient:
         async with self.lane.slot():
             self.active += 1
             try:
-                self.net.observer.called(PROVIDER, mailbox)
+                self.net.observer.called(PROVIDER, known)
                 reply = await self._send(sessions, data, headers, timeout or self.settings.timeout)
             finally:
                 self.active -= 1
@@ -115,7 +116,7 @@ class ExchangeClient:
             messages = await self._read(reply, operation)
         except ProviderError as error:
             if error.kind is ErrorKind.THROTTLED:
-                self.lane.throttled(error.retry_after, account=mailbox)
+                self.lane.throttled(error.retry_after, account=known)
             elif error.kind is ErrorKind.CREDENTIAL:
                 # The secret may have been renewed: it is read again for the next call.
                 self._tokens.invalidate("exchange", token)
@@ -124,7 +125,7 @@ class ExchangeClient:
         busy = [one for one in messages if one.code in errors.BUSY]
         if busy:
             waits = [one.back_off for one in busy if one.back_off is not None]
-            self.lane.throttled(max(waits, default=None), account=mailbox)
+            self.lane.throttled(max(waits, default=None), account=known)
         else:
             self.lane.ok()
         return messages
