@@ -59,7 +59,7 @@ def _services(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in launch.SERVICES]
     if unknown or not names:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not allowed; one or both of {', '.join(launch.SERVICES)} are, separated by a comma"
+            f"{text!r} is not allowed; one or more of {', '.join(launch.SERVICES)} are, separated by commas"
         )
     return tuple(name for name in launch.SERVICES if name in names)
 
@@ -74,7 +74,7 @@ def _day(text: str) -> date:
 def _start_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m engine.sandbox",
-        description="Loopback servers that speak the Google Workspace and Salesforce APIs, with a demo company in them.",
+        description="Loopback servers that speak the Google Workspace, Salesforce and Exchange APIs, with a demo company in them.",
         epilog="'python -m engine.sandbox edit --help' tells how to edit the company's data.",
         allow_abbrev=False,
     )
@@ -85,7 +85,11 @@ def _start_parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, metavar="D", required=True, help="folder of the state; kept between runs"
     )
     parser.add_argument(
-        "--services", type=_services, default=launch.SERVICES, metavar="LIST", help="google,salesforce"
+        "--services",
+        type=_services,
+        default=launch.USUAL,
+        metavar="LIST",
+        help="google,salesforce (so unless told) and exchange",
     )
     parser.add_argument(
         "--users", type=whole(1, MOST_USERS), default=5, metavar="N", help="mailboxes of a new company"
@@ -157,7 +161,7 @@ def _start(arguments: Sequence[str]) -> int:
             seed=given.seed,
             counts=counts,
             today=given.today or date.today(),
-            ports={"google": given.port_google, "salesforce": given.port_salesforce},
+            ports={service: getattr(given, f"port_{service}") for service in launch.SERVICES},
             quota=given.quota == "real",
             latency_ms=given.latency_ms,
             people_lag=given.people_lag,

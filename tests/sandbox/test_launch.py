@@ -26,6 +26,8 @@ from engine.sandbox.kit import edit
 
 SMALL = ("--contacts", "60", "--leads", "5", "--appointments", "40", "--calls", "5", "--service-calls", "5")
 SMALL = (*SMALL, "--tasks", "5", "--opportunities", "5", "--cases", "5", "--today", "2026-11-21")
+EWS = "http://schemas.microsoft.com/exchange/services/2006"
+SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 CONTACTS = "https://www.googleapis.com/auth/contacts"
 CALENDAR = "https://www.googleapis.com/auth/calendar"
 
@@ -268,6 +270,32 @@ def test_a_loading_cut_short_is_begun_again(tmp_path: Path) -> None:
         assert query(ready, "SELECT COUNT() FROM Contact")["totalSize"] == 60
 
 
+def test_exchange_stands_beside_the_others_when_asked_for(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with sandbox(data_dir, *SMALL) as (_, first):
+        assert "exchange" not in first
+    with sandbox(data_dir, "--services", "google,salesforce,exchange") as (_, ready):
+        exchange = ready["exchange"]
+        assert exchange["ews_url"] == f"{exchange['base_url']}/EWS/Exchange.asmx"
+        assert stat.S_IMODE(os.stat(exchange["passwords_file"]).st_mode) == 0o600
+        passwords = json.loads(Path(exchange["passwords_file"]).read_text(encoding="utf-8"))
+        assert set(passwords) == {exchange["service_account"], *(user["email"] for user in ready["users"])}
+        counts = {}
+        for folder in ("calendar", "contacts", "tasks"):
+            body = (
+                f'<m:GetFolder xmlns:m="{EWS}/messages" xmlns:t="{EWS}/types"><m:FolderShape><t:BaseShape>Default'
+                "</t:BaseShape></m:FolderShape><m:FolderIds>"
+                f'<t:DistinguishedFolderId Id="{folder}"/></m:FolderIds></m:GetFolder>'
+            )
+            user = ready["users"][0]["email"]
+            envelope = f'<s:Envelope xmlns:s="{SOAP}"><s:Body>{body}</s:Body></s:Envelope>'
+            answer = httpx.post(
+                exchange["ews_url"], content=envelope, auth=(user, passwords[user])
+            ).raise_for_status()
+            counts[folder] = int(answer.text.partition("TotalCount>")[2].partition("<")[0])
+        assert counts == {"calendar": 6, "contacts": 5, "tasks": 3}
+
+
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     words = command("--data-dir", str(tmp_path / "data"), "--users", "1", "--empty", "--exit-with-parent")
     parent = subprocess.Popen(
@@ -293,7 +321,7 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
         (("--users", "0"), "--users", "1 to 5000"),
         (("--users", "many"), "--users", "1 to 5000"),
         (("--contacts", "-1"), "--contacts", "from 0"),
-        (("--services", "google,exchange"), "--services", "google, salesforce"),
+        (("--services", "google,graph"), "--services", "google, salesforce, exchange"),
         (("--quota", "maybe"), "--quota", "'real', 'off'"),
         (("--latency-ms", "x"), "--latency-ms", "0 to 60000"),
         (("--people-lag", "-3"), "--people-lag", "0 to 86400"),

@@ -66,7 +66,7 @@ class Account:
 def setup(world: World) -> None:
     """Create the tables."""
     store.setup(world)
-    world.db.executescript(_TABLE)
+    store.run_script(world, _TABLE)
 
 
 def add_mailbox(world: World, email: str, name: str, zone: str) -> store.Mailbox:

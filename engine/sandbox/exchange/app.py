@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.sandbox.exchange import (
     accounts,
@@ -19,6 +20,7 @@ from engine.sandbox.exchange import (
     folders,
     items,
     moves,
+    names,
     soap,
     store,
     sync,
@@ -32,11 +34,11 @@ from engine.sandbox.exchange.events import Hub
 from engine.sandbox.exchange.names import BUILDS
 from engine.sandbox.exchange.nodes import node_of
 from engine.sandbox.kit.control import control_mount
-from engine.sandbox.kit.faults import Faults
-from engine.sandbox.kit.serve import CONNECTION
+from engine.sandbox.kit.faults import Fault, Faults
+from engine.sandbox.kit.serve import CONNECTION, NAMES
 from engine.sandbox.kit.world import World, transaction
 
-PATH = "/EWS/Exchange.asmx"
+PATH = names.ENDPOINT
 _log = logging.getLogger(__name__)
 _XML = "text/xml; charset=utf-8"
 _MODULES: tuple[Any, ...] = (folders, items, creates, updates, moves, sync, attachments)
@@ -53,10 +55,52 @@ def create_app(world: World) -> Starlette:
         ValueError: ``exchange_version`` is none of the known ones.
     """
     server = _Server(world)
+
+    def body_of(fault: Fault) -> tuple[bytes, str]:
+        return fault_body(fault, server.version), _XML
+
     return Starlette(
         routes=[control_mount(world), Mount("/", app=server)],
-        middleware=[Middleware(Faults, world=world, service="exchange")],
+        middleware=[Middleware(_Named), Middleware(Faults, world=world, service="exchange", body_of=body_of)],
     )
+
+
+class _Named:
+    """ASGI middleware that reads the whole request and tells faults which operation it asks for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/_sandbox"):
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        found = _OPERATION.search(body, max(0, body.find(b"Body")))
+        extensions = {**scope.get("extensions", {}), NAMES: (found[1].decode(),) if found else ()}
+        waiting: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> MutableMapping[str, Any]:
+            return waiting.pop() if waiting else await receive()
+
+        await self._app({**scope, "extensions": extensions}, again, send)
+
+
+_OPERATION = re.compile(rb"Body\b[^>]*>\s*<(?:\w+:)?(\w+)")
+
+
+def fault_body(fault: Fault, version: str) -> bytes:
+    """The body of an injected answer: a SOAP fault from ``{"code": .., "message": .., "values": {..}}``; text as it is."""
+    if isinstance(fault.body, str):
+        return fault.body.encode()
+    if not isinstance(fault.body, Mapping):
+        return b""
+    values = {str(name): str(value) for name, value in fault.body.get("values", {}).items()}
+    code = str(fault.body.get("code", "ErrorServerBusy"))
+    message = str(
+        fault.body.get("message", "The server cannot service this request right now. Try again later.")
+    )
+    return soap.fault(SoapFault(code, message, values), version)
 
 
 class _Server:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TypeVar
@@ -15,6 +15,7 @@ from engine.sandbox.exchange.errors import EwsError, denied, not_found
 from engine.sandbox.exchange.events import Event, Hub
 from engine.sandbox.exchange.names import VERSIONS
 from engine.sandbox.exchange.nodes import local
+from engine.sandbox.kit.faults import rules, strike
 from engine.sandbox.kit.world import World, transaction
 
 Part = TypeVar("Part")
@@ -101,6 +102,7 @@ def each(call: Call, parts: Iterable[Part], do: Callable[[Part], str], operation
     messages = []
     for part in parts:
         try:
+            _strike(call)
             with transaction(call.world):
                 messages.append(soap.success(name, do(part)))
         except EwsError as error:
@@ -109,6 +111,19 @@ def each(call: Call, parts: Iterable[Part], do: Callable[[Part], str], operation
                 error.inner = _NOTHING.get(name, "")
             messages.append(soap.failure(name, error))
     return soap.answer(name, messages)
+
+
+def _strike(call: Call) -> None:
+    """Let a fault rule refuse one part: route ``CreateItem/part``, kind ``status``, body ``{"code": ..}``."""
+    if not rules(call.world):
+        return
+    fault = strike(call.world, "exchange", "POST", (f"{call.operation}/part",), ("status",))
+    if fault is not None:
+        told = fault.body if isinstance(fault.body, Mapping) else {}
+        values = {str(key): str(value) for key, value in told.get("values", {}).items()}
+        raise EwsError(
+            str(told.get("code", "ErrorMailboxStoreUnavailable")), str(told.get("message", "Injected.")), values
+        )
 
 
 _NOTHING = {

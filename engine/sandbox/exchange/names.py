@@ -50,3 +50,7 @@ def t(name: str) -> str:
 def m(name: str) -> str:
     """``name`` in the messages namespace, in Clark notation."""
     return f"{{{M}}}{name}"
+
+
+ENDPOINT = "/EWS/Exchange.asmx"
+"""Path of the service."""

@@ -111,9 +111,15 @@ class Item:
 
 def setup(world: World) -> None:
     """Create the tables."""
-    world.db.executescript(_TABLES)
+    run_script(world, _TABLES)
     if world.db.execute("SELECT n FROM exchange_sequence").fetchone() is None:
         world.db.execute("INSERT INTO exchange_sequence VALUES (0)")
+
+
+def run_script(world: World, statements: str) -> None:
+    """Run statements one by one: sqlite3's ``executescript`` would end a transaction that is under way."""
+    for statement in statements.split(";"):
+        world.db.execute(statement)
 
 
 def next_seq(world: World) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.sandbox.kit.serve import ABORT
+from engine.sandbox.kit.serve import ABORT, NAMES
 from engine.sandbox.kit.world import World
 
 KINDS = ("status", "status_after", "latency", "lost_request", "lost_reply", "truncate")
@@ -148,7 +148,9 @@ class Faults:
         app: the app behind.
         world: where the rules are.
         service: name that rules use.
-        method_of: gives the method id of (verb, path), so that rules may name it; optional.
+        method_of: gives the method id of (verb, path), so that rules may name it; optional. What a middleware before
+            this one has put into the ASGI extension ``serve.NAMES`` may be named, too.
+        body_of: gives body and content type of a ``status`` fault; those of Google's errors unless told.
     """
 
     def __init__(
@@ -157,11 +159,13 @@ class Faults:
         world: World,
         service: str,
         method_of: Callable[[str, str], str] | None = None,
+        body_of: Callable[[Fault], tuple[bytes, str]] | None = None,
     ) -> None:
         self._app = app
         self._world = world
         self._service = service
         self._method_of = method_of
+        self._body_of = body_of or (lambda fault: (status_body(fault), "application/json; charset=UTF-8"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, with the fault that strikes it."""
@@ -169,7 +173,8 @@ class Faults:
             await self._app(scope, receive, send)
             return
         verb, path = scope["method"], scope["path"]
-        names = (path, self._method_of(verb, path)) if self._method_of else (path,)
+        names: tuple[str, ...] = (path, self._method_of(verb, path)) if self._method_of else (path,)
+        names += tuple(scope.get("extensions", {}).get(NAMES, ()))
         late = strike(self._world, self._service, verb, names, ("latency",))
         if late is not None:
             await asyncio.sleep(late.seconds)
@@ -180,10 +185,10 @@ class Faults:
             await self._app(scope, receive, send)
         elif fault.kind == "status":
             await read_all(receive)
-            await _answer(fault, send)
+            await self._answer(fault, send)
         elif fault.kind == "status_after":
             await _swallow(self._app, scope, receive)
-            await _answer(fault, send)
+            await self._answer(fault, send)
         elif fault.kind == "lost_request":
             await drop(scope, receive)
         else:
@@ -192,6 +197,15 @@ class Faults:
                 await _send_half(reply, send)
             await drop(scope, receive)
 
+    async def _answer(self, fault: Fault, send: Send) -> None:
+        body, kind = self._body_of(fault)
+        headers = {"content-type": kind}
+        headers |= {name.lower(): str(value) for name, value in fault.headers.items()}
+        headers["content-length"] = str(len(body))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": fault.status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
+
 
 async def read_all(receive: Receive) -> None:
     """Take the whole request and throw it away."""
@@ -199,16 +213,6 @@ async def read_all(receive: Receive) -> None:
         message = await receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             return
-
-
-async def _answer(fault: Fault, send: Send) -> None:
-    body = status_body(fault)
-    headers = {"content-type": "application/json; charset=UTF-8"}
-    headers |= {name.lower(): str(value) for name, value in fault.headers.items()}
-    headers["content-length"] = str(len(body))
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": fault.status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _swallow(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:

@@ -1,4 +1,4 @@
-"""The sandbox process: both services in one event loop, their state in one folder, their addresses in one JSON file.
+"""The sandbox process: all services in one event loop, their state in one folder, their addresses in one JSON file.
 
 State survives: a second start on the same folder serves what was there, on the same ports where they are still free.
 """
@@ -14,7 +14,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from engine.sandbox.kit.serve import loopback_socket, uvicorn_config
 from engine.sandbox.kit.world import World, open_world
 from engine.sandbox.salesforce.app import create_app as salesforce_app
 
-SERVICES = ("google", "salesforce")
+SERVICES = ("google", "salesforce", "exchange")
+USUAL = ("google", "salesforce")
+"""What runs unless told otherwise; Exchange is there for those who ask for it."""
 API_VERSION = "62.0"
 
 #: How often the process looks whether its parent still lives, seconds.
@@ -64,7 +66,7 @@ class Options:
 
     data_dir: Path
     ready_file: Path | None = None
-    services: tuple[str, ...] = SERVICES
+    services: tuple[str, ...] = USUAL
     users: int = 5
     seed: int = 1
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -104,7 +106,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture nothing: two servers share this process."""
+        """Capture nothing: several servers share this process."""
         yield
 
 
@@ -186,6 +188,10 @@ def _load(world: World, options: Options) -> None:
     world.db.execute("PRAGMA synchronous=OFF")
     people = load_salesforce.load(world, company)
     load_google.load(world, company, seed=options.seed, today=options.today)
+    if "exchange" in options.services:
+        from engine.sandbox.company import load_exchange
+
+        load_exchange.load(world, company, seed=options.seed, today=options.today)
     world.db.execute("PRAGMA synchronous=NORMAL")
     world.clock.offset_ms += AGE_MS
     world.counters.clear()
@@ -194,7 +200,35 @@ def _load(world: World, options: Options) -> None:
         for user, crm_user in zip(company.users, people, strict=True)
     ]
     _write_state(world, "users", users)
+    made = {
+        "seed": options.seed,
+        "users": options.users,
+        "counts": dict(options.counts),
+        "empty": options.empty,
+    }
+    _write_state(world, "company", {**made, "today": options.today.isoformat()})
+    _write_state(world, "exchange", "exchange" in options.services)
     _write_state(world, "loaded", True)
+
+
+def _load_exchange(world: World, options: Options) -> None:
+    """Give the company of an older start its Exchange mailboxes, the first time that Exchange is asked for."""
+    from engine.sandbox.company import load_exchange
+
+    if _read_state(world, "exchange", False):
+        return
+    made = _read_state(world, "company")
+    if made is not None:
+        options = replace(
+            options,
+            seed=made["seed"],
+            users=made["users"],
+            counts=made["counts"],
+            empty=made["empty"],
+            today=date.fromisoformat(made["today"]),
+        )
+    load_exchange.load(world, _company(options), seed=options.seed, today=options.today)
+    _write_state(world, "exchange", True)
 
 
 # -- addresses -------------------------------------------------------------------------------------------
@@ -252,6 +286,26 @@ def _salesforce_addresses(base: str, data_dir: Path) -> dict[str, Any]:
         "jwt_client_id": load_salesforce.JWT_CLIENT_ID,
         "jwt_key_file": str(data_dir / load_salesforce.KEY_FILE),
         "username": load_salesforce.USERNAME,
+    }
+
+
+def _exchange_app(world: World) -> Any:
+    # Imported when asked for: a start without Exchange need not wait for its XML.
+    from engine.sandbox.exchange.app import create_app
+
+    return create_app(world)
+
+
+def _exchange_addresses(base: str, data_dir: Path) -> dict[str, Any]:
+    from engine.sandbox.company import load_exchange
+
+    return {
+        "base_url": base,
+        "ews_url": f"{base}{load_exchange.PATH}",
+        "version": load_exchange.VERSION,
+        "domain": load_exchange.DOMAIN,
+        "service_account": load_exchange.SERVICE_ACCOUNT,
+        "passwords_file": str(data_dir / load_exchange.PASSWORDS),
     }
 
 
@@ -322,7 +376,7 @@ async def _all_listening(servers: list[_Server]) -> None:
 def run(options: Options) -> None:
     """Serve until SIGTERM, SIGINT or (when asked) the end of the parent process.
 
-    Writes the ready file and prints the same JSON as one line once both services accept connections; removes the
+    Writes the ready file and prints the same JSON as one line once all services accept connections; removes the
     ready file at the end, so that nobody takes a dead sandbox for a living one.
 
     Raises:
@@ -333,6 +387,7 @@ def run(options: Options) -> None:
         settings: dict[str, Any] = {"people_lag_seconds": options.people_lag}
         if not options.quota:
             settings["google_quota"] = {"enabled": False}
+            settings["exchange_quota"] = {"enabled": False}
             settings["sf_daily_limit"] = 10**9
         world = _open(data_dir, settings)
         try:
@@ -345,9 +400,13 @@ def run(options: Options) -> None:
 def _run_world(world: World, options: Options, data_dir: Path) -> None:
     sockets = {service: _bind(world, service, options.ports.get(service, 0)) for service in options.services}
     bases = {service: f"http://127.0.0.1:{sock.getsockname()[1]}" for service, sock in sockets.items()}
-    makers: dict[str, Callable[[World], Any]] = {"google": google_app, "salesforce": salesforce_app}
+    makers: dict[str, Callable[[World], Any]] = {
+        "google": google_app,
+        "salesforce": salesforce_app,
+        "exchange": _exchange_app,
+    }
     # The apps come first: making them makes the tables that loading fills.
-    apps = {service: makers[service](world) for service in SERVICES}
+    apps = {service: makers[service](world) for service in dict.fromkeys((*USUAL, *options.services))}
     _load(world, options)
     ready: dict[str, Any] = {"pid": os.getpid(), "data_dir": str(data_dir)}
     if "google" in bases:
@@ -356,6 +415,12 @@ def _run_world(world: World, options: Options, data_dir: Path) -> None:
     if "salesforce" in bases:
         load_salesforce.write_credentials(world, data_dir)
         ready["salesforce"] = _salesforce_addresses(bases["salesforce"], data_dir)
+    if "exchange" in bases:
+        from engine.sandbox.company import load_exchange
+
+        _load_exchange(world, options)
+        load_exchange.write_credentials(world, data_dir)
+        ready["exchange"] = _exchange_addresses(bases["exchange"], data_dir)
     ready["users"] = _read_state(world, "users", [])
     ready["control_url"] = f"{bases[options.services[0]]}/_sandbox"
     servers = []

@@ -21,6 +21,10 @@ CONNECTION = "syncline.connection"
 """Name of the ASGI extension that holds what a connection remembers between its requests (NTLM logs in connections)."""
 
 
+NAMES = "syncline.names"
+"""Name of the ASGI extension by which an app tells ``kit.faults`` what a request is called besides its path."""
+
+
 class AbortableProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol that also tells the app how to drop the connection, and gives it a memory (ASGI has no
     word for either)."""
