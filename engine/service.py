@@ -43,8 +43,10 @@ from engine.model.form import (
 )
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
+from engine.model.user_import import Change, NotReadable, Reject, UserImport, shown_value
 from engine.monitor.commands import (
     SETTLES,
+    AcknowledgeIncidents,
     AddUsers,
     Answer,
     ApplyPreview,
@@ -55,11 +57,14 @@ from engine.monitor.commands import (
     DeletePolicy,
     DisableJob,
     DisablePolicy,
+    DropMails,
     DropOrder,
     DropPreview,
     Editing,
     EnableJob,
     EnablePolicy,
+    ImportUsers,
+    Incidental,
     Keep,
     LeavePolicy,
     PauseUser,
@@ -67,10 +72,12 @@ from engine.monitor.commands import (
     Reinitialize,
     RemoveUsers,
     ResumeUser,
+    RetryMails,
     RollOut,
     RunJob,
     SaveConnection,
     SavePolicy,
+    SetOperator,
     Settle,
     SettleHeld,
     StopJob,
@@ -94,9 +101,10 @@ from engine.monitor.explain import (
 from engine.monitor.fold import Fold
 from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
 from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
-from engine.monitor.report import ConflictRow, HeldRow, RolloutReport, VerifyRow, Waits, WaveRow
+from engine.monitor.report import ConflictRow, HeldRow, MailRow, RolloutReport, VerifyRow, Waits, WaveRow
 from engine.monitor.rows import (
     EngineRow,
+    IncidentRow,
     JobRow,
     LimitRow,
     Line,
@@ -108,7 +116,17 @@ from engine.monitor.rows import (
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
 from engine.net.errors import ErrorKind, ProviderError
-from engine.runtime import conflicts, editing, held, incident_reports, ordering, rollouts, rows, words
+from engine.runtime import (
+    conflicts,
+    editing,
+    held,
+    incident_reports,
+    operators,
+    ordering,
+    rollouts,
+    rows,
+    words,
+)
 from engine.runtime import explain as explained
 from engine.runtime import history as histories
 from engine.runtime import report as reports
@@ -125,10 +143,12 @@ __all__ = [
     "SETTLES",
     "STEPS",
     "STEP_MODULES",
+    "AcknowledgeIncidents",
     "AddUsers",
     "Answer",
     "ApplyPreview",
     "CancelUser",
+    "Change",
     "Command",
     "ConflictRow",
     "ConnectionDraft",
@@ -142,6 +162,7 @@ __all__ = [
     "DisableJob",
     "DisablePolicy",
     "DoctorRow",
+    "DropMails",
     "DropOrder",
     "DropPreview",
     "EnableJob",
@@ -158,6 +179,9 @@ __all__ = [
     "FormProblem",
     "HeldRow",
     "Hit",
+    "ImportUsers",
+    "IncidentRow",
+    "Incidental",
     "Item",
     "ItemOutcome",
     "JobRow",
@@ -170,6 +194,7 @@ __all__ = [
     "LedgerFault",
     "LimitRow",
     "Line",
+    "MailRow",
     "Module",
     "Move",
     "PauseUser",
@@ -184,8 +209,10 @@ __all__ = [
     "ProviderError",
     "Reinit",
     "Reinitialize",
+    "Reject",
     "RemoveUsers",
     "ResumeUser",
+    "RetryMails",
     "RollOut",
     "RolloutReport",
     "RunJob",
@@ -195,6 +222,7 @@ __all__ = [
     "Section",
     "Service",
     "ServiceError",
+    "SetOperator",
     "Settle",
     "SettleHeld",
     "Side",
@@ -212,6 +240,7 @@ __all__ = [
     "UndoCycle",
     "UndoLine",
     "UndoPreview",
+    "UserImport",
     "UserRow",
     "UserState",
     "VerifyPolicy",
@@ -224,6 +253,7 @@ __all__ = [
     "connection_pages",
     "next_runs",
     "policy_pages",
+    "shown_value",
     "texts",
     "why_job",
     "why_user",
@@ -243,7 +273,15 @@ STOP_SECONDS = 8.0
 
 #: Commands that are stored for the next cycle, and need no running engine.
 NEED_LEDGER_ONLY = (
-    SettleHeld | DecideConflict | UndoCycle | LeavePolicy | DropOrder | Reinitialize | RollOut | Editing
+    SettleHeld
+    | DecideConflict
+    | UndoCycle
+    | LeavePolicy
+    | DropOrder
+    | Reinitialize
+    | RollOut
+    | Editing
+    | Incidental
 )
 
 log = logging.getLogger(__name__)
@@ -271,9 +309,9 @@ class Service:
         self._office = office
         self._ledger = ledger
         self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
-        self._desk = Desk(office, self._timekeeper)
-        self._watch = Watch(office)
         self._mailman = Mailman(office)
+        self._desk = Desk(office, self._timekeeper, self._mailman)
+        self._watch = Watch(office)
         self._stale: list[tuple[str, str]] = []
         self._stop = asyncio.Event()
         self._running = False
@@ -769,6 +807,30 @@ class Service:
     async def report(self, policy: str | None = None) -> dict[str, Any]:
         """What the last cycle of each mailbox did: counts by module, calls, seconds, and the sums."""
         return await reports.report(self._office, policy)
+
+    async def preview_import(self, command: ImportUsers) -> UserImport:
+        """What an import of users would do; nothing is stored.
+
+        Raises:
+            ServiceError: the file is no table of users.
+        """
+        try:
+            return await operators.preview(self._office, command)
+        except NotReadable as error:
+            raise ServiceError(f"{command.source} {error}") from None
+
+    async def export_users(self) -> str:
+        """All users as a CSV file that an import takes."""
+        return await operators.export(self._office)
+
+    async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
+        """The failure and recovery mails of an incident; of one about mails, those that wait."""
+        return await incident_reports.mails_of(self._office, incident)
+
+    def incidents(self, *, closed: bool = False) -> list[dict[str, Any]]:
+        """Live incidents, and those that are over as well, as JSON-able values; oldest first."""
+        rows = self.store.incidents.values()
+        return [incident_reports.as_json(row) for row in rows if row.live or closed]
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""

@@ -195,6 +195,33 @@ def parser() -> _Parser:
     roll.add_argument("--json", action="store_true", help="as one JSON object")
     doctor = command("doctor", "test every connection and tell what to do")
     doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    incident = command("incidents", "what is wrong, since when, and what became of its mails")
+    incident.add_argument("--all", action="store_true", help="those that are over as well")
+    incident.add_argument("--json", action="store_true", help="as one JSON object")
+    about = incident.add_mutually_exclusive_group()
+    about.add_argument("--ack", nargs="+", type=_id, metavar="ID", help="somebody has seen them")
+    about.add_argument(
+        "--drop-mails",
+        metavar="ADDRESS",
+        help="give up the failure mails to an address that cannot be delivered",
+    )
+    about.add_argument("--retry-mails", action="store_true", help="try the failure mails that wait once more")
+    users = command(
+        "users", "the users of all policies; import adds and changes them in bulk, export writes them"
+    )
+    users.add_argument("action", nargs="?", choices=("import", "export"), help="without it: list them")
+    users.add_argument("file", nargs="?", metavar="FILE.csv", help="- is standard input or output")
+    users.add_argument(
+        "--map",
+        action="append",
+        metavar="FIELD=COLUMN",
+        help="import: the column of a field (email, policy, crm_user, zone, calendar_sync, exchange_email); others are guessed",
+    )
+    users.add_argument("--policy", metavar="NAME", help="import: of rows that name none")
+    users.add_argument(
+        "--dry-run", action="store_true", help="import: show what would be done, and store nothing"
+    )
+    users.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
     return top
 
@@ -228,6 +255,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             top.error(
                 f"held --{way} needs the IDs that held lists" + (", or --all-deletes" * given.all_deletes)
             )
+    if given.command == "users":
+        if given.action == "import" and given.file is None:
+            top.error("users import needs a FILE.csv, or - for standard input")
+        if given.action != "import" and (given.map or given.policy or given.dry_run):
+            top.error("users --map, --policy and --dry-run need import")
     if given.command == "conflicts":
         given.mailbox, given.ids = _about_conflicts(given, top)
     wrong = order_options.usage(given) if given.command in order_options.ORDERS else None

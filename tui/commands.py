@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.service import Service
-from tui import conflicts, exits, orders, previewing, rolling, run, why
+from tui import conflicts, exits, incidents, operators, orders, previewing, rolling, run, why
 from tui.exits import Trouble
 from tui.out import LocalOut, Out
 
@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, Run] = {
     "leave": orders.leave,
     "rollout": rolling.rollout,
     "doctor": run.doctor,
+    "incidents": incidents.incidents,
+    "users": operators.users,
 }
 
 #: Commands that run cycles: a signal lets them stop at the next page and report.

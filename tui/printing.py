@@ -177,4 +177,15 @@ def status_text(status: Mapping[str, Any], zone: tzinfo | None = None) -> str:
             for row in status["users"]
         ],
     )
-    return f"{policies}\n\n{users}"
+    return "\n\n".join(part for part in (policies, users, _troubles(status)) if part)
+
+
+def _troubles(status: Mapping[str, Any]) -> str:
+    """How many incidents are live, and mails that cannot be delivered."""
+    live, mails = status.get("incidents", ()), status.get("mails", {})
+    parts = []
+    if live:
+        parts.append(f"{len(live):,} incident{'s' * (len(live) > 1)}: syncline incidents lists them")
+    for one in mails.get("undelivered", ()):
+        parts.append(f"a {one['kind']} mail to {one['address']} waits: {plain(one['error'], 200)}")
+    return "\n".join(parts)

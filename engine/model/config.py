@@ -249,6 +249,7 @@ def _users(raw: Any, policies: Mapping[str, Policy | None], problems: Collector)
         return ()
     users: list[TargetUser] = []
     first: dict[str, tuple[int, str]] = {}
+    mailboxes: dict[str, int] = {}
     for index, table in enumerate(raw):
         where = f"users[{index}]"
         values = read_settings(USER, table, where, problems)
@@ -278,5 +279,16 @@ def _users(raw: Any, policies: Mapping[str, Policy | None], problems: Collector)
                 allowed="each address once",
             )
             continue
-        users.append(TargetUser(**values))
+        user = TargetUser(**values)
+        mailbox = user.exchange_email or address
+        other = mailboxes.setdefault(mailbox, index)
+        if other != index:
+            problems.add(
+                f"{where}.{'exchange_email' if user.exchange_email else 'email'}",
+                f"is the mailbox of users[{other}] already",
+                value=mailbox,
+                allowed="one user for each mailbox",
+            )
+            continue
+        users.append(user)
     return tuple(users)

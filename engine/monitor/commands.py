@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -335,9 +335,71 @@ class TestConnection:
     mailbox: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AcknowledgeIncidents:
+    """Somebody has seen live incidents, so that they stand out no more; they stay until they are over."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropMails:
+    """Give up the failure mails that cannot be delivered to an address (``mail server``: all that wait)."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryMails:
+    """Try all failure mails that wait once more, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetOperator:
+    """Change what an operator is synchronised with; None leaves a value as it is.
+
+    Attributes:
+        mailboxes: of these users.
+        calendar_sync: whether their calendars are synchronised.
+        exchange_email: the address at Exchange, of one user alone; empty: the user's own address.
+    """
+
+    mailboxes: tuple[str, ...]
+    calendar_sync: bool | None = None
+    exchange_email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportUsers:
+    """Add and change users from the content of a CSV file, all or nothing; see ``engine.model.user_import``.
+
+    Attributes:
+        source: the file's name, for messages.
+        content: what is in it.
+        mapping: column of the file by field, as far as an admin says it; the rest is guessed.
+        policy: of rows that name none.
+    """
+
+    source: str
+    content: bytes = field(repr=False)
+    mapping: tuple[tuple[str, str], ...] = ()
+    policy: str = ""
+
+
+#: Commands about incidents and their mails.
+Incidental = AcknowledgeIncidents | DropMails | RetryMails
+
 #: Commands that change the stored configuration.
 Editing = (
-    SavePolicy | DeletePolicy | AddUsers | RemoveUsers | SaveConnection | DeleteConnection | TestConnection
+    SavePolicy
+    | DeletePolicy
+    | AddUsers
+    | RemoveUsers
+    | SetOperator
+    | ImportUsers
+    | SaveConnection
+    | DeleteConnection
+    | TestConnection
 )
 
 Command = (
@@ -364,6 +426,7 @@ Command = (
     | DropOrder
     | Reinitialize
     | Editing
+    | Incidental
 )
 
 

@@ -22,6 +22,7 @@ from engine.monitor.commands import (
     Editing,
     EnableJob,
     EnablePolicy,
+    Incidental,
     LeavePolicy,
     PauseUser,
     PreviewPolicy,
@@ -39,8 +40,9 @@ from engine.monitor.commands import (
 )
 from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, editing, held, ordering, rollouts, rows, words
+from engine.runtime import conflicts, editing, held, incidental, ordering, rollouts, rows, words
 from engine.runtime.checks import doctor
+from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
 from engine.runtime.previews import Previews
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
@@ -49,13 +51,16 @@ from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
 class Desk:
     """Carries out commands on one engine."""
 
-    def __init__(self, office: Office, timekeeper: Timekeeper) -> None:
+    def __init__(self, office: Office, timekeeper: Timekeeper, mailman: Mailman) -> None:
         self._office = office
         self._timekeeper = timekeeper
+        self._mailman = mailman
         self.previews = Previews(office, timekeeper)
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""
+        if isinstance(command, Incidental):
+            return incidental.what_happens(self._office, command)
         if isinstance(command, Editing):
             return editing.what_happens(self._office, command)
         match command:
@@ -120,6 +125,8 @@ class Desk:
             KeyError: its object no longer exists.
         """
         keeper = self._timekeeper
+        if isinstance(command, Incidental):
+            return await incidental.do(self._office, self._mailman, command, by)
         if isinstance(command, Editing):
             return await editing.do(self._office, keeper, command)
         match command:

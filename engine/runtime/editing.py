@@ -28,13 +28,15 @@ from engine.monitor.commands import (
     DeleteConnection,
     DeletePolicy,
     Editing,
+    ImportUsers,
     RemoveUsers,
     SaveConnection,
     SavePolicy,
+    SetOperator,
     TestConnection,
 )
 from engine.net.errors import ProviderError
-from engine.runtime import ordering, rows, words
+from engine.runtime import operators, ordering, rows, words
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, VERIFY, Timekeeper
 from engine.sync.cycle import account_of
@@ -226,6 +228,13 @@ async def do(office: Office, keeper: Timekeeper, command: Editing) -> Answer:
             return await _delete_policy(office, keeper, command)
         case AddUsers():
             return await _add_users(office, keeper, command)
+        case SetOperator():
+            return await operators.set_operator(office, command)
+        case ImportUsers():
+            answer, stored = await operators.carry_out(office, command)
+            if stored:
+                await _rebuilt(office, keeper)
+            return answer
         case RemoveUsers():
             return await _remove_users(office, keeper, command)
         case SaveConnection():

@@ -56,6 +56,7 @@ class Mailman:
         self._next_ms = 0
         self._down = 0
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def again(self) -> None:
         """Something changed for which mails may have waited: a configuration, an admin's request."""
@@ -82,6 +83,10 @@ class Mailman:
 
     async def tick(self) -> None:
         """One look: failures that are due, recoveries, then the outbox."""
+        async with self._turn:
+            await self._look()
+
+    async def _look(self) -> None:
         settings = self._office.setup.smtp
         if settings is None:
             return
