@@ -136,7 +136,7 @@ from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, 
 from engine.runtime.freshness import Watch
 from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
-from engine.runtime.timekeeper import FULL, Timekeeper, run_row
+from engine.runtime.timekeeper import FULL, LABELS, Timekeeper, run_row
 
 __all__ = [
     "KINDS",
@@ -837,6 +837,22 @@ class Service:
         return self._desk.what_happens(command)
 
     # -- doing -----------------------------------------------------------------------------------------
+
+    async def check_labels(self, policy: str | None, by: str) -> list[RunRow]:
+        """Look at the drop labels of an enabled policy (or of all) now, and wait until that is done. Needs ``running``.
+
+        Raises:
+            ServiceError: there is no such policy, or it is off.
+        """
+        jobs = [LABELS.prefix + name for name in self._enabled(policy)]
+        jobs = [job for job in jobs if job in self.store.jobs]
+        for job in jobs:
+            await self._timekeeper.finished(job)
+            self._timekeeper.start(job, None, Priority.ADMIN)
+        for job in jobs:
+            await self._timekeeper.finished(job)
+        await self._audit(by, "drop-label check", policy or "all", "done")
+        return [run for job in jobs if (run := self.store.jobs[job].last) is not None]
 
     async def sync(self, policy: str | None, by: str) -> dict[str, Any]:
         """Run one cycle of an enabled policy (or of all) to its end, and report it. Needs ``running``.

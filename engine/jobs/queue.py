@@ -104,7 +104,7 @@ class EmbeddedQueue:
             priority: OrderedDict() for priority in sorted(Priority, reverse=True)
         }
         self._running: dict[str, Running] = {}
-        self._again: dict[str, Request] = {}
+        self._again: dict[str, dict[str, Request]] = {}  # by key and kind
         self._wake = asyncio.Event()
 
     def submit(self, requests: Iterable[Request]) -> list[Submitted]:
@@ -115,9 +115,10 @@ class EmbeddedQueue:
 
     def _submit(self, request: Request) -> Submitted:
         if request.key in self._running:
-            earlier = self._again.get(request.key)
+            asked = self._again.setdefault(request.key, {})
+            earlier = asked.get(request.kind)
             if earlier is None or earlier.priority < request.priority:
-                self._again[request.key] = request
+                asked[request.kind] = request
             return Submitted.RERUN
         waiting = self._waiting.get(request.key)
         if waiting is None:
@@ -205,7 +206,6 @@ class EmbeddedQueue:
             await handler(running)
         finally:
             del self._running[running.key]
-            again = self._again.pop(running.key, None)
-            if again is not None:
+            for again in self._again.pop(running.key, {}).values():
                 self._submit(again)
             self._wake.set()

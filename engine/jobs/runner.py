@@ -11,6 +11,8 @@ from typing import Any
 
 from engine.crm.connector import CrmConnector
 from engine.jobs.errands import Errand
+from engine.jobs.label_checks import KIND as LABEL_CHECK
+from engine.jobs.label_checks import LabelChecks
 from engine.jobs.queue import JobQueue, Priority, Request, Running
 from engine.jobs.rollout import Progress, Stage, Tally, held_back, said
 from engine.jobs.schedule import next_due
@@ -104,6 +106,8 @@ class Runner:
         self._stops: dict[str, asyncio.Event] = {}
         #: The roll-outs of all policies.
         self.waves = Waves(ledger)
+        #: The drop-label checks, which go through the same queue.
+        self.labels = LabelChecks(ledger, clock, emit, queue, self._context, lambda: self.lease)
         #: What ``fence.take_all`` gave this engine; ``None`` checks no lease (a runner without an engine around it).
         self.lease: int | None = None
         #: Mailboxes whose success has not been stored yet: id to time. An idle cycle commits nothing by itself.
@@ -131,6 +135,7 @@ class Runner:
         """Take a waiting mailbox out of the queue, or ask its running cycle to stop; False when it has none."""
         if not self._queue.cancel(email):
             return False
+        self.labels.cancelled(email)
         record = self._records.get(email)
         batch = self._batches.get(record.policy) if record is not None else None
         if batch is not None and email not in self._queue.running():
@@ -441,8 +446,16 @@ class Runner:
 
     async def handle(self, running: Running) -> None:
         """Run one mailbox: the queue's handler. Whatever goes wrong ends this mailbox's cycle, nothing else."""
-        batch = self._batches.get(running.lane)
+        try:
+            if running.kinds != {LABEL_CHECK}:
+                await self._run_mailbox(running)
+        finally:
+            await self.labels.handle(running)
+
+    async def _run_mailbox(self, running: Running) -> None:
         record = self._records.get(running.key)
+        # A request that merged with one for the drop labels waits in their lane.
+        batch = self._batches.get(record.policy) if record is not None else None
         if batch is None or record is None or running.key not in batch.left:
             return  # its policy's run has ended meanwhile; the schedule brings it back
         policy = batch.context.policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,20 @@ def next_due(scheduling: Scheduling, ended_ms: int) -> Due:
             continue
         return Due(int(at.timestamp() * 1000), why)
     return Due(None, "the schedule has no open time in the next two weeks")
+
+
+def labels_due(scheduling: Scheduling, ended_ms: int) -> Due:
+    """The time of the next drop-label check: its own interval, within the hours of the full syncs."""
+    minutes = scheduling.label_check_minutes
+    weekends = scheduling.weekends
+    return next_due(
+        replace(
+            scheduling,
+            workdays=replace(scheduling.workdays, minutes=minutes),
+            weekends=None if weekends is None else replace(weekends, minutes=minutes),
+        ),
+        ended_ms,
+    )
 
 
 def in_blackout(scheduling: Scheduling, now_ms: int) -> bool:

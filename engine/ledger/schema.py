@@ -394,6 +394,63 @@ guard = sa.Table(
     sa.Index("ix_guard_mailbox", "mailbox_id"),
 )
 
+filing = sa.Table(
+    "filing",
+    metadata,
+    _id(),
+    _int("mailbox_id", 0),
+    # The mail system's ids of the mail, its conversation and the label or folder it was dropped on
+    _text("mail", nullable=False),
+    _text("thread", nullable=False, server_default=""),
+    # The Message-ID, once the mail was read
+    _text("message", nullable=False, server_default=""),
+    _text("place", nullable=False, server_default=""),
+    # dropped, created, followed, inbox, sent
+    _text("via", nullable=False, server_default=""),
+    # What it is filed to: a record's module and id; 'new' until a record is made of it; 'people' for its people alone
+    _text("module", nullable=False, server_default=""),
+    _text("target", nullable=False, server_default=""),
+    _text("record", nullable=False, server_default=""),
+    _text("name", nullable=False, server_default=""),
+    # The idempotency key in the CRM, and the CRM's id of the e-mail
+    _text("key", nullable=False, server_default=""),
+    _text("activity", nullable=False, server_default=""),
+    # waiting, sent (in flight), unfiling: open. filed, refused, unfiled, left (its label was taken off before it was filed),
+    # gone (the mail was deleted before): settled, with the reason for people
+    _text("state", nullable=False, server_default="waiting"),
+    _text("reason", nullable=False, server_default=""),
+    # For people; never a body, and nothing of a private mail
+    _text("subject", nullable=False, server_default=""),
+    _text("sender", nullable=False, server_default=""),
+    _int("sent_at"),
+    _int("incoming", 0),
+    _int("files", 0),
+    _int("attempt", 0),
+    _int("not_before", 0),
+    _int("at", 0),
+    _int("done_at"),
+    # When a person took the label off
+    _int("left_at"),
+    # 0: the label stays; 1: we are about to take it off; 2: it is off
+    _int("released", 0),
+    sa.UniqueConstraint("mailbox_id", "mail", "module", "target"),
+    sa.Index("ix_filing_open", "mailbox_id", sqlite_where=sa.text("state IN ('waiting','sent','unfiling')")),
+    sa.Index("ix_filing_release", "mailbox_id", sqlite_where=sa.text("released = 1")),
+    sa.Index("ix_filing_thread", "mailbox_id", "thread"),
+    sa.Index("ix_filing_key", "key"),
+    sa.Index("ix_filing_at", "mailbox_id", "at"),
+)
+
+# Where the drop-label check of a mailbox goes on, and when it last looked at the names of the labels
+mail_watch = sa.Table(
+    "mail_watch",
+    metadata,
+    sa.Column("mailbox_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    _text("cursor", nullable=False, server_default=""),
+    _int("at", 0),
+    _int("names_at", 0),
+)
+
 job = sa.Table(
     "job",
     metadata,

@@ -55,6 +55,8 @@ _SECTIONS = {
     "address_books": "Contacts and leads.",
     "calendar": "Appointments, phone calls and service calls.",
     "labels": "The label tree of opportunities and cases, and the drop labels in it.",
+    "mail": "Mails that people put under a drop label become e-mails of that record in the CRM; `inbox` and `sent` file by "
+    "themselves. What is refused stands in the Filed mail view with its reason.",
     "rollout": "A first sync, or a change of what the policy writes, reaches some mailboxes first. A wave is judged after its "
     "cycles and a verification; what is too bad stops the roll-out, with its reason.",
     "delete_safety": "Each of these is a table with `count` and `percent`. A cycle that would delete more items than "

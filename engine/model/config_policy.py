@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.model.canonical import FIELDS, SEVERAL
+from engine.model.config_mail import MAIL, check_mail
 from engine.model.config_problems import Collector, join
 from engine.model.config_sections import (
     REQUIRED,
@@ -114,7 +115,7 @@ SCHEDULING = Section(
         Setting(
             "label_check_minutes",
             whole(1, 1440, "minutes"),
-            "Time between two looks at the drop labels; kept for the drop-label check, which this version does not have yet.",
+            "Time between two looks at the drop labels; within the hours below.",
             _DEFAULTS.scheduling.label_check_minutes,
         ),
         Setting(
@@ -343,6 +344,7 @@ POLICY: tuple[Setting, ...] = (
     Setting("address_books", ADDRESS_BOOKS, "Contacts and leads.", _DEFAULTS.address_books),
     Setting("calendar", CALENDAR, "Appointments, phone calls and service calls.", _DEFAULTS.calendar),
     Setting("labels", LABELS, "The label tree of opportunities and cases.", _DEFAULTS.labels),
+    Setting("mail", MAIL, "Mails that are filed to the CRM.", _DEFAULTS.mail),
     Setting(
         "rollout",
         ROLLOUT,
@@ -379,6 +381,7 @@ def _check(policy: Policy, where: str, problems: Collector) -> None:
                 value=policy.settings(module).direction.value,
                 allowed=Direction.TO_MAILBOX.value,
             )
+    check_mail(policy.mail, where, problems)
     for module, chosen in policy.modules.items():
         _check_conflicts(f"{where}.modules.{module}.conflicts", module, chosen.conflicts, problems)
     names = {

@@ -53,7 +53,7 @@ class ByModule:
     """One value for each of some modules; those that are not named keep the default."""
 
     modules: tuple[Module, ...]
-    kind: Kind | Section
+    kind: Kind | Section | ByName
     default: Mapping[Module, Any]
 
     @property

@@ -211,6 +211,21 @@ def emails() -> Kind:
     return Kind("e-mail addresses separated by ; such as ann@example.com; bob@example.com, or empty", check)
 
 
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+
+
+def domain() -> Kind:
+    """A mail domain, in lower case; it stands for its subdomains as well."""
+
+    def check(raw: Any) -> str:
+        value = raw.strip().lower().removeprefix("@") if isinstance(raw, str) else ""
+        if len(value) > 253 or not _DOMAIN.fullmatch(value):
+            raise Refused
+        return value
+
+    return Kind("a domain such as example.com", check)
+
+
 @lru_cache(maxsize=1)
 def _zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())

@@ -31,16 +31,17 @@ class Module(StrEnum):
 
 
 class Step(StrEnum):
-    """One of the five steps of a cycle, in the product's fixed order (Riva's: domain.md 5.1.6)."""
+    """One of the five steps of a cycle, in the product's fixed order (Riva's: domain.md 5.1.6), or the drop-label check."""
 
     CONTACTS = "contacts+leads"
     CALENDAR = "calendar"
     TASKS = "tasks"
     LABELS = "label structure"
     RECORDS = "opportunities+cases"
+    MAIL = "filed mail"  # of the drop-label check alone
 
 
-STEPS: tuple[Step, ...] = tuple(Step)
+STEPS: tuple[Step, ...] = tuple(step for step in Step if step is not Step.MAIL)
 
 STEP_MODULES: dict[Step, tuple[Module, ...]] = {
     Step.CONTACTS: (Module.CONTACT, Module.LEAD),
@@ -48,6 +49,7 @@ STEP_MODULES: dict[Step, tuple[Module, ...]] = {
     Step.TASKS: (Module.TASK,),
     Step.LABELS: (),
     Step.RECORDS: (Module.OPPORTUNITY, Module.CASE),
+    Step.MAIL: (),
 }
 
 STEP_OF: dict[Module, Step] = {module: step for step, modules in STEP_MODULES.items() for module in modules}

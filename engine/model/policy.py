@@ -147,6 +147,68 @@ class Labels:
     max_records: int = 200
 
 
+class AfterFiling(StrEnum):
+    """What becomes of the drop label of a mail that has been filed."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+    FILED = "move"  # the mail loses the drop label and gets the label *Filed*
+
+
+class Files(StrEnum):
+    """What becomes of the attachments of a mail that is filed."""
+
+    STORE = "store"
+    LIST = "list"  # names and sizes stand in the text of the e-mail
+    NONE = "none"
+
+
+#: What a new record takes from the mail, by module and canonical field; see ``engine.sync.mail_records`` for the words in
+#: braces.
+_FROM_MAIL: Mapping[Module, Mapping[str, str]] = {
+    Module.CASE: {"name": "{subject}", "description": "{text}"},
+    Module.OPPORTUNITY: {"name": "{subject}", "stage": "Prospecting", "close_date": "{date+30}"},
+    Module.LEAD: {"given": "{first}", "family": "{last}", "email": "{address}", "company": "{company}"},
+    Module.CONTACT: {"given": "{first}", "family": "{last}", "email": "{address}"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MailFiling:
+    """Mails that people drop on a label, and what is filed by itself.
+
+    Attributes:
+        enabled: whether drop labels are looked at.
+        after: what becomes of the drop label of a filed mail.
+        filed: name of the label for ``after = "move"``, below the master label.
+        missing: name of the label that a mail gets from which no record could be made.
+        follow: later mails of a conversation that was filed are filed as well.
+        unfile: a mail whose drop label is taken away is taken out of the CRM again.
+        private: whether mails marked private or confidential are read and filed.
+        inbox, sent: whether mails from and to people of the CRM are filed by themselves.
+        attachments: stored in the CRM, listed in the text, or left out.
+        attachment_mb, mail_mb: the largest attachment that is stored, the largest mail that is filed; megabytes.
+        exclude_addresses, exclude_domains: whose mails are never filed.
+        create: for "Create New" labels: what a new record's fields are made of.
+    """
+
+    enabled: bool = True
+    after: AfterFiling = AfterFiling.KEEP
+    filed: str = "Filed"
+    missing: str = "Missing required matches"
+    follow: bool = True
+    unfile: bool = False
+    private: bool = False
+    inbox: bool = False
+    sent: bool = False
+    attachments: Files = Files.STORE
+    attachment_mb: int = 25
+    mail_mb: int = 50
+    exclude_addresses: tuple[str, ...] = ()
+    exclude_domains: tuple[str, ...] = ()
+    create: Mapping[Module, Mapping[str, str]] = field(default_factory=lambda: _FROM_MAIL)
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteThreshold:
     """A cycle that would delete more than ``count`` items, or more than ``percent`` of a scope, waits for an admin."""
@@ -220,6 +282,7 @@ class Policy:
     address_books: AddressBooks = field(default_factory=AddressBooks)
     calendar: CalendarSettings = field(default_factory=CalendarSettings)
     labels: Labels = field(default_factory=Labels)
+    mail: MailFiling = field(default_factory=MailFiling)
     match_existing: bool = True
     conflict: ConflictRule = ConflictRule.NEWEST
     mailbox_deletes: DeleteMode = DeleteMode.NEVER  # what a delete in the mailbox does in the CRM

@@ -121,7 +121,9 @@ class Fold:
             self.tell(f"{row.policy}: the first sync has ended; V in Policies reads it back.", at_ms)
 
     def _cycle(self, row: UserRow, activity: Activity) -> None:
-        if activity.ended:
+        if activity.cycle is CycleKind.LABELS:
+            self._labels(row, activity)
+        elif activity.ended:
             row.ended_ms = activity.at_ms
             row.step = None
             row.next_full_ms = activity.next_full_ms
@@ -142,11 +144,22 @@ class Fold:
             row.rate, row.eta_seconds = 0.0, None
             _clear(row)
 
+    def _labels(self, row: UserRow, activity: Activity) -> None:
+        """A drop-label check: beside the full syncs, whose steps, times and troubles stay as they are."""
+        if not activity.ended:
+            row.steps = [step for step in row.steps if step.step is not Step.MAIL]
+            if row.state is UserState.IDLE:
+                row.state, row.cycle, row.started_ms = UserState.SYNCING, activity.cycle, activity.at_ms
+        elif row.state is UserState.SYNCING and row.cycle is CycleKind.LABELS:
+            row.state, row.step, row.rate, row.eta_seconds = UserState.IDLE, None, 0.0, None
+            row.text = activity.text
+        self._count_states()
+
     def _step(self, row: UserRow, activity: Activity) -> None:
         assert activity.step is not None
         row.step = activity.step
         row.done, row.total = activity.done, activity.total
-        step = row.steps[STEPS.index(activity.step)]
+        step = _step_row(row, activity.step)
         if activity.step_state is not None:
             step.state = activity.step_state
         step.done, step.total, step.text = activity.done, activity.total, activity.text
@@ -154,7 +167,7 @@ class Fold:
     def _progress(self, row: UserRow, activity: Activity) -> None:
         if activity.step is not None:
             row.step = activity.step
-            step = row.steps[STEPS.index(activity.step)]
+            step = _step_row(row, activity.step)
             step.done, step.total = activity.done, activity.total
         delta = max(activity.done - row.done, 0)
         if row.state is UserState.INITIALIZING and activity.step is not None:
@@ -238,6 +251,15 @@ class Fold:
     def recount(self) -> None:
         """Count users by state again, after rows came or went."""
         self._count_states()
+
+
+def _step_row(row: UserRow, step: Step) -> StepRow:
+    """The row of a step; that of filed mail stands behind the five once there was any."""
+    found = next((each for each in row.steps if each.step is step), None)
+    if found is None:
+        found = StepRow(step)
+        row.steps = [*row.steps, found]
+    return found
 
 
 def _clear(row: UserRow) -> None:

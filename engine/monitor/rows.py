@@ -105,8 +105,8 @@ class UserRow:
 
     @property
     def step_number(self) -> int | None:
-        """1 to 5 while a step runs."""
-        return None if self.step is None else STEPS.index(self.step) + 1
+        """1 to 5 while a step runs; none for a drop-label check, which has but one."""
+        return None if self.step is None or self.step not in STEPS else STEPS.index(self.step) + 1
 
 
 @dataclass(slots=True)

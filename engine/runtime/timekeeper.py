@@ -14,7 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from engine.jobs.queue import Priority
 from engine.jobs.runner import PolicyRun, due_retries
-from engine.jobs.schedule import blackout_until, describe, in_blackout, next_due
+from engine.jobs.schedule import blackout_until, describe, in_blackout, labels_due, next_due
 from engine.ledger import history, mailboxes, proposals
 from engine.ledger.health import LedgerFault
 from engine.model.incident import IncidentKind
@@ -22,6 +22,7 @@ from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
 from engine.runtime import rows, words
+from engine.runtime.filing import check_drop_labels, has_labels
 from engine.runtime.office import Office
 from engine.runtime.ordering import unfinished
 from engine.sync.faults import backoff_ms
@@ -50,6 +51,7 @@ class JobKind:
 
 FULL = JobKind("full:", "Full sync")
 VERIFY = JobKind("verify:", "Verify")
+LABELS = JobKind("labels:", "Drop-label check")
 
 Verify = Callable[[str], Awaitable[tuple[int, int]]]
 """Verify a policy: (checks made, checks that differ)."""
@@ -77,11 +79,17 @@ class Timekeeper:
         last = await office.ledger.read(history.last_runs)
         wanted: dict[str, JobRow] = {}
         for name, policy in office.policies.items():
-            for kind in (FULL, VERIFY):
+            for kind in (FULL, LABELS, VERIFY):
+                if kind is LABELS and not has_labels(policy):
+                    continue
                 job = kind.prefix + name
                 row = office.store.jobs.get(job) or JobRow(job)
                 row.title = f"{kind.title} {name}"
-                row.schedule = describe(policy.scheduling) if kind is FULL else policy.scheduling.verify
+                row.schedule = {
+                    FULL: describe(policy.scheduling),
+                    LABELS: f"every {policy.scheduling.label_check_minutes} min, in its hours",
+                    VERIFY: policy.scheduling.verify,
+                }[kind]
                 row.zone = policy.scheduling.zone
                 wanted[job] = row
         upkeep = office.store.jobs.get(UPKEEP) or JobRow(UPKEEP)
@@ -121,6 +129,13 @@ class Timekeeper:
                 row.next_run_ms, row.next_why = due.at_ms, due.why
                 if due.at_ms is not None and due.at_ms < now:
                     row.next_run_ms, row.next_why = now, "overdue since the engine was away"
+        elif row.id.startswith(LABELS.prefix):
+            name = row.id.removeprefix(LABELS.prefix)
+            if office.store.policies[name].state is not PolicyState.ENABLED:
+                row.next_run_ms, row.next_why = None, f"not applicable: the policy {name} is off"
+            else:
+                due = labels_due(office.policies[name].scheduling, now)
+                row.next_run_ms, row.next_why = due.at_ms, due.why
         else:
             verify = row.id.startswith(VERIFY.prefix)
             trigger = CronTrigger.from_crontab(row.schedule if verify else UPKEEP_CRON, timezone=row.zone)
@@ -153,7 +168,7 @@ class Timekeeper:
 
     async def reschedule(self, policy: str) -> None:
         """The policy was switched: its jobs get other times."""
-        for kind in (FULL, VERIFY):
+        for kind in (FULL, LABELS, VERIFY):
             row = self._office.store.jobs.get(kind.prefix + policy)
             if row is not None:
                 self._schedule(row, missed=True)
@@ -355,6 +370,8 @@ class Timekeeper:
             run.items, run.errors = checks, differ
             run.result = "ok" if not differ else "failed"
             run.note = f"{checks} checks, {differ} differ" if differ else f"{checks} checks, all as expected"
+        elif job.startswith(LABELS.prefix):
+            await check_drop_labels(self._office, job.removeprefix(LABELS.prefix), only, priority, run)
         else:
             await self._full(job.removeprefix(FULL.prefix), only, priority, run)
 

@@ -9,6 +9,7 @@ from engine.crm.salesforce import soql
 from engine.crm.salesforce.checks import findings
 from engine.crm.salesforce.client import SalesforceClient
 from engine.crm.salesforce.feed import Feeds
+from engine.crm.salesforce.mails import SalesforceArchive
 from engine.crm.salesforce.mapping import Context
 from engine.crm.salesforce.objects import EVENT, OBJECTS, OF_MODULE, SObject
 from engine.crm.salesforce.settings import SalesforceSettings
@@ -30,8 +31,8 @@ from engine.model.port import (
 from engine.net.net import Net
 
 
-class SalesforceConnector:
-    """One org as a ``CrmConnector``. A feed serves all mailboxes and costs one call when nothing changed."""
+class SalesforceConnector(SalesforceArchive):
+    """One org as a ``CrmConnector`` and ``MailArchive``. A feed serves all mailboxes and costs one call when nothing changed."""
 
     def __init__(self, settings: SalesforceSettings, net: Net) -> None:
         """Make a connector; nothing is read or called before the first use.

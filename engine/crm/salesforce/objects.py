@@ -73,7 +73,8 @@ EVENT = SObject(
 
 TASK = SObject(
     "Task", (Module.TASK, Module.CALL), mapping_task.SELECT,
-    "IsRecurrence = false",  # the pattern of a recurring task is not one to do
+    # The pattern of a recurring task is not one to do, nor is what the org writes on the time line for an e-mail.
+    "IsRecurrence = false AND TaskSubtype != 'Email' AND TaskSubtype != 'ListEmail'",
     mapping_task.read, mapping_task.write,
     {Module.TASK: mapping_task.TASK_WRITABLE, Module.CALL: mapping_task.CALL_WRITABLE},
     {Module.TASK: mapping_task.TASK_WRITABLE, Module.CALL: mapping_task.CALL_WRITABLE},

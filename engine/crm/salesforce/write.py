@@ -73,7 +73,7 @@ class Writer:
                     raise
                 # The first chunks are applied: their outcomes must not be lost with this one's.
                 for job in chunk:
-                    job.outcome = job.outcome or _failed(error)
+                    job.outcome = job.outcome or failed(error)
         await self._exclude(jobs)
         return [job.outcome or Outcome(Result.UNKNOWN, reason="no answer for this record") for job in jobs]
 
@@ -214,7 +214,7 @@ class Writer:
             )
         answers = await self._client.composite(requests, idempotent=False)
         failures = [answer for answer in answers[: len(parts)] if isinstance(answer, SalesforceError)]
-        if parts and len(failures) == len(parts) and failures[0].kind in _GENERAL:
+        if parts and len(failures) == len(parts) and failures[0].kind in GENERAL:
             raise failures[0]
         for part, answer in zip(parts, answers, strict=False):
             self._settle(part, answer)
@@ -242,7 +242,7 @@ class Writer:
         """Outcomes from the answer to one subrequest: a list of ``{id, success, errors}`` in the order of the jobs."""
         if isinstance(answer, SalesforceError):
             for job in jobs:
-                job.outcome = _failed(answer)
+                job.outcome = failed(answer)
             return
         for job, row in zip(jobs, answer if isinstance(answer, list) else [], strict=False):
             if row.get("success"):
@@ -337,7 +337,7 @@ class Writer:
 
 
 #: Failures that do not concern single records.
-_GENERAL = frozenset(
+GENERAL = frozenset(
     {
         ErrorKind.THROTTLED,
         ErrorKind.UNAVAILABLE,
@@ -348,11 +348,11 @@ _GENERAL = frozenset(
 )
 
 
-def _failed(error: ProviderError) -> Outcome:
+def failed(error: ProviderError) -> Outcome:
     """The outcome of each record of a request that failed as a whole."""
     if error.maybe_applied:
         return Outcome(Result.UNKNOWN, reason=error.detail)
-    if error.kind in _GENERAL:
+    if error.kind in GENERAL:
         return Outcome(Result.REFUSED, reason=error.detail, retry_after=error.retry_after)
     return Outcome(Result.REJECTED, reason=error.detail)
 

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from engine.mailbox.google import calendar, doctor, ensure, gmail, people, remove, survey, tasks
 from engine.mailbox.google.client import GoogleClient
+from engine.mailbox.google.mailstore import GmailStore
 from engine.mailbox.google.quota import limits_of
 from engine.mailbox.google.settings import Api, GoogleSettings
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
@@ -26,8 +27,8 @@ from engine.model.port import (
 from engine.net.net import Net
 
 
-class GoogleConnector:
-    """A ``MailboxConnector``. Holds connections and tokens, nothing that matters after a crash.
+class GoogleConnector(GmailStore):
+    """A ``MailboxConnector`` and ``MailStore``. Holds connections and tokens, nothing that matters after a crash.
 
     Scope keys: ``contacts``, ``calendar`` (the person's own, colour mode), ``calendar:crm`` (a separate one),
     ``tasks``, ``mail``.

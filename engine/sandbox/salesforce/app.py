@@ -158,6 +158,8 @@ class _Server:
         headers = {**reply.headers, **self._usage()}
         if reply.body is None:
             return Response(status_code=reply.status, headers=headers)
+        if isinstance(reply.body, bytes):
+            return Response(reply.body, reply.status, headers, "application/octet-stream")
         text = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":"))
         return Response(text, reply.status, headers, "application/json;charset=UTF-8")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.sandbox.kit.world import World
-from engine.sandbox.salesforce import derive, ids, store, validate
+from engine.sandbox.salesforce import derive, ids, mail_rules, store, validate
 from engine.sandbox.salesforce.errors import SfError, deleted
 from engine.sandbox.salesforce.objects import find, of_id
 from engine.sandbox.salesforce.schema import FieldDef, ObjectDef
@@ -27,6 +27,7 @@ def create(world: World, definition: ObjectDef, body: Mapping[str, Any], user: s
         SfError: it is refused.
     """
     _writable(definition, "create")
+    body, extra = mail_rules.take(definition, body)
     given = validate.values(world.db, definition, body, creating=True)
     row = dict(definition.defaults)
     if "OwnerId" in row:
@@ -37,7 +38,9 @@ def create(world: World, definition: ObjectDef, body: Mapping[str, Any], user: s
         validate.event_length(derive.complete(world.db, "Event", dict(row), None))
         given["DurationInMinutes"] = row["DurationInMinutes"]
     with store.transaction(world.db):
-        return store.insert(world, definition, {"OwnerId": user, **given} if "OwnerId" in row else given, user)
+        new = store.insert(world, definition, {"OwnerId": user, **given} if "OwnerId" in row else given, user)
+        mail_rules.made(world, definition, new, extra, user)
+        return new
 
 
 def update(world: World, definition: ObjectDef, record_id: str, body: Mapping[str, Any], user: str) -> None:

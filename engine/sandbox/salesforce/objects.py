@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.sandbox.salesforce.mail_objects import MAIL_OBJECTS
 from engine.sandbox.salesforce.schema import (
     FieldDef,
     ObjectDef,
@@ -336,6 +337,7 @@ OBJECTS: dict[str, ObjectDef] = {
     each.name: each
     for each in (
         ACCOUNT, CONTACT, LEAD, OPPORTUNITY, CONTACT_ROLE, CASE, EVENT, TASK, USER, RECORD_TYPE, ORGANIZATION,
+        *MAIL_OBJECTS,
     )
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
-from engine.sandbox.salesforce import composite, describe, dml, ids, soql_run, stamps, store
+from engine.sandbox.salesforce import composite, describe, dml, ids, mail_rules, soql_run, stamps, store
 from engine.sandbox.salesforce.call import Call, Reply, batch_size
 from engine.sandbox.salesforce.errors import SfError, not_found
 from engine.sandbox.salesforce.objects import find
@@ -268,6 +268,14 @@ def _more(call: Call, locator: str) -> Reply:
     return Reply(soql_run.more(call.cursors, locator, call.version, batch_size(call.headers)))
 
 
+def _file(call: Call, text: str) -> Reply:
+    row = _row(call, _object("ContentVersion"), text)
+    content = None if row["IsDeleted"] else mail_rules.data(call.world, row["Id"])
+    if content is None:
+        raise not_found()
+    return Reply(content)
+
+
 Handler = Callable[..., Reply]
 
 
@@ -283,6 +291,7 @@ def _routes() -> list[tuple[re.Pattern[str], dict[str, Handler]]]:
         ("sobjects/([^/]+)/describe", {"GET": _describe}),
         ("sobjects/([^/]+)/updated", {"GET": _updated}),
         ("sobjects/([^/]+)/deleted", {"GET": _deleted}),
+        ("sobjects/ContentVersion/([^/]+)/VersionData", {"GET": _file}),
         ("sobjects/([^/]+)/([^/]+)", {"GET": _get, "PATCH": _patch, "DELETE": _delete}),
         ("sobjects/([^/]+)/([^/]+)/(.+)", {"GET": _key_get, "PATCH": _key_patch, "DELETE": _key_delete}),
         ("composite", {"POST": lambda call: composite.run(call, dispatch)}),

@@ -31,7 +31,11 @@ _INDEXES: dict[str, tuple[str, ...]] = {
     "Opportunity": ("AccountId",),
     "OpportunityContactRole": ("OpportunityId", "ContactId"),
     "Case": ("AccountId", "ContactId"),
-    "User": ("Username COLLATE NOCASE",),
+    "User": ("Username COLLATE NOCASE", "Email COLLATE NOCASE"),
+    "EmailMessage": ("RelatedToId", "ParentId"),
+    "EmailMessageRelation": ("EmailMessageId",),
+    "ContentVersion": ("FirstPublishLocationId",),
+    "ContentDocumentLink": ("LinkedEntityId",),
 }
 
 _savepoints = itertools.count()
@@ -54,7 +58,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def setup(world: World) -> None:
     """Create what is missing of the tables and the org's own record; cheap when nothing is."""
-    found = world.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sf_ready'").fetchone()
+    found = world.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'sf_blob'").fetchone()
     if found:
         return
     with transaction(world.db):
@@ -70,9 +74,12 @@ def setup(world: World) -> None:
             "public_key TEXT)",
             "CREATE TABLE IF NOT EXISTS sf_login (username TEXT PRIMARY KEY COLLATE NOCASE, password TEXT)",
             "CREATE TABLE IF NOT EXISTS sf_token (token TEXT PRIMARY KEY, user_id TEXT, client_id TEXT, used_ms INTEGER)",
+            "CREATE TABLE IF NOT EXISTS sf_blob (id TEXT PRIMARY KEY, data BLOB) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS sf_ready (version INTEGER)",
         ):
             world.db.execute(statement)
+        if world.db.execute("SELECT 1 FROM sf_Organization").fetchone():
+            return  # a state folder of an earlier version, which knew fewer objects
         _insert(
             world,
             OBJECTS["Organization"],
@@ -245,6 +252,13 @@ def remove(world: World, definition: ObjectDef, row: Row, user: str) -> None:
                 day = series.local_day(parent, row["Syncline_Occurrence__c"])
                 world.db.execute("INSERT OR IGNORE INTO sf_exclusion VALUES (?, ?)", (parent["Id"], day))
     role = {"Opportunity": "OpportunityId", "Contact": "ContactId"}.get(definition.name)
+    if definition.name == "EmailMessage":
+        # The relations and the task on the time line go with it.
+        world.db.execute(
+            f"UPDATE sf_EmailMessageRelation {mark} WHERE EmailMessageId = ? AND IsDeleted = 0",
+            (*args, row["Id"]),
+        )
+        world.db.execute(f"UPDATE sf_Task {mark} WHERE Id = ? AND IsDeleted = 0", (*args, row["ActivityId"]))
     if role:
         world.db.execute(
             f"UPDATE sf_OpportunityContactRole {mark} WHERE {role} = ? AND IsDeleted = 0", (*args, row["Id"])
