@@ -58,7 +58,9 @@ from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.help import Help
 from tui.screens.history import HistoryScreen
+from tui.screens.incidents import IncidentsScreen
 from tui.screens.monitors import MonitorsScreen
+from tui.screens.operators import OperatorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
 from tui.screens.preview import PreviewScreen
@@ -204,6 +206,14 @@ class SynclineApp(App[None]):
     def open_history(self, mailbox: str) -> None:
         """Open the cycles of a mailbox that did something."""
         self.push_screen(HistoryScreen(mailbox))
+
+    def action_incidents(self) -> None:
+        """Open what is wrong, in the whole engine."""
+        self.push_screen(IncidentsScreen())
+
+    def action_operators(self) -> None:
+        """Open the users of all policies as operators."""
+        self.push_screen(OperatorsScreen())
 
     def open_why(self, mailbox: str) -> None:
         """Open why a mailbox does not run, and what of it does not cross over."""

@@ -27,6 +27,8 @@ CONFLICTS = "conflicts"
 EDITOR = "editor"
 MEMBERS = "members"
 CONNECTIONS = "connections"
+INCIDENTS = "incidents"
+OPERATORS = "operators"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -46,6 +48,8 @@ PANES: dict[str, str] = {
     EDITOR: "Editor",
     MEMBERS: "Users of a policy",
     CONNECTIONS: "Connections",
+    INCIDENTS: "Incidents",
+    OPERATORS: "Operators",
 }
 
 #: The four tabs, by their digit.
@@ -127,6 +131,8 @@ KEYS: tuple[Key, ...] = (
         {"enter": "open"},
         "open",
         {
+            INCIDENTS: "Open whom the incident is about: the user or the policy.",
+            OPERATORS: "Open the user: counts by module, steps and events.",
             POLICIES: "Open the policy: its settings and what Verify found.",
             QUEUE: "Open the user: counts by module, steps and events.",
             MONITORS: "Let the panel fill the screen; again brings the others back.",
@@ -142,6 +148,7 @@ KEYS: tuple[Key, ...] = (
         {
             EDITOR: "edit field",
             MEMBERS: "user",
+            OPERATORS: "user",
             CONNECTIONS: "edit",
             WHY: "explain",
             QUEUE: "user",
@@ -163,6 +170,7 @@ KEYS: tuple[Key, ...] = (
         {"o": "switch"},
         "on/off",
         {
+            OPERATORS: "Switch Calendar Sync of the operator, or of all that are marked.",
             POLICIES: "Enable or disable the policy; you are told first what is about to happen.",
             POLICY: "Enable or disable this policy; you are told first what is about to happen.",
             SCHEDULER: "Enable or disable the job; a running one finishes.",
@@ -174,6 +182,7 @@ KEYS: tuple[Key, ...] = (
         {"r": "run"},
         "run",
         {
+            INCIDENTS: "Try all failure mails that wait once more, now.",
             POLICIES: "Run a full sync of all mailboxes of the policy as soon as slots are free.",
             POLICY: "Run a full sync of all mailboxes of this policy as soon as slots are free.",
             QUEUE: "Run a full sync of the user, or of all that are marked, as soon as a slot is free.",
@@ -189,6 +198,7 @@ KEYS: tuple[Key, ...] = (
             POLICY: "sync now",
             SCHEDULER: "run now",
             HELD: "try again",
+            INCIDENTS: "mails again",
         },
     ),
     Key(
@@ -207,12 +217,13 @@ KEYS: tuple[Key, ...] = (
         {"x": "cancel"},
         "cancel",
         {
+            INCIDENTS: "Give up the failure mails that an incident about mails says cannot be delivered; you are asked.",
             QUEUE: "Stop the running cycle at its next page; the rest follows next time.",
             USER: "Stop the running cycle at its next page; the rest follows next time.",
             SCHEDULER: "Stop the running job at its next page.",
         },
         5,
-        {SCHEDULER: "stop"},
+        {SCHEDULER: "stop", INCIDENTS: "drop mails"},
     ),
     Key(
         "V",
@@ -429,6 +440,33 @@ KEYS: tuple[Key, ...] = (
         },
     ),
     Key(
+        "M",
+        {"M": "app.incidents"},
+        "incidents",
+        dict.fromkeys(
+            (POLICIES, QUEUE, MONITORS, SCHEDULER, POLICY, USER),
+            "List what is wrong: since when, how often, what to do, and what became of its mails.",
+        ),
+    ),
+    Key(
+        "Y",
+        {"Y": "app.operators"},
+        "operators",
+        dict.fromkeys(
+            (POLICIES, QUEUE, POLICY, MEMBERS),
+            "List the users of all policies: whose calendar is synchronised, and at which address of Exchange.",
+        ),
+    ),
+    Key(
+        ".",
+        {"full_stop": "seen"},
+        "acknowledge",
+        {
+            INCIDENTS: "Tell everybody that you have seen the incident, or all that are marked; it stays until it is over."
+        },
+        1,
+    ),
+    Key(
         "<",
         {"less_than_sign": "keep_side('crm')"},
         "keep CRM",
@@ -451,6 +489,7 @@ KEYS: tuple[Key, ...] = (
         {"e": "edit"},
         "edit",
         {
+            OPERATORS: "Type the address of the operator's mailbox at Exchange.",
             CONFLICTS: "Type the value that both sides get.",
             POLICIES: "Edit the settings of the policy, page by page.",
             POLICY: "Edit the settings of this policy, page by page.",
@@ -518,6 +557,8 @@ KEYS: tuple[Key, ...] = (
         {"space": "mark"},
         "mark",
         {
+            INCIDENTS: "Mark the incident; . then acknowledges all that are marked.",
+            OPERATORS: "Mark the operator; o then switches all that are marked.",
             EDITOR: "Turn a switch over, or take the next word of a choice.",
             MEMBERS: "Mark the user; D then takes out all that are marked.",
             POLICIES: "Mark the policy; o, r and p then act on all that are marked.",
@@ -537,6 +578,8 @@ KEYS: tuple[Key, ...] = (
         {"a": "mark_all(True)", "A": "mark_all(False)"},
         "mark all",
         {
+            INCIDENTS: "Mark all shown, or none.",
+            OPERATORS: "Mark all shown, or none.",
             POLICIES: "Mark all shown, or none.",
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
@@ -572,6 +615,8 @@ KEYS: tuple[Key, ...] = (
         {"slash": "filter"},
         "filter",
         {
+            INCIDENTS: "Filter the rows: is:open policy:sales class:connection text.",
+            OPERATORS: "Filter the rows: is:off policy:sales text.",
             POLICIES: "Filter: state:error crm:sales mail:google text. A second / searches instead.",
             QUEUE: "Filter: state:failed policy:emea text. A second / searches instead.",
             SCHEDULER: "Filter: state:disabled text. A second / searches instead.",
@@ -594,6 +639,8 @@ KEYS: tuple[Key, ...] = (
         {"n": "match(1)", "N": "match(-1)"},
         "match",
         {
+            INCIDENTS: "Next or previous match.",
+            OPERATORS: "Next or previous match.",
             POLICIES: "Next or previous match.",
             QUEUE: "Next or previous match.",
             SCHEDULER: "Next or previous match.",
@@ -614,6 +661,8 @@ KEYS: tuple[Key, ...] = (
         {"s": "sort", "S": "reverse"},
         "sort",
         {
+            INCIDENTS: "Sort: s and the column's letter; S turns the order round.",
+            OPERATORS: "Sort: s and the column's letter; S turns the order round.",
             POLICIES: "Sort: s and the column's letter; S turns the order round.",
             QUEUE: "Sort: s and the column's letter; S turns the order round.",
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
@@ -634,6 +683,8 @@ KEYS: tuple[Key, ...] = (
         {"exclamation_mark": "fault"},
         "next fault",
         {
+            INCIDENTS: "Go to the next live incident.",
+            OPERATORS: "Go to the next user that failed.",
             POLICIES: "Go to the next policy with a fault.",
             QUEUE: "Go to the next user that failed.",
             SCHEDULER: "Go to the next job whose last run failed.",

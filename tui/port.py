@@ -16,8 +16,10 @@ from engine.service import (
     Explanation,
     Filtered,
     HeldRow,
+    IncidentRow,
     LeavePreview,
     Line,
+    MailRow,
     PolicyDraft,
     PreviewReport,
     PreviewRow,
@@ -131,6 +133,10 @@ class Engine(Protocol):
 
     def connections(self) -> list[ConnectionRow]:
         """All connections."""
+        ...
+
+    async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
+        """The failure and recovery mails of an incident."""
         ...
 
     def initialising(self) -> list[str]:

@@ -27,17 +27,20 @@ from engine.service import (
     DeletePolicy,
     DisableJob,
     DisablePolicy,
+    DropMails,
     EnableJob,
     EnablePolicy,
     Explanation,
     Filtered,
     HeldRow,
+    IncidentRow,
     ItemOutcome,
     JobRow,
     JobState,
     LeavePreview,
     LimitRow,
     Line,
+    MailRow,
     Module,
     PauseUser,
     PolicyDraft,
@@ -128,8 +131,12 @@ class FakeService:
             if on
             else []
         )
+        self.mails: list[MailRow] = []
         self.stopped = asyncio.Event()
         self.may_stop: asyncio.Event | None = None
+
+    async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
+        return self.mails
 
     async def do(self, command: Command, by: str) -> Answer:
         self.commands.append((command, by))
@@ -185,6 +192,8 @@ class FakeService:
         return Answer(True, f"{type(command).__name__} queued.")
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
+        if isinstance(command, DropMails):
+            return (f"The mails to {command.address} that wait are given up: nobody gets them.",)
         if isinstance(command, EnablePolicy):
             row = self.store.policies[command.policy]
             return (

@@ -18,8 +18,10 @@ from tui.screens.explain import ExplainScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.incidents import IncidentsScreen
 from tui.screens.members import MembersScreen
 from tui.screens.monitors import MonitorsScreen
+from tui.screens.operators import OperatorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
 from tui.screens.queue import QueueScreen
@@ -44,6 +46,8 @@ SCREENS: tuple[type[Frame], ...] = (
     ConnectionForm,
     MembersScreen,
     ConnectionsScreen,
+    IncidentsScreen,
+    OperatorsScreen,
 )
 
 
