@@ -598,6 +598,18 @@ class Service:
         found = await self._ledger.read(history.lines, mailbox_id, before_seq, limit)
         return [Line(row.id, row.at, row.sign, row.text, row.level) for row in found]
 
+    async def newest_lines(self, limit: int, mailbox: str | None = None) -> list[tuple[str, Line]]:
+        """The newest monitor lines of a mailbox or of all, each with its mailbox, oldest first; of memory and disk.
+
+        Raises:
+            ServiceError: there is no such mailbox.
+        """
+        self._known(mailbox, None)
+        await self._flush()
+        chosen = None if mailbox is None else self._office.mailbox_ids[mailbox]
+        found = await self._ledger.read(history.newest_lines, limit, chosen)
+        return [(row.mailbox, Line(row.id, row.at, row.sign, row.text, row.level)) for row in found]
+
     async def runs(self, job: str, limit: int = 50) -> list[RunRow]:
         """Past runs of a job, youngest first."""
         return [run_row(row) for row in await self._ledger.read(history.runs, job, limit)]

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from tui import ask, exits, order_options, places
+from tui import ask, exits, list_options, order_options, places
 from tui.exits import Trouble
 
 #: Kinds of items of the demo company, as the sandbox names them.
@@ -94,6 +94,13 @@ def _common() -> _Parser:
     return common
 
 
+def _shapes(command: argparse.ArgumentParser, csv: str = "as CSV, times in UTC") -> None:
+    """How a command that lists something prints it."""
+    shape = command.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="as one JSON object")
+    shape.add_argument("--csv", action="store_true", help=csv)
+
+
 def parser() -> _Parser:
     """The whole command line."""
     common = _common()
@@ -135,14 +142,14 @@ def parser() -> _Parser:
     sync.add_argument("--policy", metavar="NAME", help="with --once: this policy alone")
     sync.add_argument("--json", action="store_true", help="report as one JSON object")
     status = command("status", "policies, users and jobs as they stand")
-    status.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(status, "the policies as CSV, times in UTC")
     verify = command("verify", "read back from the mailboxes what was synced, and tick it")
     verify.add_argument("--policy", metavar="NAME", help="this policy alone")
-    verify.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(verify)
     held = command("held", "what waits for you: held deletes and twins, quarantine; list it or settle it")
     held.add_argument("--policy", metavar="NAME", help="this policy alone")
     held.add_argument("--mailbox", metavar="ADDRESS", help="this mailbox alone")
-    held.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(held)
     held.add_argument("--all-deletes", action="store_true", help="instead of IDs: all deletes of --mailbox")
     ways = held.add_mutually_exclusive_group()
     for way, text in WAYS.items():
@@ -158,7 +165,7 @@ def parser() -> _Parser:
     chosen = conflicts.add_mutually_exclusive_group()
     chosen.add_argument("--keep", choices=("crm", "mailbox"), help="decide: whose value both sides get")
     chosen.add_argument("--value", metavar="TEXT", help="decide: a value for both sides; '' clears the field")
-    conflicts.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(conflicts)
     preview = command(
         "preview",
         "show what the next cycle or the first sync would do, and write nothing; apply it in whole or in part, or drop it",
@@ -187,6 +194,8 @@ def parser() -> _Parser:
         "--filtered", action="store_true", help="with a mailbox: list what does not cross over, and why"
     )
     why.add_argument("--json", action="store_true", help="as one JSON object")
+    for name, text in list_options.LISTS.items():
+        list_options.add_arguments(name, command(name, text))
     for name, text in order_options.ORDERS.items():
         order_options.add_arguments(name, command(name, text))
     roll = command("rollout", "how far a policy's roll-out is; admit the next wave, all, or nobody else")
@@ -194,7 +203,7 @@ def parser() -> _Parser:
     roll.add_argument("move", nargs="?", choices=("next", "all", "stop"), help="without it: show the waves")
     roll.add_argument("--json", action="store_true", help="as one JSON object")
     doctor = command("doctor", "test every connection and tell what to do")
-    doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(doctor)
     incident = command("incidents", "what is wrong, since when, and what became of its mails")
     incident.add_argument("--all", action="store_true", help="those that are over as well")
     incident.add_argument("--json", action="store_true", help="as one JSON object")
@@ -206,22 +215,6 @@ def parser() -> _Parser:
         help="give up the failure mails to an address that cannot be delivered",
     )
     about.add_argument("--retry-mails", action="store_true", help="try the failure mails that wait once more")
-    users = command(
-        "users", "the users of all policies; import adds and changes them in bulk, export writes them"
-    )
-    users.add_argument("action", nargs="?", choices=("import", "export"), help="without it: list them")
-    users.add_argument("file", nargs="?", metavar="FILE.csv", help="- is standard input or output")
-    users.add_argument(
-        "--map",
-        action="append",
-        metavar="FIELD=COLUMN",
-        help="import: the column of a field (email, policy, crm_user, zone, calendar_sync, exchange_email); others are guessed",
-    )
-    users.add_argument("--policy", metavar="NAME", help="import: of rows that name none")
-    users.add_argument(
-        "--dry-run", action="store_true", help="import: show what would be done, and store nothing"
-    )
-    users.add_argument("--json", action="store_true", help="as one JSON object")
     commands.add_parser("sandbox", help="loopback servers that speak the providers' APIs (sandbox --help)")
     return top
 
@@ -255,14 +248,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
             top.error(
                 f"held --{way} needs the IDs that held lists" + (", or --all-deletes" * given.all_deletes)
             )
-    if given.command == "users":
-        if given.action == "import" and given.file is None:
-            top.error("users import needs a FILE.csv, or - for standard input")
-        if given.action != "import" and (given.map or given.policy or given.dry_run):
-            top.error("users --map, --policy and --dry-run need import")
     if given.command == "conflicts":
         given.mailbox, given.ids = _about_conflicts(given, top)
     wrong = order_options.usage(given) if given.command in order_options.ORDERS else None
+    if given.command in list_options.LISTS:
+        wrong = list_options.usage(given)
     if wrong is not None:
         top.error(wrong)
     if given.data_dir is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.service import Service
-from tui import conflicts, exits, incidents, operators, orders, previewing, rolling, run, why
+from tui import conflicts, events, exits, incidents, lists, operators, orders, previewing, rolling, run, why
 from tui.exits import Trouble
 from tui.out import LocalOut, Out
 
@@ -30,6 +30,10 @@ COMMANDS: Mapping[str, Run] = {
     "conflicts": conflicts.conflicts,
     "preview": previewing.preview,
     "why": why.why,
+    "queue": lists.queue,
+    "jobs": lists.jobs,
+    "runs": lists.runs,
+    "events": events.events,
     "cycles": orders.cycles,
     "undo": orders.undo,
     "reinit": orders.reinit,

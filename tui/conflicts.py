@@ -10,6 +10,7 @@ from datetime import tzinfo
 from engine.service import ConflictRow, DecideConflict, Keep, Service
 from tui import exits
 from tui.exits import Trouble
+from tui.listing import show_csv
 from tui.out import Out
 from tui.printing import plain, table, when
 
@@ -24,6 +25,10 @@ async def conflicts(service: Service, given: Namespace, out: Out) -> int:
     rows = await service.conflicts(given.mailbox, given.policy)
     if given.json:
         out.show({"rows": [dataclasses.asdict(row) for row in rows]})
+    elif given.csv:
+        await show_csv(
+            out, map(dataclasses.asdict, rows), [field.name for field in dataclasses.fields(ConflictRow)]
+        )
     else:
         out.print(conflicts_text(rows, out.zone))
     return exits.OK

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.service import ImportUsers, Service, UserImport, shown_value
-from tui import exits
+from tui import exits, lists
 from tui.exits import Trouble
 from tui.out import Out
 from tui.printing import plain, table
@@ -46,39 +46,7 @@ async def users(service: Service, given: Namespace, out: Out) -> int:
             await out.write(given.file, text.encode("utf-8-sig"))
             out.print(f"{given.file}: {text.count(chr(10)) - 1:,} users written")
         return exits.OK
-    rows = [
-        {
-            "email": row.id,
-            "policy": row.policy,
-            "state": row.state.value,
-            "calendar_sync": row.calendar_sync,
-            "exchange_email": row.exchange_email,
-            "crm_user": row.crm_user,
-            "zone": row.zone,
-        }
-        for row in service.store.users.values()
-    ]
-    if given.json:
-        out.show({"users": rows})
-        return exits.OK
-    if not rows:
-        out.print("no user yet: users import FILE.csv adds some, or apply a configuration")
-        return exits.OK
-    head = ["user", "policy", "state", "calendar sync", "exchange e-mail", "crm user", "zone"]
-    lines = [
-        [
-            str(row["email"]),
-            str(row["policy"]),
-            str(row["state"]),
-            "yes" if row["calendar_sync"] else "no",
-            str(row["exchange_email"] or "-"),
-            str(row["crm_user"] or "-"),
-            str(row["zone"] or "-"),
-        ]
-        for row in rows
-    ]
-    out.print(table(head, lines))
-    return exits.OK
+    return await lists.users(service, given, out)
 
 
 async def _import(service: Service, given: Namespace, out: Out) -> int:

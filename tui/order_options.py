@@ -23,6 +23,7 @@ LIMIT = 50
 def add_arguments(name: str, command: ArgumentParser) -> None:
     """The options of one of these commands."""
     if name == "cycles":
+        command.add_argument("--csv", action="store_true", help="as CSV, times in UTC")
         command.add_argument("--user", metavar="EMAIL", help="of this mailbox alone")
         command.add_argument("--policy", metavar="NAME", help="of this policy alone")
         command.add_argument(
@@ -77,6 +78,8 @@ def _confirm(command: ArgumentParser, yes: str, count: str | None) -> None:
 
 def usage(given: Namespace) -> str | None:
     """What is wrong with the words of a command, beyond what the parser sees; None when nothing is."""
+    if given.command == "cycles" and given.json and given.csv:
+        return "cycles --json and --csv do not go together"
     if given.command == "cycles" and given.limit < 1:
         return f"cycles --limit {given.limit} is not allowed; a whole number from 1 is"
     if given.command == "undo" and given.user and given.run:

@@ -23,6 +23,7 @@ from engine.service import (
 from tui import exits
 from tui.exits import Trouble
 from tui.format import MODULE_WORD
+from tui.listing import show_csv
 from tui.out import Out
 from tui.printing import table
 from tui.rows import cycle_result
@@ -48,6 +49,10 @@ async def cycles(service: Service, given: Namespace, out: Out) -> int:
     rows = await service.cycles(given.user, given.policy, given.limit)
     if given.json:
         out.show({"cycles": [dataclasses.asdict(row) for row in rows]})
+    elif given.csv:
+        await show_csv(
+            out, map(dataclasses.asdict, rows), [field.name for field in dataclasses.fields(CycleRow)]
+        )
     elif rows:
         out.print(cycles_text(rows, out.zone))
     else:

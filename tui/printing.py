@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, tzinfo
 from typing import Any
 from unicodedata import east_asian_width
@@ -125,6 +125,10 @@ def held_text(rows: Sequence[HeldRow], zone: tzinfo | None = None) -> str:
     ]
     head = ["id", "mailbox", "waits", "module", "name", "in", "since", "reason"]
     return "\n\n".join([table(head, lines), "\n".join(ways)])
+
+
+#: Keys of an item that waits.
+HELD = (*(field.name for field in fields(HeldRow)), "ways")
 
 
 def held_json(row: HeldRow) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from engine.service import (
 )
 from tui import exits, printing
 from tui.exits import Trouble
+from tui.listing import show_csv
 from tui.out import Out
 
 _LOG_BYTES = 10_000_000
@@ -206,6 +207,12 @@ async def status(service: Service, given: Namespace, out: Out) -> int:
     found = await service.status()
     if given.json:
         out.show(found)
+    elif given.csv:
+        times = ("last_full", "next_full")
+        await show_csv(
+            out,
+            ({f"{k}_ms" if k in times else k: v for k, v in row.items()} for row in found["policies"]),
+        )
     else:
         out.print(printing.status_text(found, out.zone))
     return exits.FAULTS if found["stale"] else exits.OK
@@ -219,6 +226,8 @@ async def verify(service: Service, given: Namespace, out: Out) -> int:
     code = exits.of_verify(rows)
     if given.json:
         out.show({"ok": code == exits.OK, "rows": [dataclasses.asdict(row) for row in rows]})
+    elif given.csv:
+        await show_csv(out, map(dataclasses.asdict, rows))
     else:
         out.print(printing.verify_text(rows, given.ascii))
     return code
@@ -232,6 +241,8 @@ async def held(service: Service, given: Namespace, out: Out) -> int:
         return await _settled(service, given, out, how, rows)
     if given.json:
         out.show({"rows": [printing.held_json(row) for row in rows]})
+    elif given.csv:
+        await show_csv(out, map(printing.held_json, rows), printing.HELD)
     else:
         out.print(printing.held_text(rows, out.zone))
     return exits.OK
@@ -278,6 +289,8 @@ async def doctor(service: Service, given: Namespace, out: Out) -> int:
     ok = all(row.ok for row in rows)
     if given.json:
         out.show({"ok": ok, "rows": [dataclasses.asdict(row) for row in rows]})
+    elif given.csv:
+        await show_csv(out, map(dataclasses.asdict, rows))
     else:
         out.print(printing.doctor_text(rows, given.ascii))
     return exits.OK if ok else exits.REFUSED

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.ledger import incidents, mails
+from engine.ledger import incidents, mails, schema
 from engine.ledger.schema import audit, cycle, line, run, verify
 from engine.ledger.sql import insert, insert_ids, set_columns
 
@@ -65,6 +65,18 @@ def lines(conn: sa.Connection, mailbox_id: int, before: int | None, limit: int) 
     query = sa.select(line).where(line.c.mailbox_id == mailbox_id)
     if before is not None:
         query = query.where(line.c.id < before)
+    return list(reversed(conn.execute(query.order_by(line.c.id.desc()).limit(limit)).all()))
+
+
+def newest_lines(conn: sa.Connection, limit: int, mailbox_id: int | None = None) -> list[sa.Row[Any]]:
+    """The newest monitor lines with the address of their ``mailbox``, of one mailbox or of all, oldest first."""
+    whose = schema.mailbox
+    query = sa.select(
+        line.c.id, line.c.at, line.c.sign, line.c.text, line.c.level, whose.c.email.label("mailbox")
+    )
+    query = query.join(whose, whose.c.id == line.c.mailbox_id)
+    if mailbox_id is not None:
+        query = query.where(line.c.mailbox_id == mailbox_id)
     return list(reversed(conn.execute(query.order_by(line.c.id.desc()).limit(limit)).all()))
 
 

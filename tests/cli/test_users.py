@@ -36,7 +36,7 @@ def test_an_import_is_shown_first_and_stored_whole_or_not_at_all(
     assert "1 to add, 1 to change, 0 as they are, 1 rejected" in told.out
     assert "nothing was changed" in told.err
     assert run(folder, "users", "--json") == exits.OK
-    assert len(json.loads(capsys.readouterr().out)["users"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 2
     file.write_text(file.read_text().replace("bad address;yes\n", ""))
     assert run(folder, "users", "import", str(file), "--dry-run") == exits.OK
     assert "dry run: nothing was changed" in capsys.readouterr().out

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import struct
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.serve.engine import Engine, serving
+from tests.serve.engine import PATIENCE, Engine, serving, syncline
 from tui import exits, wire
 
 
@@ -133,3 +136,26 @@ def test_sigterm_ends_it_well_and_the_socket_goes(tmp_path: Path) -> None:
         # From now on a command opens the data directory by itself.
         assert engine.run("status").returncode == exits.OK
         assert (engine.folder / "syncline.log").read_text() == ""
+
+
+def test_lists_come_from_the_running_engine_and_events_are_followed_until_ctrl_c(engine: Engine) -> None:
+    done = engine.run("jobs", "--json")
+    assert (done.returncode, done.stderr) == (exits.OK, "")
+    assert "upkeep" in [row["job"] for row in json.loads(done.stdout)["rows"]]
+    done = engine.run("users", "--csv", "state:failed")
+    assert (done.returncode, done.stdout.count("\n")) == (exits.OK, 1)
+
+    follower = subprocess.Popen(
+        [*syncline("events", "--follow", "--json"), "--data-dir", str(engine.folder)],
+        env=engine.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    connections = Path("/proc/net/unix")
+    deadline = time.monotonic() + PATIENCE
+    while connections.exists() and connections.read_text().count(str(engine.socket)) < 2:
+        assert time.monotonic() < deadline
+        assert follower.poll() is None
+        time.sleep(0.02)
+    follower.send_signal(signal.SIGINT)
+    out, err = follower.communicate(timeout=PATIENCE)
+    assert (follower.returncode, out) == (exits.INTERRUPTED, "")
+    assert "Traceback" not in err

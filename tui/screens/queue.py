@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from textual.containers import Horizontal
 from engine.service import LimitRow, StepState, Table, UserRow, UserState, why_user
 from tui import format as form
 from tui import keys, rows, signs
+from tui.fields import USER_KEYS, urgency, user_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens import orders, users
 from tui.screens.table_frame import TableFrame
@@ -38,10 +39,7 @@ _ALIKE = attrgetter("state", "stale_since_ms", "place", "policy")
 
 
 def _urgency(row: UserRow) -> tuple[int, int, str]:
-    urgency = signs.URGENCY[row.state]
-    if row.stale_since_ms is not None:
-        urgency = min(urgency, signs.URGENCY[UserState.STALE])
-    return (urgency, 1 << 30 if row.place is None else row.place, row.policy)
+    return urgency(row, signs.URGENCY, signs.URGENCY[UserState.STALE])
 
 
 _STATE = Column[UserRow]("s", "State", 11, _state, lambda row: signs.URGENCY[row.state])
@@ -100,18 +98,6 @@ _NARROW = (_STATE, _MAILBOX, _POLICY, _K, _PROGRESS, _ETA)
 _WIDE = (_STATE_WIDE, _MAILBOX, _POLICY, _STEP, _PROGRESS, _RATE, _ETA, _HELD, _STARTED, _NEXT)
 
 
-def _fields(row: UserRow) -> Mapping[str, str]:
-    policy = row.policy.lower()
-    step = row.step.value if row.step else ""
-    return {
-        "state": row.state.value,
-        "policy": policy,
-        "user": row.id.lower(),
-        "step": step,
-        "": f"{row.id.lower()} {policy} {row.state.value} {step} {row.why.lower()}",
-    }
-
-
 class QueueScreen(TableFrame):
     """Every user, the one under the cursor in detail, and the limits that hold them."""
 
@@ -119,7 +105,7 @@ class QueueScreen(TableFrame):
     PANE = TAB = keys.QUEUE
     LISTENS = (Table.USERS, Table.POLICIES, Table.LIMITS)
     SOURCE = Table.USERS
-    FILTER_KEYS = ("state", "policy", "user", "step")
+    FILTER_KEYS = USER_KEYS
 
     def body(self) -> ComposeResult:
         """Filter, table, details."""
@@ -128,7 +114,7 @@ class QueueScreen(TableFrame):
             self.view,
             lambda: self.store.users,
             (_NARROW, _WIDE),
-            _fields,
+            user_fields,
             _urgency,
             lambda row: row.state in signs.FAULTY,
             self._empty,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,6 +11,7 @@ from textual.containers import Horizontal
 from engine.service import DisableJob, EnableJob, JobRow, JobState, RunJob, RunRow, StopJob, Table, why_job
 from tui import format as form
 from tui import keys, rows, signs
+from tui.fields import JOB_KEYS, job_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
@@ -98,17 +98,6 @@ _BUSY = frozenset({JobState.RUNNING, JobState.STOPPING})
 RUNS = 50
 
 
-def _fields(row: JobRow) -> Mapping[str, str]:
-    name = _name(row).lower()
-    last = row.last.result if row.last else "never"
-    return {
-        "state": row.state.value,
-        "job": name,
-        "last": last,
-        "": f"{name} {row.state.value} {last} {row.schedule.lower()}",
-    }
-
-
 class SchedulerScreen(TableFrame):
     """Every job, and the past runs of the one under the cursor."""
 
@@ -116,7 +105,7 @@ class SchedulerScreen(TableFrame):
     PANE = TAB = keys.SCHEDULER
     LISTENS = (Table.JOBS,)
     SOURCE = Table.JOBS
-    FILTER_KEYS = ("state", "job", "last")
+    FILTER_KEYS = JOB_KEYS
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +119,7 @@ class SchedulerScreen(TableFrame):
             self.view,
             lambda: self.store.jobs,
             (_NARROW, _WIDE),
-            _fields,
+            job_fields,
             lambda row: (not _faulty(row), row.state not in _BUSY, row.next_run_ms or 1 << 62, _name(row)),
             _faulty,
             lambda: "No job yet. A policy brings its jobs with it.",
