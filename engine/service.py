@@ -23,12 +23,15 @@ from typing import Any
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.ledger import conflicts as conflict_units
 from engine.ledger import fence, history, holder, mailboxes
+from engine.ledger import jobs as job_units
 from engine.ledger.health import LedgerFault
+from engine.ledger.jobs import RunMailbox
 from engine.ledger.lock import LedgerBusy
 from engine.ledger.store import LedgerDamaged, SqliteLedger
 from engine.model.clock import Clock, SystemClock
 from engine.model.config import ConfigErrors, Configuration, export, parse, policy_to_doc, resolved
 from engine.model.config_connections import KINDS
+from engine.model.config_jobs import group_to_doc, job_to_doc
 from engine.model.config_setup import setup_to_docs
 from engine.model.form import (
     FormField,
@@ -41,6 +44,8 @@ from engine.model.form import (
     policy_pages,
     texts,
 )
+from engine.model.form_job import JobField, counts
+from engine.model.job import CALENDAR, SHIPPED
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
 from engine.model.user_import import Change, NotReadable, Reject, UserImport, shown_value
@@ -61,15 +66,18 @@ from engine.monitor.commands import (
     DropOrder,
     DropPreview,
     Editing,
+    EditJob,
     EnableJob,
     EnablePolicy,
     ImportUsers,
     Incidental,
+    JobEditing,
     Keep,
     LeavePolicy,
     PauseUser,
     PreviewPolicy,
     Reinitialize,
+    RemoveOverride,
     RemoveUsers,
     ResumeUser,
     RetryMails,
@@ -84,6 +92,7 @@ from engine.monitor.commands import (
     SyncNow,
     TestConnection,
     TestPolicy,
+    TraceJob,
     UndoCycle,
     VerifyPolicy,
 )
@@ -134,11 +143,13 @@ from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
 from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
 from engine.runtime.freshness import Watch
+from engine.runtime.jobdesk import JobDesk, JobDraft, JobVerdict, RunDetail, RunItem, stored_jobs
 from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, LABELS, Timekeeper, run_row
 
 __all__ = [
+    "CALENDAR",
     "KINDS",
     "SETTLES",
     "STEPS",
@@ -165,6 +176,7 @@ __all__ = [
     "DropMails",
     "DropOrder",
     "DropPreview",
+    "EditJob",
     "EnableJob",
     "EnablePolicy",
     "EngineRow",
@@ -184,8 +196,12 @@ __all__ = [
     "Incidental",
     "Item",
     "ItemOutcome",
+    "JobDesk",
+    "JobDraft",
+    "JobField",
     "JobRow",
     "JobState",
+    "JobVerdict",
     "Keep",
     "KeptCount",
     "LeavePolicy",
@@ -210,12 +226,16 @@ __all__ = [
     "Reinit",
     "Reinitialize",
     "Reject",
+    "RemoveOverride",
     "RemoveUsers",
     "ResumeUser",
     "RetryMails",
     "RollOut",
     "RolloutReport",
+    "RunDetail",
+    "RunItem",
     "RunJob",
+    "RunMailbox",
     "RunRow",
     "SaveConnection",
     "SavePolicy",
@@ -237,6 +257,7 @@ __all__ = [
     "Table",
     "TestConnection",
     "TestPolicy",
+    "TraceJob",
     "UndoCycle",
     "UndoLine",
     "UndoPreview",
@@ -251,6 +272,7 @@ __all__ = [
     "check_connection",
     "check_policy",
     "connection_pages",
+    "counts",
     "next_runs",
     "policy_pages",
     "shown_value",
@@ -282,6 +304,9 @@ NEED_LEDGER_ONLY = (
     | RollOut
     | Editing
     | Incidental
+    | JobEditing
+    | EnableJob
+    | DisableJob
 )
 
 log = logging.getLogger(__name__)
@@ -536,7 +561,8 @@ class Service:
                 f"{', '.join(busy)} is running; stop it or wait for its end, then apply again. Nothing was changed",
             )
         await self._ledger.write(
-            mailboxes.replace_configuration,
+            _store,
+            wanted,
             [(one.name, one.kind, one.settings) for one in wanted.connections],
             [(one.name, policy_to_doc(one), wanted.enabled.get(one.name)) for one in wanted.policies],
             [astuple(one) for one in wanted.users],
@@ -558,12 +584,15 @@ class Service:
         office = self._office
         records = await self._ledger.read(mailboxes.mailboxes)
         stored = await self._ledger.read(mailboxes.policies)
+        groups, jobs = await stored_jobs(office)
         return export(
             Configuration(
                 connections=tuple(office.connections.values()),
                 policies=tuple(office.policies.values()),
                 enabled={record.name: record.state != PolicyState.DISABLED for record in stored},
                 users=tuple(record.target for record in records),
+                groups=groups,
+                jobs=jobs,
                 setup=office.setup,
             )
         )
@@ -613,6 +642,11 @@ class Service:
     async def runs(self, job: str, limit: int = 50) -> list[RunRow]:
         """Past runs of a job, youngest first."""
         return [run_row(row) for row in await self._ledger.read(history.runs, job, limit)]
+
+    @property
+    def jobs(self) -> JobDesk:
+        """Jobs that ship: their forms, next runs, and what their runs did."""
+        return self._desk.jobs
 
     async def verify_report(self, policy: str) -> list[VerifyRow]:
         """The last verification of a policy; empty when there was none."""
@@ -968,6 +1002,17 @@ class Service:
 def _audit_stale(connection: Any, now: int, found: list[tuple[str, str]]) -> None:
     for mailbox, text in found:
         history.add_audit(connection, now, "engine", "Stale", mailbox, text)
+
+
+def _store(connection: Any, wanted: Configuration, *parts: Any) -> None:
+    """Store a whole configuration in one transaction."""
+    mailboxes.replace_configuration(connection, *parts)
+    declared = {job.name: (job_to_doc(job.override) or None, job.enabled) for job in wanted.jobs}
+    job_units.replace(
+        connection,
+        {group.name: group_to_doc(group) for group in wanted.groups},
+        {name: declared.get(name, (None, None)) for name in SHIPPED},
+    )
 
 
 def _forgive(connection: Any) -> None:

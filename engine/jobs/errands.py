@@ -10,9 +10,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from engine.jobs.queue import Priority
 from engine.ledger import proposals
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.store import Ledger
+from engine.model.activity import Emit
+from engine.model.modules import Module
+from engine.model.policy import Policy
+from engine.model.states import CycleKind
 from engine.sync.context import PolicyContext, Run
 from engine.sync.preview import preview_mailbox
 from engine.sync.preview_apply import apply_preview
@@ -26,11 +32,28 @@ class Errand:
         work: done for each mailbox once the CRM has been read.
         only: addresses of the mailboxes; None for all of the policy.
         writes: whether it writes to providers.
+        kind: of cycle, as the screens show it meanwhile.
+        priority: its place in the queue.
+        modules: only the CRM feeds that hold these are read; None: all.
+        initialised: only for mailboxes whose first sync has ended.
+        connection: the mailbox connection whose credentials are used; empty: the policy's own.
+        ledger: what writes are made through; None: the engine's ledger.
+        emit: hears what cycles tell; None: the engine's monitors.
+        heard: called for each mailbox when its turn is over, with its run (None: it did not come to an end) and what ended
+            it; tells the screens the mailbox's state.
     """
 
     work: Callable[[PolicyContext, MailboxRecord, Fence, asyncio.Event], Awaitable[Run]]
     only: Collection[str] | None
     writes: bool
+    kind: CycleKind = CycleKind.PREVIEW
+    priority: Priority = Priority.ADMIN
+    modules: frozenset[Module] | None = None
+    initialised: bool = False
+    connection: str = ""
+    ledger: Ledger | None = None
+    emit: Emit | None = None
+    heard: Callable[[Policy, MailboxRecord, Run | None, BaseException | None], Awaitable[None]] | None = None
 
 
 def preview_errand(only: Collection[str] | None) -> Errand:

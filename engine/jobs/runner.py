@@ -16,6 +16,7 @@ from engine.jobs.label_checks import LabelChecks
 from engine.jobs.queue import JobQueue, Priority, Request, Running
 from engine.jobs.rollout import Progress, Stage, Tally, held_back, said
 from engine.jobs.schedule import next_due
+from engine.jobs.trouble import CYCLES, Trouble, Verdict
 from engine.jobs.waves import Waves
 from engine.ledger import fence as fences
 from engine.ledger import mailboxes, orders
@@ -35,7 +36,7 @@ from engine.net.errors import ProviderError
 from engine.sync import cycle, reinit
 from engine.sync import orders as ordered
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
-from engine.sync.faults import FOR_PEOPLE, backoff_ms, fault_class, waits_for_person, worst
+from engine.sync.faults import FOR_PEOPLE, fault_class, waits_for_person, worst
 
 log = logging.getLogger(__name__)
 
@@ -108,14 +109,14 @@ class Runner:
         self.waves = Waves(ledger)
         #: The drop-label checks, which go through the same queue.
         self.labels = LabelChecks(ledger, clock, emit, queue, self._context, lambda: self.lease)
+        #: Which mailboxes fail, and for how long that is retried.
+        self.trouble = Trouble(clock)
         #: What ``fence.take_all`` gave this engine; ``None`` checks no lease (a runner without an engine around it).
         self.lease: int | None = None
         #: Mailboxes whose success has not been stored yet: id to time. An idle cycle commits nothing by itself.
         self.fresh: dict[int, int] = {}
         #: Mailboxes that come back before their schedule: address to time.
         self.retries: dict[str, int] = {}
-        #: How often in a row a provider asked a mailbox to come back later.
-        self._throttled: Counter[str] = Counter()
         #: Mailboxes with an order of an admin that is still to be carried out, also while their policy is off.
         self.ordered: set[str] = set()
 
@@ -268,13 +269,14 @@ class Runner:
                     self._activity(policy, record.email, ActivityKind.NOTE, text=f"roll-out: {progress.why}")
                 )
 
-    async def run_errand(self, policy: Policy, errand: Errand) -> PolicyRun:
+    async def run_errand(self, policy: Policy, errand: Errand, stop: asyncio.Event | None = None) -> PolicyRun:
         """Read the CRM, then do something else than a cycle for each mailbox; waits while the policy runs.
 
-        States, schedules and phases stay as they are, and a mailbox that fails is told in the result alone.
+        States, schedules and phases stay as they are, and a mailbox that fails is told in the result alone, or to
+        ``errand.heard``. ``stop`` ends it at a page boundary.
         """
         async with self._turns.setdefault(policy.name, asyncio.Lock()):
-            stop = self._stops[policy.name] = asyncio.Event()
+            stop = self._stops[policy.name] = stop or asyncio.Event()
             try:
                 return await self._run_errand(policy, errand, stop)
             finally:
@@ -285,10 +287,10 @@ class Runner:
         records = [
             record
             for record in await self._ledger.read(mailboxes.mailboxes, policy.name)
-            if not record.paused or record.phase != "new"
+            if record.phase != "new" or not (record.paused or errand.initialised)
         ]
         try:
-            context = await self._context(policy, stop)
+            context = await self._context(policy, stop, errand)
             records = await self._resolve_users(context, records, result)
             if records:
                 complete = any(record.phase == "new" for record in records)
@@ -298,28 +300,41 @@ class Runner:
             return result
         except (ProviderError, SuspiciousSource, StaleLease, LedgerFault) as error:
             result.faults[""] = str(error)
+            result.people = waits_for_person(error)
+            result.fault_class = fault_class(error, in_step=False)
+            result.retry_after = getattr(error, "retry_after", None)
             return result
         chosen = [
             record
             for record in records
-            if not record.paused and (errand.only is None or record.email in errand.only)
+            if not record.paused
+            and (errand.only is None or record.email in errand.only)
+            and (record.phase == "ready" or not errand.initialised)
         ]
-        await self._mailboxes(context, chosen, result, Priority.ADMIN, False, errand)
+        await self._mailboxes(context, chosen, result, errand.priority, False, errand)
         return result
 
-    async def _context(self, policy: Policy, stop: asyncio.Event) -> PolicyContext:
+    async def _context(
+        self, policy: Policy, stop: asyncio.Event, errand: Errand | None = None
+    ) -> PolicyContext:
+        emit, ledger, mailbox = self._emit, self._ledger, policy.mailbox
+        if errand is not None:
+            emit, ledger = errand.emit or emit, errand.ledger or ledger
+            mailbox = errand.connection or mailbox
         context = PolicyContext(
-            self._ledger,
+            ledger,
             self._clock,
-            self._emit,
+            emit,
             policy,
             self._connect_crm(policy.crm),
-            self._connect_mailbox(policy.mailbox),
+            self._connect_mailbox(mailbox),
             Fence(policy.name, 0, await self._ledger.read(fences.epoch, policy.name, 0, self.lease)),
             [],
             stop,
         )
         context.crm_feeds = await cycle.crm_feeds(context)
+        if errand is not None and errand.modules is not None:
+            context.crm_feeds = [feed for feed in context.crm_feeds if errand.modules & set(feed.scope.modules)]
         return context
 
     async def _resolve_users(
@@ -521,17 +536,11 @@ class Runner:
             return
         except Waits as wait:
             batch.run.faults[record.email] = str(wait)
-            self._throttled[record.email] += 1
-            until = max(wait.until_ms, self._clock.now_ms() + backoff_ms(self._throttled[record.email]))
-            self.retries[record.email] = until
-            self._state(
-                policy,
-                record.email,
-                UserState.BACKOFF,
-                str(wait),
-                until=until,
-                fault=FaultClass.CONNECTION,
-            )
+            asked = (wait.until_ms - self._clock.now_ms()) / 1000
+            verdict = self.trouble.failed(policy.mailbox, record.email, asked)
+            # A provider that lets us wait is no fault, until it has done so for too long.
+            state = UserState.BACKOFF if verdict.retry_at is not None else UserState.FAILED
+            await self._comes_back(policy, record.email, state, str(wait), FaultClass.CONNECTION, verdict)
             return
         except StaleLease as stale:
             self._state(policy, record.email, UserState.QUEUED, str(stale))
@@ -541,17 +550,20 @@ class Runner:
         policy = batch.context.policy
         record = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         if errand.writes:
-            self._state(policy, record.email, UserState.SYNCING, kind=CycleKind.PREVIEW)
+            self._state(policy, record.email, UserState.SYNCING, kind=errand.kind)
+        run: Run | None = None
+        failure: BaseException | None = None
         try:
             epoch = await self._ledger.read(fences.epoch, policy.name, record.id, self.lease)
             run = await errand.work(batch.context, record, Fence(policy.name, record.id, epoch), stop)
-        except Stopped:
-            batch.run.stopped = True
+        except Stopped as stopped:
+            batch.run.stopped, failure = True, stopped
         except (Waits, StaleLease, ProviderError, LedgerFault) as error:
-            batch.run.faults[record.email] = str(error)
+            batch.run.faults[record.email], failure = str(error), error
         except Exception as error:
             log.exception("errand of %s failed", record.email)
             batch.run.faults[record.email] = f"internal error: {error.__class__.__name__}: {error}"
+            failure = error
         else:
             batch.run.mailboxes += 1
             batch.run.written += _written(run)
@@ -559,7 +571,9 @@ class Runner:
                 await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
             if run.faults:
                 batch.run.faults[record.email] = run.faults[0]
-        if errand.writes:
+        if errand.heard is not None:
+            await errand.heard(policy, record, run, failure)
+        elif errand.writes:
             self._state(policy, record.email, UserState.IDLE)
 
     async def _ended(self, batch: _Batch, policy: Policy, record: MailboxRecord, run: Run) -> None:
@@ -568,7 +582,6 @@ class Runner:
         batch.run.written += written
         now = self._clock.now_ms()
         await run.close_cycle("failed" if run.faults else "ok", "; ".join(run.faults))
-        self._throttled.pop(record.email, None)
         if run.faults:
             kind = None
             for one in run.fault_classes:
@@ -580,6 +593,7 @@ class Runner:
         if run.asked == 0:
             self._proved_nothing(policy, record, run)
             return
+        self.trouble.healed(record.email)
         if record.phase != "ready" or record.fault or record.failures:
             await self._ledger.write(
                 mailboxes.set_mailbox_fenced,
@@ -657,7 +671,6 @@ class Runner:
     ) -> None:
         """A cycle failed: transient faults come back with back-off, others wait for a person."""
         batch.run.faults[record.email] = text
-        now = self._clock.now_ms()
         current = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         failures = current.failures + 1
         await self._ledger.write(
@@ -677,9 +690,23 @@ class Runner:
         if current.fault_kind in WAITING_KINDS:
             self._state(policy, record.email, UserState.FAILED, text, fault=kind)
             return
-        until = now + backoff_ms(failures, retry_after)
-        self.retries[record.email] = until
-        self._state(policy, record.email, UserState.FAILED, text, until=until, fault=kind)
+        verdict = self.trouble.failed(policy.mailbox, record.email, retry_after)
+        await self._comes_back(policy, record.email, UserState.FAILED, text, kind, verdict)
+
+    async def _comes_back(
+        self, policy: Policy, email: str, state: UserState, text: str, kind: FaultClass | None, verdict: Verdict
+    ) -> None:
+        """When a mailbox that failed is tried again: by itself, or, once it was retried for too long, by the schedule."""
+        until = verdict.retry_at
+        if until is not None:
+            self.retries[email] = until
+        else:
+            until = next_due(policy.scheduling, self._clock.now_ms()).at_ms or verdict.rests_until
+        if verdict.cancelled:
+            self._tell_fault(policy, email, f"{verdict.said}. {text}", kind or FaultClass.CYCLE)
+        self._state(policy, email, state, text, until=until, fault=kind)
+        if verdict.cancelled:
+            await self.trouble.give_up(CYCLES, email, text, verdict.said)
 
     # -- telling ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from engine.ledger import incidents, mails, schema
+from engine.ledger import incidents, jobs, mails, schema
 from engine.ledger.schema import audit, cycle, line, run, verify
 from engine.ledger.sql import insert, insert_ids, set_columns
 
@@ -162,5 +162,5 @@ def prune(conn: sa.Connection, before: int) -> int:
     removed = conn.execute(sa.delete(line).where(line.c.at < before)).rowcount
     removed += conn.execute(sa.delete(cycle).where(cycle.c.ended_at < before)).rowcount
     removed += conn.execute(sa.delete(run).where(run.c.ended_at < before)).rowcount
-    removed += incidents.prune(conn, before) + mails.prune(conn, before)
+    removed += incidents.prune(conn, before) + mails.prune(conn, before) + jobs.prune(conn)
     return removed

@@ -128,6 +128,63 @@ def open_window(connection: sa.Connection, fence: Fence, until: int) -> int:
     return len(ids)
 
 
+_DEFER = Statement(sa.update(dirty).where(_in(dirty.c.link_id)).values(deferred=1))
+
+
+def defer(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
+    """Leave links to the full sync until they change again: they are outside the window of CalendarSynchronization."""
+    check(connection, fence)
+    _DEFER.run_among(connection, link_ids)
+
+
+def out_of_window(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], *, past: bool
+) -> list[int]:
+    """Links that the full sync filtered because of its own window, which is not that of CalendarSynchronization.
+
+    Args:
+        connection: a transaction.
+        mailbox_id: whose.
+        modules: of these.
+        past: also those that ended long ago, which a first run may look back to; it reads all filtered links. Without it,
+            only those that lie far ahead, of which there are few.
+    """
+    wanted = [link.c.reason.startswith("starts more than ")]
+    if past:
+        wanted += [link.c.reason.startswith("ended more than "), link.c.reason.startswith("the series ended ")]
+    query = sa.select(link.c.id).where(
+        link.c.mailbox_id == mailbox_id,
+        link.c.state == sa.literal_column("'filtered'"),
+        link.c.module.in_(modules),
+        sa.or_(*wanted),
+    )
+    if not past:
+        query = query.where(link.c.start_at.is_not(None))
+    return list(connection.execute(query).scalars())
+
+
+def reopen(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) -> None:
+    """Put filtered links back on the work list."""
+    check(connection, fence)
+    _STATE.many(connection, [{"which": one, "new_state": "new"} for one in link_ids])
+    mark_dirty(connection, link_ids)
+
+
+_CHILD_FIELDS = Statement(
+    sa.select(link.c.parent_link, item.c.fields)
+    .join(item, item.c.link_id == link.c.id)
+    .where(_in(link.c.parent_link), item.c.deleted == 0)
+)
+
+
+def occurrences_of(connection: sa.Connection, link_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """What both sides show of the changed occurrences of series, by the link of the series."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in _CHILD_FIELDS.among(connection, link_ids):
+        found.setdefault(row.parent_link, []).append(row.fields or {})
+    return found
+
+
 _PARENT = link.alias("parent")
 _WORK = Statement(
     sa.select(
@@ -157,6 +214,7 @@ _DUE = Statement(
         dirty.c.mailbox_id == sa.bindparam("mailbox"),
         _in(_MODULE, "modules"),
         dirty.c.not_before <= sa.bindparam("now"),
+        dirty.c.deferred <= sa.bindparam("deferred"),
         dirty.c.link_id > sa.bindparam("after"),
         ~sa.exists().where(
             intent.c.link_id == dirty.c.link_id,
@@ -190,13 +248,29 @@ _LIVING = Statement(
 
 
 def work_list(
-    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int = 0
+    connection: sa.Connection,
+    mailbox_id: int,
+    modules: Sequence[str],
+    now: int,
+    limit: int,
+    after: int = 0,
+    *,
+    deferred: bool = True,
 ) -> list[LinkRow]:
     """The dirty links of some modules that are due, masters before their occurrences, without those being written.
 
-    ``after`` is the last link id of the previous call, for paging.
+    ``after`` is the last link id of the previous call, for paging; ``deferred`` are those that
+    CalendarSynchronization leaves to the full sync.
     """
-    due = _DUE.scalars(connection, mailbox=mailbox_id, modules=modules, now=now, after=after, most=limit)
+    due = _DUE.scalars(
+        connection,
+        mailbox=mailbox_id,
+        modules=modules,
+        now=now,
+        after=after,
+        most=limit,
+        deferred=int(deferred),
+    )
     rows = _WORK.among(connection, due)
     return _trees(connection, rows, now - WRITES_MS)
 
@@ -274,6 +348,7 @@ _NEW_LINKS = Statement(
         dirty.c.mailbox_id == sa.bindparam("mailbox"),
         _in(_MODULE, "modules"),
         dirty.c.not_before <= sa.bindparam("now"),
+        dirty.c.deferred <= sa.bindparam("deferred"),
         dirty.c.link_id > sa.bindparam("after"),
         link.c.base.is_(None),
         link.c.reason != BESIDE,
@@ -284,10 +359,25 @@ _NEW_LINKS = Statement(
 
 
 def new_links(
-    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], now: int, limit: int, after: int
+    connection: sa.Connection,
+    mailbox_id: int,
+    modules: Sequence[str],
+    now: int,
+    limit: int,
+    after: int,
+    *,
+    deferred: bool = True,
 ) -> list[int]:
     """Ids of due links that may still have a twin: they have no base yet. ``after`` pages."""
-    return _NEW_LINKS.scalars(connection, mailbox=mailbox_id, modules=modules, now=now, most=limit, after=after)
+    return _NEW_LINKS.scalars(
+        connection,
+        mailbox=mailbox_id,
+        modules=modules,
+        now=now,
+        most=limit,
+        after=after,
+        deferred=int(deferred),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +395,7 @@ _PENDING = Statement(
         .where(
             dirty.c.mailbox_id == sa.bindparam("mailbox"),
             dirty.c.module.in_(sa.bindparam("modules", expanding=True)),
+            dirty.c.deferred <= sa.bindparam("deferred"),
         )
         .scalar_subquery()
         .label("due"),
@@ -319,9 +410,11 @@ _PENDING = Statement(
 )
 
 
-def pending(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> Pending:
+def pending(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], *, deferred: bool = True
+) -> Pending:
     """Whether a step has anything to do at all; an idle step asks nothing more."""
-    row = _PENDING.one(connection, mailbox=mailbox_id, modules=modules)
+    row = _PENDING.one(connection, mailbox=mailbox_id, modules=modules, deferred=int(deferred))
     return Pending(row.due, bool(row.waits))
 
 

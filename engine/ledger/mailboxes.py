@@ -69,6 +69,7 @@ class MailboxRecord:
     wave: int | None = None
     calendar_sync: bool = True
     exchange_email: str = ""
+    calendar_first_at: int | None = None
 
     @property
     def address(self) -> str:
@@ -107,6 +108,7 @@ def _mailbox(row: Any) -> MailboxRecord:
         row.wave,
         bool(row.calendar_sync),
         row.exchange_email,
+        row.calendar_first_at,
     )
 
 
@@ -270,6 +272,7 @@ def forget_items(conn: sa.Connection, mailbox_id: int) -> None:
     conn.execute(sa.delete(dirty).where(dirty.c.mailbox_id == mailbox_id))
     for table in (match_key, intent, item, link, scope):
         conn.execute(sa.delete(table).where(table.c.mailbox_id == mailbox_id))
+    set_mailbox(conn, mailbox_id, calendar_first_at=None)
 
 
 def set_policy(conn: sa.Connection, /, name: str, **values: Any) -> None:

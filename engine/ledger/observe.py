@@ -463,7 +463,7 @@ _MARK_DIRTY = Statement(
             ["link_id", "mailbox_id", "module"],
             sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(_in(link.c.id)),
         )
-        .on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0})
+        .on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0, "deferred": 0})
     )
 )
 _WAITING_OCCURRENCES = Statement(

@@ -127,6 +127,8 @@ mailbox = sa.Table(
     # Whether this person's calendar is synchronised, and the address of the mailbox where it is not ``email``
     _int("calendar_sync", 1),
     _text("exchange_email", nullable=False, server_default=""),
+    # When the first run of CalendarSynchronization, which alone looks back, ended for this mailbox (engine.sync.calendar)
+    _int("calendar_first_at"),
     sa.Index("ix_mailbox_policy", "policy"),
 )
 
@@ -240,6 +242,8 @@ dirty = sa.Table(
     _text("module", nullable=False),
     _int("attempts", 0),
     _int("not_before", 0),
+    # 1: outside the window of CalendarSynchronization, which leaves it to the full sync until it changes again
+    _int("deferred", 0),
     sa.Index("ix_dirty_mailbox", "mailbox_id", "module"),
     # The work list is read page by page in the order of its links.
     sa.Index("ix_dirty_order", "mailbox_id", "link_id"),
@@ -457,6 +461,17 @@ job = sa.Table(
     _text("name", primary_key=True),
     _int("enabled", 0),
     _int("next_run_at"),
+    # What an admin set over the shipped definition; NULL: the job is as shipped (engine.model.job)
+    sa.Column("override", Doc),
+    # 1: its runs keep trace lines
+    _int("trace", 0),
+)
+
+access_group = sa.Table(
+    "access_group",
+    metadata,
+    _text("name", primary_key=True),
+    sa.Column("settings", Doc, nullable=False),
 )
 
 run = sa.Table(
@@ -471,6 +486,39 @@ run = sa.Table(
     _int("errors", 0),
     _text("note", nullable=False, server_default=""),
     sa.Index("ix_run_job", "job", "id"),
+)
+
+# What a run of a shipped job did for one mailbox
+run_mailbox = sa.Table(
+    "run_mailbox",
+    metadata,
+    _id(),
+    _int("run_id", 0),
+    _text("mailbox", nullable=False),
+    _text("policy", nullable=False),
+    # The cycle whose items it wrote; 0: it had nothing to write
+    _int("cycle_id", 0),
+    # ok, failed, cancelled, stopped, skipped
+    _text("result", nullable=False),
+    _int("started_at", 0),
+    _int("ended_at"),
+    # {module.outcome: items}, {reason: items that were filtered}
+    sa.Column("counts", Doc),
+    sa.Column("filtered", Doc),
+    _text("note", nullable=False, server_default=""),
+    sa.Index("ix_run_mailbox_run", "run_id", "id"),
+)
+
+trace = sa.Table(
+    "trace",
+    metadata,
+    _id(),
+    _int("run_id", 0),
+    _int("at", 0),
+    _text("mailbox", nullable=False, server_default=""),
+    _text("sign", nullable=False, server_default=""),
+    _text("text", nullable=False),
+    sa.Index("ix_trace_run", "run_id", "id"),
 )
 
 work = sa.Table(

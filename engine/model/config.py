@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.model.config_connections import CRM_KINDS, MAILBOX_KINDS, read_connection
 from engine.model.config_export import Configuration, export
+from engine.model.config_jobs import read_groups, read_jobs
 from engine.model.config_policy import policy_from_doc, policy_to_doc, read_policy
 from engine.model.config_problems import Collector, ConfigErrors, Problem, join, shown
 from engine.model.config_sections import REQUIRED, Setting, read_settings
@@ -73,7 +74,7 @@ ENABLED = Setting(
     "Switches the policy on or off; without it the switch stays as it is (a new policy is off).",
 )
 
-_SECTIONS = ("connections", "policies", "users", *SETUP)
+_SECTIONS = ("connections", "policies", "users", "access_groups", "jobs", *SETUP)
 _NAME = text(100)
 
 
@@ -117,6 +118,14 @@ def read(document: Mapping[str, Any], source: str) -> Configuration:
     policies, enabled = _policies(document.get("policies", {}), connections, problems)
     users = _users(document.get("users", []), policies, problems)
     setup = read_setup(document, problems)
+    groups = read_groups(
+        _named(document.get("access_groups", {}), "access_groups", problems),
+        policies,
+        connections,
+        {user.email: user.policy for user in users},
+        problems,
+    )
+    jobs = read_jobs(_named(document.get("jobs", {}), "jobs", problems), groups, problems)
     problems.done(source)
     return Configuration(
         tuple(each for each in connections.values() if each is not None),
@@ -124,6 +133,8 @@ def read(document: Mapping[str, Any], source: str) -> Configuration:
         enabled,
         users,
         setup,
+        tuple(each for each in groups.values() if each is not None),
+        jobs,
     )
 
 

@@ -9,10 +9,13 @@ from engine.model.canonical import FIELDS
 from engine.model.config import ENABLED, USER
 from engine.model.config_connections import KINDS
 from engine.model.config_export import value_text
+from engine.model.config_jobs import ACCESS_GROUP, JOB
+from engine.model.config_jobs import ENABLED as JOB_ENABLED
 from engine.model.config_policy import POLICY
 from engine.model.config_sections import REQUIRED, ByModule, ByName, ListOf, Section, Setting
 from engine.model.config_setup import SETUP
 from engine.model.config_values import Kind
+from engine.model.job import SHIPPED
 from engine.model.modules import Module
 from engine.model.policy import ModuleSettings
 
@@ -90,10 +93,23 @@ def page() -> str:
                 f"{_SECTIONS[each.name]}\n",
                 _table(each.kind.settings, each.default),
             ]
-    out += [_modules(), "## Users: `[[users]]`\n", "One table for each mailbox.\n", _table(USER)]
+    out += [_modules(), "## Users: `[[users]]`\n", "One table for each mailbox.\n", _table(USER), _jobs()]
     for name, (title, section, _) in SETUP.items():
         out += [f"## {title}: `[{name}]`\n", f"{_SETUP[name]}\n", _table(section.settings)]
     return "\n".join(out)
+
+
+def _jobs() -> str:
+    """The jobs that ship, and the contexts in which they can run."""
+    names = ", ".join(f"`{name}`" for name in SHIPPED)
+    return (
+        "## Jobs: `[jobs.NAME]`\n\n"
+        f"What is set over a job that ships ({names}); what is not named stays as shipped, and a job without a table "
+        f"is as shipped as a whole.\n\n{_table((JOB_ENABLED, *JOB))}\n"
+        "## Access groups: `[access_groups.NAME]`\n\n"
+        "A context of a job: with whose credentials, and for which operators it runs. A user is an operator while his "
+        f"`calendar_sync` is on.\n\n{_table(ACCESS_GROUP)}"
+    )
 
 
 def _modules() -> str:

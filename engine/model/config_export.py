@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any
 
+from engine.model.config_jobs import DeclaredJob, group_to_doc, job_to_doc
 from engine.model.config_policy import policy_to_doc
 from engine.model.config_problems import join, key_text
 from engine.model.config_setup import setup_to_docs
+from engine.model.job import AccessGroup
 from engine.model.policy import Connection, Policy, TargetUser
 from engine.model.setup import Setup
 
@@ -25,6 +27,8 @@ class Configuration:
         enabled: by policy: on, off, or ``None`` to leave the switch as it is.
         users: target users; each address once.
         setup: what concerns the engine as a whole.
+        groups: access groups.
+        jobs: what is set over the jobs that ship.
     """
 
     connections: tuple[Connection, ...] = ()
@@ -32,6 +36,8 @@ class Configuration:
     enabled: Mapping[str, bool | None] = field(default_factory=dict)
     users: tuple[TargetUser, ...] = ()
     setup: Setup = field(default_factory=Setup)
+    groups: tuple[AccessGroup, ...] = ()
+    jobs: tuple[DeclaredJob, ...] = ()
 
 
 def export(configuration: Configuration) -> str:
@@ -49,6 +55,11 @@ def export(configuration: Configuration) -> str:
         _table(out, join("policies", policy.name), {**ends, **switch, **document})
     for user in configuration.users:
         _table(out, "users", _user(user), array=True)
+    for group in configuration.groups:
+        _table(out, join("access_groups", group.name), group_to_doc(group))
+    for job in configuration.jobs:
+        switch = {} if job.enabled is None else {"enabled": job.enabled}
+        _table(out, join("jobs", job.name), {**switch, **job_to_doc(job.override)})
     return "\n".join(out).lstrip("\n") + ("\n" if out else "")
 
 

@@ -65,6 +65,7 @@ class CycleKind(StrEnum):
     FIRST = "first sync"
     FULL = "full sync"
     LABELS = "drop-label check"
+    CALENDAR = "calendar sync"
     VERIFY = "verify"
     PREVIEW = "preview"
     UNDO = "undo"

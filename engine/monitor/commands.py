@@ -84,6 +84,32 @@ class RunJob:
 
 
 @dataclass(frozen=True, slots=True)
+class EditJob:
+    """Set what is typed (text by field) over the shipped definition of a job; what equals it is no override."""
+
+    job: str
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOverride:
+    """Let a job be as shipped again; its switch stays."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJob:
+    """Let the next runs of a job keep trace lines, or not."""
+
+    job: str
+    on: bool
+
+
+JobEditing = EditJob | RemoveOverride | TraceJob
+
+
+@dataclass(frozen=True, slots=True)
 class StopJob:
     """Stop a running job at the next page."""
 
@@ -427,6 +453,7 @@ Command = (
     | Reinitialize
     | Editing
     | Incidental
+    | JobEditing
 )
 
 

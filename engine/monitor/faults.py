@@ -47,6 +47,8 @@ class Faults:
 
     def __call__(self, row: UserRow, activity: Activity) -> None:
         """Take one activity of a user, before it is folded into the user's row."""
+        if activity.cycle is CycleKind.CALENDAR:
+            return  # the job strikes and heals for itself: a calendar that is well says nothing of the other steps
         if activity.kind is ActivityKind.STATE and activity.state in STRIKING and not activity.whole:
             person = activity.until_ms is None
             self.strike(

@@ -137,6 +137,12 @@ class JobRow:
     last: RunRow | None = None
     node: str = ""
     note: str = ""
+    shipped: bool = False  # it can be edited, traced, and has a context; its runs have details
+    context: str = ""  # with whose credentials and for whom it runs
+    overridden: bool = False  # an admin has set something over the shipped definition
+    traced: bool = False  # its runs keep trace lines
+    lease: str = ""  # who runs it, until when
+    retries: int = 0  # operators that come back before the schedule
     rev: int = 0
 
 

@@ -23,6 +23,7 @@ from engine.monitor.commands import (
     EnableJob,
     EnablePolicy,
     Incidental,
+    JobEditing,
     LeavePolicy,
     PauseUser,
     PreviewPolicy,
@@ -42,6 +43,7 @@ from engine.monitor.history import Reinit
 from engine.monitor.store import Table
 from engine.runtime import conflicts, editing, held, incidental, ordering, rollouts, rows, words
 from engine.runtime.checks import doctor
+from engine.runtime.jobdesk import JobDesk
 from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
 from engine.runtime.previews import Previews
@@ -56,6 +58,7 @@ class Desk:
         self._timekeeper = timekeeper
         self._mailman = mailman
         self.previews = Previews(office, timekeeper)
+        self.jobs = JobDesk(office, timekeeper)
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""
@@ -129,6 +132,8 @@ class Desk:
             return await incidental.do(self._office, self._mailman, command, by)
         if isinstance(command, Editing):
             return await editing.do(self._office, keeper, command)
+        if isinstance(command, JobEditing):
+            return await self.jobs.do(command)
         match command:
             case EnablePolicy(policy):
                 return await self._switch_policy(policy, True)

@@ -79,7 +79,7 @@ class Incidents:
             return None
         connection = self.connections.get(policy.mailbox)
         given_up = connection.settings.get("notification_frequency") if connection is not None else None
-        if strike.kind is IncidentKind.CYCLE and isinstance(given_up, int):
+        if strike.kind in {IncidentKind.CYCLE, IncidentKind.JOB} and isinstance(given_up, int):
             return given_up * 60_000 + AFTER_CANCEL_MS
         return policy.notify_after_minutes * 60_000
 

@@ -12,6 +12,7 @@ from engine.connect import connect_crm, connect_mailbox
 from engine.crm.connector import CrmConnector
 from engine.jobs.queue import EmbeddedQueue
 from engine.jobs.runner import Runner
+from engine.jobs.trouble import RETRY_MINUTES
 from engine.ledger import history, mailboxes
 from engine.ledger.incidents import Incident, record
 from engine.ledger.store import Ledger
@@ -20,7 +21,7 @@ from engine.model.activity import Activity, ActivityKind
 from engine.model.clock import Clock
 from engine.model.config import policy_from_doc
 from engine.model.config_setup import setup_from_docs
-from engine.model.incident import Heal, Strike
+from engine.model.incident import Heal, IncidentKind, IncidentState, Strike
 from engine.model.policy import Connection, Policy
 from engine.model.setup import Setup
 from engine.monitor.fold import Fold
@@ -113,6 +114,8 @@ class Office:
             clock=self.clock, dice=random.Random(), observer=_Listener(self), permit=self.ledger.check_held
         )
         self.runner = Runner(self.ledger, self.clock, self.fold, self.queue, self.crm, self.mailbox)
+        trouble = self.runner.trouble
+        trouble.minutes, trouble.known, trouble.give_up = self._retried, self._failing, self._give_up
         self.incidents = Incidents(self.ledger, self.clock, self.store, self.policies, self.connections)
 
     async def load(self) -> None:
@@ -171,6 +174,22 @@ class Office:
                 "there is no connection of this name",
                 advice="Apply a configuration that has it",
             ) from None
+
+    def _retried(self, connection: str) -> int:
+        """The notification frequency of a mailbox connection, minutes."""
+        found = self.connections.get(connection)
+        given = None if found is None else found.settings.get("notification_frequency")
+        return RETRY_MINUTES if given is None else int(given)
+
+    def _failing(self, job: str, mailbox: str) -> tuple[int, bool] | None:
+        """Since when a mailbox fails, and whether it was given up, as its incident has it."""
+        found = self.incidents.live(mailbox, IncidentKind.JOB if job else IncidentKind.CYCLE)
+        return None if found is None else (found.first_ms, found.state == IncidentState.CANCELLED)
+
+    async def _give_up(self, job: str, mailbox: str, error: str, said: str) -> None:
+        """A mailbox was retried for long enough: its failure mail is due."""
+        await self.flush()  # its last failure is on record first
+        await self.incidents.cancel(mailbox, error, said, IncidentKind.JOB if job else IncidentKind.CYCLE)
 
     @property
     def unwell(self) -> bool:

@@ -15,13 +15,16 @@ from apscheduler.triggers.cron import CronTrigger
 from engine.jobs.queue import Priority
 from engine.jobs.runner import PolicyRun, due_retries
 from engine.jobs.schedule import blackout_until, describe, in_blackout, labels_due, next_due
+from engine.jobs.trigger import next_run, said
 from engine.ledger import history, mailboxes, proposals
 from engine.ledger.health import LedgerFault
 from engine.model.incident import IncidentKind
+from engine.model.job import CALENDAR, SHIPPED, ScheduleKind
 from engine.model.states import JobState, PolicyState, UserState
 from engine.monitor.rows import JobRow, PolicyRow, RunRow
 from engine.monitor.store import Table
 from engine.runtime import rows, words
+from engine.runtime.calendar_job import CalendarJob
 from engine.runtime.filing import check_drop_labels, has_labels
 from engine.runtime.office import Office
 from engine.runtime.ordering import unfinished
@@ -69,6 +72,8 @@ class Timekeeper:
         self._failures: dict[str, int] = {}
         self._retry_after: dict[str, float | None] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._starting = False
+        self.calendar = CalendarJob(office)
 
     # -- rows ------------------------------------------------------------------------------------------
 
@@ -95,8 +100,12 @@ class Timekeeper:
         upkeep = office.store.jobs.get(UPKEEP) or JobRow(UPKEEP)
         upkeep.title, upkeep.schedule = "Ledger upkeep", UPKEEP_CRON
         wanted[UPKEEP] = upkeep
+        await self.calendar.load()
+        wanted[CALENDAR] = office.store.jobs.get(CALENDAR) or JobRow(CALENDAR, CALENDAR, shipped=True)
         for job, row in wanted.items():
-            enabled, next_run = stored.get(job, (not job.startswith(VERIFY.prefix), None))
+            enabled, next_run = stored.get(
+                job, (job not in SHIPPED and not job.startswith(VERIFY.prefix), None)
+            )
             if row.state in {JobState.DISABLED, JobState.ENABLED, JobState.ERROR}:
                 row.state = JobState.ENABLED if enabled else JobState.DISABLED
             row.node = self._node
@@ -113,6 +122,11 @@ class Timekeeper:
         now = office.clock.now_ms()
         if row.state is JobState.DISABLED:
             row.next_run_ms, row.next_why = None, "not applicable: the job is off, o turns it on"
+            if row.id == CALENDAR:
+                self._show_shipped(row)
+        elif row.id == CALENDAR:
+            self._show_shipped(row)
+            self._schedule_shipped(row, now)
         elif row.id.startswith(FULL.prefix):
             name = row.id.removeprefix(FULL.prefix)
             policy_row = office.store.policies[name]
@@ -143,6 +157,22 @@ class Timekeeper:
             row.next_run_ms, row.next_why = int(at.timestamp() * 1000), "by its schedule"
         self._show_next(row)
 
+    def _show_shipped(self, row: JobRow) -> None:
+        settings = self.calendar.settings
+        row.schedule, row.zone, row.context = said(settings), settings.zone, settings.context
+        row.overridden, row.traced = self.calendar.override is not None, self.calendar.trace
+        row.retries = len(self.calendar.retries)
+
+    def _schedule_shipped(self, row: JobRow, now: int) -> None:
+        held = self.calendar.held_until
+        if self.calendar.settings.schedule is ScheduleKind.STARTUP:
+            row.next_run_ms = now if self._starting else None
+            row.next_why = "at startup" if self._starting else "at the next start of the engine"
+        elif held is not None and held > now:
+            row.next_run_ms, row.next_why = held, "when the lease of the other node ends, unless it is renewed"
+        else:
+            row.next_run_ms, row.next_why = next_run(self.calendar.settings, now), "by its schedule"
+
     def _show_next(self, row: JobRow) -> None:
         """A job has got its next time: so have its policy and the mailboxes below it, if it is their full sync."""
         store = self._office.store
@@ -166,6 +196,15 @@ class Timekeeper:
         self._schedule(row)
         return row
 
+    def show(self, job: str) -> None:
+        """A job's definition has changed: show it, with its next run."""
+        row = self._office.store.jobs[job]
+        if job in self._tasks:
+            self._show_shipped(row)
+            self._office.store.touch(Table.JOBS, row)
+        else:
+            self._schedule(row)
+
     async def reschedule(self, policy: str) -> None:
         """The policy was switched: its jobs get other times."""
         for kind in (FULL, LABELS, VERIFY):
@@ -187,6 +226,9 @@ class Timekeeper:
                 self._group = group
                 if schedule:
                     await self._resume_orders()
+                    self._starting = True
+                    self._schedule(office.store.jobs[CALENDAR])
+                    self._starting = False
                 while not stop.is_set():
                     try:
                         if schedule:
@@ -200,8 +242,9 @@ class Timekeeper:
                 self._group = None
                 for policy in office.policies:
                     office.runner.stop(policy)
+                self.calendar.stop()
                 for job, task in self._tasks.items():
-                    if not job.startswith(FULL.prefix):
+                    if not job.startswith(FULL.prefix) and job != CALENDAR:
                         task.cancel()
         finally:
             self._group = None
@@ -240,6 +283,12 @@ class Timekeeper:
                 continue
             if FULL.prefix + user.policy not in self._tasks:
                 self.start(FULL.prefix + user.policy, {email}, Priority.RETRY)
+        if CALENDAR not in self._tasks:
+            again = due_retries(self.calendar.retries, now)
+            if again and office.store.jobs[CALENDAR].state is JobState.DISABLED:
+                self.calendar.retries.clear()
+            elif again:
+                self.start(CALENDAR, set(again), Priority.RETRY)
 
     def start(self, job: str, only: Collection[str] | None, priority: Priority) -> str:
         """Start a job now; a request during a run is served once after it. Returns what became of the request."""
@@ -283,6 +332,8 @@ class Timekeeper:
         self._office.store.touch(Table.JOBS, row)
         if job.startswith(FULL.prefix):
             self._office.runner.stop(job.removeprefix(FULL.prefix))
+        elif job == CALENDAR:
+            self.calendar.stop()
         else:
             self._tasks[job].cancel()
         return True
@@ -312,7 +363,8 @@ class Timekeeper:
         run.ended_ms = office.clock.now_ms()
         with contextlib.suppress(LedgerFault):
             # Otherwise it is a run of which the ledger can store nothing; the service tells so on every screen.
-            if run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE:
+            noted = run.items or run.errors or run.result != "ok" or priority is not Priority.SCHEDULE
+            if noted and job != CALENDAR:  # which stores its runs itself
                 run.id = await office.ledger.write(_record_run, run)
             stored = await office.ledger.read(mailboxes.jobs)
             enabled = stored.get(job, (enabled, None))[0]
@@ -359,7 +411,9 @@ class Timekeeper:
                 store.touch(Table.USERS, user)
 
     async def _carry_out(self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow) -> None:
-        if job == UPKEEP:
+        if job == CALENDAR:
+            await self.calendar.run(run, only, priority)
+        elif job == UPKEEP:
             before = self._office.clock.now_ms() - KEEP_DAYS * DAY_MS
             run.items = await self._office.ledger.write(history.prune, before)
             day = self._office.clock.now_ms() - DAY_MS

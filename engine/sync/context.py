@@ -22,6 +22,7 @@ from engine.model.policy import Policy
 from engine.model.port import Account, Capability, Scope
 from engine.model.states import CycleKind, FaultClass, StepState, UserState
 from engine.sync.chosen import Chosen
+from engine.sync.window import Window
 
 #: Kinds of cycle whose record is an order of an admin, which only its end closes (engine.ledger.orders).
 ORDERED = frozenset({CycleKind.UNDO, CycleKind.LEAVE})
@@ -142,6 +143,10 @@ class Run:
     mails: dict[int, int] = field(default_factory=dict)
     #: The part of a preview that alone is carried out; None for an ordinary cycle.
     chosen: Chosen | None = None
+    #: Of CalendarSynchronization; None for any other cycle.
+    window: Window | None = None
+    #: Items that its window leaves to the full sync, by reason.
+    filtered: Counter[str] = field(default_factory=Counter)
 
     @property
     def ledger(self) -> Ledger:

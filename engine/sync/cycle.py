@@ -27,6 +27,7 @@ from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
+from engine.sync.calendar import first_run_ended, narrow, widen
 from engine.sync.chosen import Chosen
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.doubles import plan_double
@@ -50,6 +51,7 @@ from engine.sync.structure import (
 )
 from engine.sync.vanished import read_feed
 from engine.sync.waiting import carry_out
+from engine.sync.window import Window
 
 #: Links planned in one transaction.
 PLAN_BATCH = 500
@@ -109,6 +111,7 @@ async def run_cycle(
     work: Work | None = None,
     cycle_id: int = 0,
     chosen: Chosen | None = None,
+    window: Window | None = None,
 ) -> Run:
     """One cycle of one mailbox: structure, then the five steps in order, each on its own (phase B).
 
@@ -123,6 +126,7 @@ async def run_cycle(
         work: carries out an admin's order instead (``engine.sync.orders``); containers are left as they are.
         cycle_id: the record of that order.
         chosen: the part of a preview that alone is carried out.
+        window: of CalendarSynchronization, which runs the calendar step alone (``engine.sync.calendar``).
 
     Returns:
         the finished run, with counts and faults.
@@ -132,8 +136,10 @@ async def run_cycle(
         Waits: a provider asked to come back later.
         StaleLease: somebody else has taken over.
     """
-    run = Run(context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id, chosen=chosen)
-    run.reinit = dict(record.reinit) if chosen is None else {}
+    run = Run(
+        context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id, chosen=chosen, window=window
+    )
+    run.reinit = dict(record.reinit) if chosen is None and window is None else {}
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
     run.feeds = await stored_feeds(run)
@@ -141,10 +147,16 @@ async def run_cycle(
     try:
         await recover(run)
         structure = fingerprint(whole_structure(context.policy))
-        if work is None and (record.structure != structure or not run.feeds):
+        if window is not None:
+            # What else a changed policy needs in the mailbox is the full sync's to make.
+            if not any(EVENT_MODULES & set(feed.scope.modules) for feed in run.feeds):
+                await _ensure(run)
+        elif work is None and (record.structure != structure or not run.feeds):
             await _ensure(run)
-        for step in STEPS:
+        for step in STEPS if window is None else (Step.CALENDAR,):
             await _step(run, step, work)
+        if window is not None and not run.faults and run.asked:
+            await first_run_ended(run)
     except ProviderError as error:
         if run.step is not None:
             run.step_state(run.step, StepState.FAILED, str(error))
@@ -202,6 +214,8 @@ async def _ensure(run: Run) -> None:
     structure = containers_structure(run.policy)
     if run.chosen is not None:
         structure = part(structure, run.chosen.modules)
+    elif run.window is not None:
+        structure = part(structure, EVENT_MODULES)
     found = await run.base.mailbox.ensure(run.account, structure, run.containers)
     _remember(run, structure, found)
     await _store_structure(run, found.scopes, complete=False)
@@ -319,10 +333,12 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
             feeds.append(await read_feed(run, feed))
             run.asked += 1
     await begin_afresh(run, modules, feeds)
-    if step is Step.CALENDAR:
+    if run.window is not None:
+        await widen(run)
+    elif step is Step.CALENDAR:
         await _roll_window(run)
     names = [module.value for module in modules]
-    pending = await run.ledger.read(links.pending, run.record.id, names)
+    pending = await run.ledger.read(links.pending, run.record.id, names, deferred=run.window is None)
     if not pending.dirty and not pending.open:
         return
     if pending.open:
@@ -402,6 +418,7 @@ def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = N
         scopes,
         # Invariant I12: a first sync mails nobody, whatever the policy says.
         mails=may_mail(run.policy, run.kind),
+        windowed=run.window is None,
     )
 
 
@@ -414,12 +431,20 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
     while True:
         run.check_stop()
         rows = await run.ledger.read(
-            links.work_list, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
+            links.work_list,
+            run.record.id,
+            names,
+            run.clock.now_ms(),
+            PLAN_BATCH,
+            after,
+            deferred=run.window is None,
         )
         if not rows:
             return total
         after = rows[-1].id
         await run.open_cycle()
+        if run.window is not None:
+            rows = await narrow(run, rows)
         one_sided = [row.id for row in rows if row.base is None and (row.crm is None or row.mailbox is None)]
         held: dict[int, str] = {}
         if one_sided:
@@ -451,7 +476,13 @@ async def _match(run: Run, names: list[str]) -> None:
     after = 0
     while True:
         rows = await run.ledger.read(
-            links.new_links, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
+            links.new_links,
+            run.record.id,
+            names,
+            run.clock.now_ms(),
+            PLAN_BATCH,
+            after,
+            deferred=run.window is None,
         )
         if not rows:
             return

@@ -32,15 +32,17 @@ def why_filtered(
     now: int,
     *,
     occurrence: bool = False,
+    windowed: bool = True,
 ) -> str | None:
     """Why a new item does not cross over; ``None`` when it does. Items already linked are never asked.
 
     A changed ``occurrence`` goes wherever its series goes: without it the other side would show it where it no longer is.
+    ``windowed=False`` leaves the policy's calendar window out.
     """
     if module in EVENT_MODULES:
         if fields.get("private") and policy.calendar.private is PrivateItems.SKIP:
             return "private, and the policy leaves private items out"
-        if fields.get("start") and not fields.get("cancelled") and not occurrence:
+        if windowed and fields.get("start") and not fields.get("cancelled") and not occurrence:
             reason = _outside(policy, fields, now)
             if reason:
                 return reason

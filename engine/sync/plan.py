@@ -38,6 +38,7 @@ class Planning:
         guards: kind of guard by module and side.
         scopes: scope id by side and module, for creates.
         mails: whether guests may be mailed: the policy invites them, and this is no first sync.
+        windowed: whether the policy's calendar window decides; a job with a window of its own has decided already.
     """
 
     policy: Policy
@@ -47,6 +48,7 @@ class Planning:
     guards: Mapping[tuple[Side, Module], Guard]
     scopes: Mapping[tuple[Side, Module], int]
     mails: bool = False
+    windowed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
             live[0].modified,
             planning.now,
             occurrence=row.parent_link is not None,
+            windowed=planning.windowed,
         )
         if out is not None:
             return Planned(
