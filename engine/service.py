@@ -139,6 +139,7 @@ from engine.runtime import (
 from engine.runtime import explain as explained
 from engine.runtime import history as histories
 from engine.runtime import report as reports
+from engine.runtime import support as supporting
 from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
 from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
@@ -877,6 +878,13 @@ class Service:
         """Live incidents, and those that are over as well, as JSON-able values; oldest first."""
         rows = self.store.incidents.values()
         return [incident_reports.as_json(row) for row in rows if row.live or closed]
+
+    async def support(self, *, anonymise: bool = True) -> dict[str, str]:
+        """The files of a support bundle by name; see ``engine.runtime.support``. Reads the whole ledger file once."""
+        configuration = await self.export()
+        return await supporting.bundle(
+            self._office, self._ledger.path.parent, configuration, anonymise=anonymise
+        )
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""

@@ -202,6 +202,16 @@ def parser() -> _Parser:
     roll.add_argument("policy", metavar="POLICY")
     roll.add_argument("move", nargs="?", choices=("next", "all", "stop"), help="without it: show the waves")
     roll.add_argument("--json", action="store_true", help="as one JSON object")
+    support = command(
+        "support", "a file for somebody who helps: configuration, state, logs; no secrets, no items"
+    )
+    support.add_argument("file", metavar="FILE.zip")
+    support.add_argument(
+        "--anonymise",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="replace addresses, and names that messages quote (on unless --no-anonymise)",
+    )
     doctor = command("doctor", "test every connection and tell what to do")
     _shapes(doctor)
     incident = command("incidents", "what is wrong, since when, and what became of its mails")

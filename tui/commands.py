@@ -14,7 +14,20 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.service import Service
-from tui import conflicts, events, exits, incidents, lists, operators, orders, previewing, rolling, run, why
+from tui import (
+    conflicts,
+    events,
+    exits,
+    incidents,
+    lists,
+    operators,
+    orders,
+    previewing,
+    rolling,
+    run,
+    support,
+    why,
+)
 from tui.exits import Trouble
 from tui.out import LocalOut, Out
 
@@ -40,6 +53,7 @@ COMMANDS: Mapping[str, Run] = {
     "leave": orders.leave,
     "rollout": rolling.rollout,
     "doctor": run.doctor,
+    "support": support.support,
     "incidents": incidents.incidents,
     "users": operators.users,
 }
