@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,13 +18,19 @@ from engine.sandbox.exchange import (
     accounts,
     attachments,
     auth,
+    availability,
     creates,
+    directory,
     folders,
     items,
     moves,
     names,
+    post,
+    push,
     soap,
     store,
+    streaming,
+    subscriptions,
     sync,
     updates,
     zones,
@@ -30,9 +38,10 @@ from engine.sandbox.exchange import (
 from engine.sandbox.exchange.accounts import Account
 from engine.sandbox.exchange.call import Call, Handler
 from engine.sandbox.exchange.errors import EwsError, SoapFault
-from engine.sandbox.exchange.events import Hub
+from engine.sandbox.exchange.events import Hub, Subscription
 from engine.sandbox.exchange.names import BUILDS
 from engine.sandbox.exchange.nodes import node_of
+from engine.sandbox.exchange.throttle import Throttle
 from engine.sandbox.kit.control import control_mount
 from engine.sandbox.kit.faults import Fault, Faults
 from engine.sandbox.kit.serve import CONNECTION, NAMES
@@ -41,7 +50,9 @@ from engine.sandbox.kit.world import World, transaction
 PATH = names.ENDPOINT
 _log = logging.getLogger(__name__)
 _XML = "text/xml; charset=utf-8"
-_MODULES: tuple[Any, ...] = (folders, items, creates, updates, moves, sync, attachments)
+_MODULES: tuple[Any, ...] = (
+    folders, items, post, creates, updates, moves, sync, attachments, subscriptions, directory, availability,
+)  # fmt: skip
 
 
 def create_app(world: World) -> Starlette:
@@ -61,6 +72,7 @@ def create_app(world: World) -> Starlette:
 
     return Starlette(
         routes=[control_mount(world), Mount("/", app=server)],
+        lifespan=server.lifespan,
         middleware=[Middleware(_Named), Middleware(Faults, world=world, service="exchange", body_of=body_of)],
     )
 
@@ -110,6 +122,9 @@ class _Server:
         self._world = world
         accounts.setup(world)
         self.hub = Hub()
+        self.group: asyncio.TaskGroup | None = None
+        self._pushing: set[asyncio.Task[None]] = set()
+        self._throttle = Throttle(world)
         self._handlers: dict[str, Handler] = {}
         for module in _MODULES:
             self._handlers |= module.HANDLERS
@@ -128,50 +143,52 @@ class _Server:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read(receive)
         self._world.counters["exchange.http"] += 1
-        status, more, content = self._answer(scope, headers, body)
-        raw = [(b"content-length", str(len(content)).encode())]
-        if content:
-            raw.append((b"content-type", _XML.encode()))
-        raw += [(name.encode(), value.encode("latin-1")) for name, value in more]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": content})
-
-    def _answer(
-        self, scope: Scope, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection: MutableMapping[str, Any] = scope.get("extensions", {}).get(CONNECTION, {})
         try:
-            account = auth.identify(self._world, headers.get("authorization", ""), connection)
-        except auth.Unauthorized as error:
-            return 401, [("www-authenticate", value) for value in error.challenges], b""
-        path = scope["path"].lower().rstrip("/")
-        if path not in (PATH.lower(), "/ews/services.wsdl"):
-            return 404, [], b""
-        if self._world.settings.get("exchange_blocked"):
-            # What Exchange Online answers where EWS is switched off for the tenant or the application.
-            return 403, [("x-ms-diagnostics", '4000000;reason="EWS is blocked"')], b""
-        if scope["method"] == "GET":
-            return 200, [], b"<html><body>Service</body></html>"
-        if scope["method"] != "POST":
-            return 405, [("allow", "GET, POST")], b""
-        try:
-            return 200, [], soap.envelope(self._call(account, headers, body), self.version)
+            account = self._admit(scope, headers)
+            if scope["method"] != "POST":
+                await _send(send, 200, [], b"<html><body>Service</body></html>")
+                return
+            with self._throttle.admitted(
+                account.name, b":GetStreamingEvents" in body or b"<GetStreamingEvents" in body
+            ):
+                wait = self._world.settings.get("exchange_latency_seconds")
+                if wait:
+                    await asyncio.sleep(wait)
+                answer = self._call(account, body)
+                if isinstance(answer, bytes):
+                    await _send(send, 200, [], answer)
+                else:
+                    await _send_stream(answer, receive, send)
+        except _Refused as error:
+            await _send(send, error.status, error.headers, b"")
         except SoapFault as error:
             self._world.counters[f"exchange.{error.code}"] += 1
-            return error.status, list(error.headers.items()), soap.fault(error, self.version)
+            await _send(send, error.status, list(error.headers.items()), soap.fault(error, self.version))
         except Exception:
             # A flaw of the sandbox itself: loud in its log, and to the client what Exchange says in such a case.
             _log.exception("a request failed")
             fault = SoapFault(
                 "ErrorInternalServerError", "An internal server error occurred. The operation failed."
             )
-            return 500, [], soap.fault(fault, self.version)
+            await _send(send, 500, [], soap.fault(fault, self.version))
 
-    def _call(self, account: Account, headers: Mapping[str, str], body: bytes) -> str:
+    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> Account:
+        connection: MutableMapping[str, Any] = scope.get("extensions", {}).get(CONNECTION, {})
+        try:
+            account = auth.identify(self._world, headers.get("authorization", ""), connection)
+        except auth.Unauthorized as error:
+            raise _Refused(401, [("www-authenticate", value) for value in error.challenges]) from None
+        if scope["path"].lower().rstrip("/") not in (PATH.lower(), "/ews/services.wsdl"):
+            raise _Refused(404)
+        if self._world.settings.get("exchange_blocked"):
+            # What Exchange Online answers where EWS is switched off for the tenant or the application.
+            raise _Refused(403, [("x-ms-diagnostics", '4000000;reason="EWS is blocked for this application"')])
+        if scope["method"] not in ("GET", "POST"):
+            raise _Refused(405, [("allow", "GET, POST")])
+        return account
+
+    def _call(self, account: Account, body: bytes) -> bytes | AsyncIterator[bytes]:
         request = soap.read(body, self.version)
-        handler = self._handlers.get(request.operation)
-        if handler is None:
-            raise SoapFault("ErrorInvalidRequest", f"The sandbox does not serve {request.operation}.")
         mailbox = self._mailbox(account, request)
         call = Call(self._world, self.hub, account, mailbox, request.version, request.element)
         self._world.counters[f"exchange.{request.operation}"] += 1
@@ -181,6 +198,11 @@ class _Server:
                 call.zone_id, call.zone = zones.read_definition(node_of(zone[0]))
             except EwsError as error:
                 raise SoapFault(error.code, error.message) from None
+        if request.operation == "GetStreamingEvents":
+            return streaming.stream(call, self.version)
+        handler = self._handlers.get(request.operation)
+        if handler is None:
+            raise SoapFault("ErrorInvalidRequest", f"The sandbox does not serve {request.operation}.")
         with transaction(self._world):
             try:
                 answer = handler(call)
@@ -188,7 +210,27 @@ class _Server:
                 # A part that all of the request needs: the one response message says so.
                 self._world.counters[f"exchange.{error.code}"] += 1
                 answer = soap.answer(request.operation, [soap.failure(request.operation, error)])
-        return answer
+        self.hub.publish(call.events)
+        for subscription in call.started:
+            self._begin_push(subscription)
+        return soap.envelope(answer, self.version)
+
+    def _begin_push(self, subscription: Subscription) -> None:
+        if self.group is None:
+            raise RuntimeError("push subscriptions need the app's lifespan: serve it by uvicorn")
+        task = self.group.create_task(push.serve(self._world, self.hub, subscription, self.version))
+        self._pushing.add(task)
+        task.add_done_callback(self._pushing.discard)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """The length of the app's life: push subscriptions are served meanwhile, and end with it."""
+        async with asyncio.TaskGroup() as self.group:
+            try:
+                yield
+            finally:
+                for task in self._pushing:
+                    task.cancel()
 
     def _mailbox(self, account: Account, request: soap.Request) -> store.Mailbox | None:
         header = request.headers.get("ExchangeImpersonation")
@@ -205,6 +247,45 @@ class _Server:
                 "The account does not have permission to impersonate the requested user.",
             )
         return mailbox
+
+
+class _Refused(Exception):
+    """A refusal by HTTP status alone."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]] | None = None) -> None:
+        super().__init__(str(status))
+        self.status, self.headers = status, headers or []
+
+
+async def _send(send: Send, status: int, more: list[tuple[str, str]], content: bytes) -> None:
+    raw = [(b"content-length", str(len(content)).encode())]
+    if content:
+        raw.append((b"content-type", _XML.encode()))
+    raw += [(name.encode(), value.encode("latin-1")) for name, value in more]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _send_stream(pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    """Send each piece as soon as it is there; end when the client has left."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _XML.encode())]})
+
+    async def all_of_them() -> None:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def left() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.create_task(all_of_them()), asyncio.create_task(left())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _read(receive: Receive) -> bytes:

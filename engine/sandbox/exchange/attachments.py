@@ -186,6 +186,16 @@ def delete_attachment(call: Call) -> str:
     return each(call, () if wanted is None else elements(wanted), one)
 
 
+def kind_of(row: sqlite3.Row) -> str:
+    """The content type of a stored file."""
+    return text(orjson.loads(row["doc"]).get("ContentType")) or "application/octet-stream"
+
+
+def name_of(row: sqlite3.Row) -> str:
+    """The name of a stored attachment."""
+    return text(orjson.loads(row["doc"]).get("Name"))
+
+
 def file_of(name: str, kind: str, inline_id: str = "") -> Doc:
     """The document of a file attachment."""
     doc: Doc = {"Name": name or f"attachment-{secrets.token_hex(3)}", "ContentType": kind}

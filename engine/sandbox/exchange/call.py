@@ -12,7 +12,7 @@ from lxml import etree
 from engine.sandbox.exchange import ids, soap, store
 from engine.sandbox.exchange.accounts import Account
 from engine.sandbox.exchange.errors import EwsError, denied, not_found
-from engine.sandbox.exchange.events import Event, Hub
+from engine.sandbox.exchange.events import Event, Hub, Subscription
 from engine.sandbox.exchange.names import VERSIONS
 from engine.sandbox.exchange.nodes import local
 from engine.sandbox.kit.faults import rules, strike
@@ -35,7 +35,8 @@ class Call:
         zone_id: Windows id of ``TimeZoneContext``; empty without.
         request: the body's element.
         events: what has happened to items and folders, for subscriptions; sent after the commit.
-        budget: items that a search may still return.
+        started: push subscriptions that begin with this call.
+        guids: mailboxes of ids within this call, by row.
     """
 
     world: World
@@ -47,6 +48,7 @@ class Call:
     zone: tzinfo = UTC
     zone_id: str = ""
     events: list[Event] = field(default_factory=list)
+    started: list[Subscription] = field(default_factory=list)
     guids: dict[int, store.Mailbox] = field(default_factory=dict)
 
     @property

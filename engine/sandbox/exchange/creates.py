@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from engine.sandbox.exchange import attachments, documents, folders, meetings, mime, soap, store
+from engine.sandbox.exchange import attachments, documents, folders, meetings, mime, post, soap, store
 from engine.sandbox.exchange.call import Call, each, mailbox_of
 from engine.sandbox.exchange.errors import EwsError, SoapFault
 from engine.sandbox.exchange.nodes import Doc, elements, flag, local
@@ -46,7 +46,7 @@ def _create(call: Call, element: etree._Element, saved: etree._Element | None) -
     if tag in _RESPONSES:
         return f"<m:Items>{meetings.respond(call, element)}</m:Items>"
     if tag in _REPLIES:
-        return f"<m:Items>{meetings.reply(call, element, saved)}</m:Items>"
+        return f"<m:Items>{post.reply(call, element, saved)}</m:Items>"
     if tag not in _SERVED:
         raise EwsError("ErrorInvalidItemForOperationCreateItem", f"{tag} items cannot be created.")
     doc = documents.read(call, element)
@@ -57,7 +57,8 @@ def _create(call: Call, element: etree._Element, saved: etree._Element | None) -
     if tag == "Message":
         disposition = call.request.get("MessageDisposition", "SaveOnly")
         if disposition != "SaveOnly":
-            return meetings.send_message(call, made, keep=disposition == "SendAndSaveCopy", to=saved)
+            post.send(call, made, keep=disposition == "SendAndSaveCopy", to=saved)
+            return "<m:Items/>"
     if tag == "CalendarItem":
         meetings.invite(call, made, call.request.get("SendMeetingInvitations", "SendToNone"))
     return f"<m:Items>{View(call, made).show(Shape('IdOnly'))}</m:Items>"

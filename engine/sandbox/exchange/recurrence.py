@@ -50,7 +50,7 @@ def check(recurrence: Node) -> None:
             )
         if times.parse_date(text(end)) < times.parse_date(text(child(span, "StartDate"))):
             raise EwsError("ErrorRecurrenceHasNoOccurrence", "The recurrence has no occurrence in its range.")
-    if "DaysOfWeek" in dict(children(pattern)) and not _weekdays(text(child(pattern, "DaysOfWeek"))):
+    if "DaysOfWeek" in dict(children(pattern)) and not weekdays(text(child(pattern, "DaysOfWeek"))):
         raise _wrong("no day of the week is named")
 
 
@@ -58,7 +58,8 @@ def _wrong(why: str) -> EwsError:
     return EwsError("ErrorCalendarInvalidRecurrence", f"The recurrence pattern is invalid: {why}.")
 
 
-def _weekdays(names: str) -> list[int]:
+def weekdays(names: str) -> list[int]:
+    """Numbers (0 for Monday) of the days and groups of days in a list of names."""
     found: list[int] = []
     for name in names.split():
         found.extend(_GROUPS[name] if name in _GROUPS else (DAYS.index(name),))
@@ -71,7 +72,7 @@ def _clamped(day: int) -> dict[str, Any]:
 
 
 def _relative(pattern: Node) -> dict[str, Any]:
-    days = _weekdays(text(child(pattern, "DaysOfWeek")))
+    days = weekdays(text(child(pattern, "DaysOfWeek")))
     return {"byweekday": days, "bysetpos": INDEXES[text(child(pattern, "DayOfWeekIndex"))]}
 
 
@@ -97,7 +98,7 @@ def days(recurrence: Node) -> Iterator[date]:
         frequency = DAILY
     elif kind == "WeeklyRecurrence":
         frequency = WEEKLY
-        words["byweekday"] = _weekdays(text(child(pattern, "DaysOfWeek")))
+        words["byweekday"] = weekdays(text(child(pattern, "DaysOfWeek")))
         words["wkst"] = DAYS.index(text(child(pattern, "FirstDayOfWeek")) or "Sunday")
     elif kind.endswith("YearlyRecurrence"):
         frequency = YEARLY

@@ -6,7 +6,19 @@ import copy
 
 from lxml import etree
 
-from engine.sandbox.exchange import calendar, documents, ids, items, mapi, meetings, paths, soap, store, views
+from engine.sandbox.exchange import (
+    calendar,
+    documents,
+    ids,
+    items,
+    mapi,
+    meetings,
+    paths,
+    post,
+    soap,
+    store,
+    views,
+)
 from engine.sandbox.exchange.call import Call, each
 from engine.sandbox.exchange.errors import EwsError, SoapFault
 from engine.sandbox.exchange.nodes import Doc, Node, attribute, child, elements, entries, local, node_of, text
@@ -62,7 +74,8 @@ def _update(call: Call, change: etree._Element) -> str:
         shown = View(call, item).show(Shape("IdOnly"))
     if item.tag == "Message" and call.request.get("MessageDisposition") in ("SendOnly", "SendAndSaveCopy"):
         keep = call.request.get("MessageDisposition") == "SendAndSaveCopy"
-        return meetings.send_message(call, item, keep=keep, to=None) + _CONFLICTS
+        post.send(call, item, keep=keep, to=None)
+        return f"<m:Items/>{_CONFLICTS}"
     return f"<m:Items>{shown}</m:Items>{_CONFLICTS}"
 
 

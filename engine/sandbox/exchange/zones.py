@@ -77,6 +77,11 @@ def _moment(change: Change, year: int) -> datetime:
     return day + change.at
 
 
+def ruled(rules: Rules) -> tzinfo:
+    """A zone by rules alone."""
+    return _Ruled(rules) if rules.daylight is not None else timezone(rules.standard)
+
+
 def of(windows_id: str) -> tzinfo:
     """The zone of a Windows id.
 
@@ -315,4 +320,4 @@ def _by_offsets(found: dict[timedelta, Change], fixed: timedelta) -> tuple[str, 
     for name in names():
         if rules_of(of(name), 2026) == rules:
             return name, of(name)
-    return "Customized Time Zone", _Ruled(rules) if rules.daylight else timezone(fixed)
+    return "Customized Time Zone", ruled(rules)

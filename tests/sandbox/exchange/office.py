@@ -72,9 +72,12 @@ class Watch:
                     continue
                 if what == "request":
                     self.requests.append(element)
-                if Watch.schema is not None and not Watch.schema.validate(
-                    etree.fromstring(etree.tostring(element))
-                ):
+                checked = etree.fromstring(etree.tostring(element))
+                # The schema puts the notifications of a stream into the types namespace; the servers that there are, and
+                # the clients that read them, use the messages namespace.
+                for one in checked.iterfind(".//m:Notifications/m:Notification", NAMES):
+                    one.tag = f"{{{T}}}Notification"
+                if Watch.schema is not None and not Watch.schema.validate(checked):
                     self.breaches.append(f"{what} {element.tag}: {Watch.schema.error_log.last_error}")
 
 
@@ -193,4 +196,4 @@ def office(settings: dict[str, Any] | None = None, data_dir: Path | None = None)
         for connection in running.opened:
             connection.close()
     world.db.close()
-    assert watch.breaches == []
+    assert watch.breaches == [], watch.breaches
