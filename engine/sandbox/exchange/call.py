@@ -131,6 +131,8 @@ def _strike(call: Call) -> None:
 _NOTHING = {
     **dict.fromkeys(("GetItem", "CreateItem", "UpdateItem", "MoveItem", "CopyItem"), "<m:Items/>"),
     **dict.fromkeys(("GetFolder", "CreateFolder", "UpdateFolder", "MoveFolder", "CopyFolder"), "<m:Folders/>"),
+    "SyncFolderItems": "<m:SyncState/><m:IncludesLastItemInRange>true</m:IncludesLastItemInRange>",
+    "SyncFolderHierarchy": "<m:SyncState/><m:IncludesLastFolderInRange>true</m:IncludesLastFolderInRange>",
     **dict.fromkeys(("CreateAttachment", "GetAttachment"), "<m:Attachments/>"),
 }
 """What an error message of these operations carries; clients look for the element before they look at the error."""

@@ -85,6 +85,11 @@ def _lines() -> Mapping[str, str]:
     return found
 
 
+def names() -> frozenset[str]:
+    """The names of all types of the grammar."""
+    return frozenset(_lines())
+
+
 def root_type(tag: str) -> str | None:
     """The type of a request or header element (Clark notation), or None when the grammar does not know it."""
     name = etree.QName(tag)

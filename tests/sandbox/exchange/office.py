@@ -135,7 +135,9 @@ class Office:
         connection.request("POST", PATH, content, sent | (http_headers or {}))
         answer = connection.getresponse()
         body = answer.read()
-        found = {name.lower(): value for name, value in answer.getheaders()}
+        found: dict[str, str] = {}
+        for name, value in answer.getheaders():
+            found[name.lower()] = f"{found[name.lower()]}, {value}" if name.lower() in found else value
         return answer.status, found, etree.fromstring(body) if b"Envelope" in body else None
 
     def call(self, body: str, **options: Any) -> etree._Element:
