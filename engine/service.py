@@ -119,6 +119,7 @@ from engine.monitor.rows import (
     Line,
     PolicyRow,
     RunRow,
+    SessionRow,
     StepRow,
     UserRow,
 )
@@ -144,6 +145,7 @@ from engine.runtime.checks import doctor, verify_policy
 from engine.runtime.desk import Desk
 from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
 from engine.runtime.freshness import Watch
+from engine.runtime.heartbeat import heartbeat
 from engine.runtime.jobdesk import JobDesk, JobDraft, JobVerdict, RunDetail, RunItem, stored_jobs
 from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
@@ -243,6 +245,7 @@ __all__ = [
     "Section",
     "Service",
     "ServiceError",
+    "SessionRow",
     "SetOperator",
     "Settle",
     "SettleHeld",
@@ -340,6 +343,7 @@ class Service:
         self._watch = Watch(office)
         self._stale: list[tuple[str, str]] = []
         self._stop = asyncio.Event()
+        self._stopped_by = ""
         self._running = False
         self._ledger_told = ""
 
@@ -414,7 +418,11 @@ class Service:
                 keeper = group.create_task(self._timekeeper.serve(self._stop, schedule=schedule))
                 upkeep = [
                     group.create_task(loop)
-                    for loop in (self._seconds(), self._heartbeat(), self._mailman.serve())
+                    for loop in (
+                        self._seconds(),
+                        heartbeat(office.store.engine, self.clock),
+                        self._mailman.serve(),
+                    )
                 ]
                 await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
                 self._running = True
@@ -434,9 +442,22 @@ class Service:
             office.store.engine.running = False
             await self._flush()
 
-    async def stop(self) -> None:
-        """Ask everything to stop at the next page boundary; ``running`` then ends."""
+    async def stop(self, by: str = "") -> Answer:
+        """Ask everything to stop at the next page boundary; ``running`` then ends.
+
+        Args:
+            by: the admin who asks; nobody for a signal.
+        """
+        if by:
+            await self._audit(by, "Stop", "engine", "the engine stops")
+            self._stopped_by = by
         self._stop.set()
+        return Answer(True, "the engine stops at its next page")
+
+    async def stop_asked(self) -> str:
+        """Wait until somebody has asked the engine to stop; returns who, empty for a signal."""
+        await self._stop.wait()
+        return self._stopped_by
 
     async def close(self) -> None:
         """Close connections and the ledger."""
@@ -464,6 +485,7 @@ class Service:
                 freshness_due = self.clock.now_ms() + FRESHNESS_MS
                 self._stale += self._watch.look()
             office.store.engine.busy = len(office.queue.running())
+            await office.sweep()
             self._limits()
             await self._flush()
 
@@ -524,17 +546,6 @@ class Service:
                 row.used, row.limit = used.used, used.limit
                 self.store.touch(Table.LIMITS, row)
 
-    async def _heartbeat(self) -> None:
-        """Measure how late the loop is; a late loop makes keys and cycles slow, and is shown."""
-        engine = self.store.engine
-        pause = 0.25
-        while True:
-            before = self.clock.monotonic()
-            await asyncio.sleep(pause)
-            lag = max(self.clock.monotonic() - before - pause, 0) * 1000
-            engine.lag_ms = lag
-            engine.lag_max_ms = max(engine.lag_max_ms * 0.98, lag)
-
     # -- configuration ---------------------------------------------------------------------------------
 
     async def apply(self, text: str, source: str, by: str, *, folder: Path | None = None) -> Answer:
@@ -578,6 +589,13 @@ class Service:
             f"{words.count(len(wanted.users), 'user', 'users')} applied"
         )
         await self._audit(by, "apply", source, text)
+        return Answer(True, text)
+
+    async def reload(self) -> Answer:
+        """Read secrets and settings of connections again (SIGHUP): cycles that begin from now on use them."""
+        self._office.retire_connectors()
+        text = "the connections are made anew; cycles that run keep those they have"
+        await self._audit("engine", "Reload", "connections", text)
         return Answer(True, text)
 
     async def export(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, tzinfo
 from typing import Any, ClassVar, TypeVar
@@ -46,7 +46,8 @@ from engine.service import (
     VerifyRow,
 )
 from tui import format as form
-from tui import keys
+from tui import keys, leaving
+from tui.host import PULL_SECONDS, Host
 from tui.palette import Everything
 from tui.port import Engine
 from tui.screens.ask import Ask
@@ -75,8 +76,7 @@ from tui.widgets.log_panel import LogPanel
 
 T = TypeVar("T")
 
-#: Seconds between two pulls, and how long the answer to a key stays on the message line (milliseconds).
-PULL_SECONDS = 0.25
+#: How long the answer to a key stays on the message line (milliseconds).
 SAID_MS = 10_000
 
 #: So long good news stays; an incident stays until it is over (milliseconds).
@@ -91,8 +91,11 @@ class SynclineApp(App[None]):
         who: the admin's name, for the journal.
         zone: for all times on the screens.
         ascii: no signs beyond ASCII.
-        theme: ``syncline-dark``, ``syncline-light`` or ``syncline-plain``; NO_COLOR means plain.
+        theme: ``syncline-dark``, ``syncline-light`` or ``syncline-plain``.
         pull_seconds: None in tests, which pull by themselves.
+        plain: the terminal's own colours only; by default where NO_COLOR is set.
+        host: where the console is shown; None in tests.
+        session_id: its row in the store's sessions.
     """
 
     TITLE = "Syncline"
@@ -118,22 +121,28 @@ class SynclineApp(App[None]):
         ascii: bool = False,
         theme: str = DARK,
         pull_seconds: float | None = PULL_SECONDS,
+        plain: bool | None = None,
+        host: Host | None = None,
+        session_id: str = "",
     ) -> None:
-        plain = "NO_COLOR" in os.environ
+        if plain is None:
+            plain = "NO_COLOR" in os.environ
         super().__init__()
         if plain:
             # Textual chooses the filter before our theme is on: Monochrome makes the terminal's own colours black on
             # black (8.2.8), where NoColor leaves them to the terminal.
             self._filters = [each for each in self._filters if not isinstance(each, Monochrome)] + [NoColor()]
+            self.no_color = True
         self.engine = engine
         self.pull_seconds = pull_seconds
+        self.host = host
+        self.session_id = session_id
         chosen = PLAIN if plain else theme
         self.view = View(
             who=who, zone=zone, ascii=ascii, palette=PALETTES[chosen], now_ms=engine.clock.now_ms()
         )
         self._said: tuple[str, str, int] = ("", "text", 0)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._leaving = False
         # A traceback of Textual shows local variables, and those may hold secrets.
         self.error_console = Console(file=io.StringIO())
         for each in THEMES:
@@ -147,6 +156,8 @@ class SynclineApp(App[None]):
         """Put the theme on, and repaint when it changes."""
         self.theme = self._chosen_theme
         self.theme_changed_signal.subscribe(self, lambda theme: self.take_theme(theme.name))
+        if self.host is not None and self.host.greeting():
+            self.say(self.host.greeting())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour names, for the moment before a theme is on."""
@@ -161,6 +172,18 @@ class SynclineApp(App[None]):
                 widget.refresh()
 
     # Messages
+
+    def next_pull(self) -> float | None:
+        """Seconds until screens look at the store again; None in tests."""
+        if self.pull_seconds is None or self.host is None:
+            return self.pull_seconds
+        return self.host.pull_seconds()
+
+    def tell(self, text: str) -> None:
+        """Say something that no key has asked for, at once."""
+        self.say(text, "alert")
+        if isinstance(self.screen, Frame):
+            self.screen.pull()
 
     def say(self, text: str, role: str = "text") -> None:
         """Put a text on the message line for a while."""
@@ -406,23 +429,16 @@ class SynclineApp(App[None]):
             self.screen.repaint()
 
     def action_leave(self) -> None:
-        """Quit; ask first while a first sync is initialising."""
-        busy = self.engine.initialising()
-        if not busy:
-            self.request_exit()
-            return
-        number = f"{len(busy):,} mailbox is" if len(busy) == 1 else f"{len(busy):,} mailboxes are"
-        self.push_screen(
-            Confirm(
-                self.view,
-                "Quit Syncline?",
-                [
-                    "The engine stops with it.",
-                    f"{number} initialising and will go on where they were at the next start.",
-                ],
-            ),
-            lambda yes: self.request_exit() if yes else None,
-        )
+        """Leave the console; the engine goes on."""
+        self.exit()
+
+    def action_stop_engine(self) -> None:
+        """Stop the engine, after a word was typed."""
+        leaving.stop_engine(self)
+
+    def action_attached(self) -> None:
+        """Who is attached."""
+        leaving.show_attached(self)
 
     async def action_quit(self) -> None:
         """Ctrl+q is the same as q."""
@@ -430,25 +446,20 @@ class SynclineApp(App[None]):
 
     def action_help_quit(self) -> None:
         """Ctrl+c says how to leave."""
-        self.say("q quits; y copies the row.")
+        self.say("q leaves the console, and the sync goes on; Q stops the engine; y copies the row.")
 
     @property
     def crash(self) -> BaseException | None:
         """What ended the app, if it was a fault of ours; for a log, without the values of local variables."""
         return self._exception
 
-    def request_exit(self) -> None:
-        """Stop the engine at its next page boundary, then leave; asked twice, leave at once (nothing is lost by it)."""
-        if self._leaving:
-            self.exit()
-            return
-        self._leaving = True
-        self.say("Stopping: the engine finishes the page it is on. q again leaves at once.", "alert")
-        self._outside(self._stopped(self.engine.stop()), lambda _: self.exit())
+    def stop_engine(self) -> None:
+        """Stop the engine at its next page; it ends this console when it has stopped."""
+        self.say("The engine stops after the page it is on.", "alert")
+        self._outside(self.engine.stop(self.view.who), self._stopping)
 
-    @staticmethod
-    async def _stopped(stop: Awaitable[None]) -> None:
-        try:
-            await stop
-        except Exception:  # the app must be left whatever the engine says; its own log has the fault
-            return
+    def _stopping(self, answer: Answer) -> None:
+        if not answer.ok:
+            self.say(answer.text, "fault")
+        elif self.host is None:
+            self.exit()

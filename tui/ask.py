@@ -180,3 +180,10 @@ def ask(sock: socket.socket, words: Sequence[str]) -> int:
     with sock:
         sock.sendall(hello("command", words=list(words), cwd=os.getcwd()))
         return Conversation(sock, words).run()
+
+
+def stop(sock: socket.socket, *, unless_attached: bool = False) -> int:
+    """Ask the engine to stop at its next page; returns an exit code, 0 when it does."""
+    with sock:
+        sock.sendall(hello("stop", unless_attached=unless_attached))
+        return Conversation(sock, ()).run()

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from tui import ask, exits, list_options, order_options, places
+from tui import ask, entry, exits, list_options, order_options, places
 from tui.exits import Trouble
 
 #: Kinds of items of the demo company, as the sandbox names them.
@@ -133,6 +133,9 @@ def parser() -> _Parser:
     serve = command("serve", "the engine without a terminal, until SIGTERM; syncline attaches to it")
     serve.add_argument("--socket", metavar="PATH", help="listen here instead of in the runtime directory")
     serve.add_argument("--ready-fd", type=int, metavar="N", help=argparse.SUPPRESS)
+    serve.add_argument("--demo", action="store_true", help=argparse.SUPPRESS)
+    attach = command("attach", "a console of a running engine; syncline without a word starts one if need be")
+    attach.add_argument("--socket", metavar="PATH", help="the engine listens here")
 
     apply = command("apply", "store connections, policies and users from a file, all or nothing")
     apply.add_argument("file", metavar="FILE.toml", help="see docs/configuration.md; - is standard input")
@@ -329,17 +332,23 @@ def _tell(line: str) -> None:
 def _run(given: argparse.Namespace, words: Sequence[str]) -> int:
     # Imported late: --help, wrong usage and what a running engine does need not wait for the engine.
     if given.command == "serve":
+        from tui.serve.surroundings import cleanse
+
+        cleanse()
         from tui.serve.engine import serve
 
         return serve(given)
     if given.command == "demo":
         from tui.demo import demo
 
-        return asyncio.run(demo(given))
-    if given.command is None:
-        from tui.foreground import app
-
-        return asyncio.run(app(given))
+        return demo(given)
+    if given.command in {None, "attach"}:
+        socket = getattr(given, "socket", None) or ""
+        return entry.console(
+            entry.Wanted(
+                str(given.data_dir), socket, given.theme, given.ascii, only_attach=given.command == "attach"
+            )
+        )
     try:
         engine = ask.connect(str(given.data_dir))
     except PermissionError:

@@ -97,7 +97,7 @@ class Stopper:
     def __init__(self, out: Out) -> None:
         self.service: Service | None = None
         self._out = out
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def __call__(self) -> None:
         """Stop."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
 import shutil
+import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.service import EnablePolicy, PolicyState, Service, VerifyRow
-from tui import exits, printing
+from tui import ask, attach, background, exits, printing
 from tui.commands import Stopper, signals
 from tui.exits import Trouble
-from tui.foreground import need_terminal, run_app
 from tui.out import LocalOut, Out
 from tui.run import local_zone, opened, running, synced, who
 from tui.sandbox import Sandbox, in_use, started
+from tui.serve.manner import Manner
 
 POLICY = "Acme Sales"
 
@@ -39,35 +41,102 @@ _OPTIONS = (
 )
 
 
-async def demo(given: Namespace) -> int:
-    """Start the sandbox, declare its company, and run the app or one headless sync; the sandbox ends with it."""
+#: What those are told who come to a demo and leave it.
+MANNER = Manner(
+    greeting="Demo: q ends it. After a lost connection, syncline demo finds it for 10 minutes.",
+    leaving="detached; the demo goes on, others are attached",
+    last="the demo has ended; syncline demo goes on with its company, --fresh makes another",
+)
+
+#: Seconds that a demo is given to end.
+_ENDING = 20.0
+
+
+def demo(given: Namespace) -> int:
+    """Make a company and sync it: one headless sync here, or a console of an engine in the background.
+
+    Raises:
+        Trouble: the folder, the sandbox or the engine cannot be used.
+    """
+    if given.headless:
+        return asyncio.run(_headless(given))
+    if not attach.is_terminal():
+        raise Trouble(exits.USAGE, "the console needs a terminal; use demo --headless here")
     folder: Path = given.data_dir
-    if not given.headless:
-        need_terminal()
-    options = prepare(folder, given)
+    if given.fresh:
+        _end_old(folder)
+    prepare(folder, given)
+    engine = ask.connect(str(folder))
+    if engine is None:
+        print("syncline: starting the demo's servers and an engine in the background ...", flush=True)
+        try:
+            background.start(str(folder), ["--demo"])
+        except background.NotStarted as fault:
+            text, *more = str(fault).splitlines()
+            raise Trouble(exits.UNUSABLE, text, more) from None
+        engine = ask.connect(str(folder))
+    if engine is None:
+        raise Trouble(exits.UNUSABLE, f"the demo's engine has ended again; {folder}/serve.log tells why")
+    code, ends = attach.attach(engine, theme=given.theme, ascii=given.ascii)
+    if ends:
+        _until_free(folder)
+    return code
+
+
+def _end_old(folder: Path) -> None:
+    """End a demo that nobody is attached to; one with somebody goes on, and ``prepare`` tells."""
+    engine = ask.connect(str(folder))
+    if engine is not None and ask.stop(engine, unless_attached=True) == exits.OK:
+        _until_free(folder)
+
+
+def _until_free(folder: Path) -> None:
+    """Wait until nobody holds the folder."""
+    until = time.monotonic() + _ENDING
+    while in_use(folder) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+async def _headless(given: Namespace) -> int:
+    prepare(given.data_dir, given)
     out = LocalOut(who(), local_zone())
     stop = Stopper(out)
-    async with contextlib.AsyncExitStack() as stack:
-        with signals(stop) as heard:
-            sandbox = await stack.enter_async_context(started(folder, options, heard))
-            if sandbox is None:
+    with signals(stop):
+        async with company(given.data_dir, out.stopped) as (service, sandbox):
+            if service is None or sandbox is None:
                 return exits.INTERRUPTED
-            service = await stack.enter_async_context(opened(folder))
             stop.service = service
-            text = declaration(sandbox.addresses)
-            file = folder / "demo.toml"
-            file.write_text(text, encoding="utf-8")
-            answer = await service.apply(text, str(file), who())
-            if not answer.ok:
-                raise Trouble(exits.USAGE, answer.text, answer.details)
-            if given.headless:
-                return await headless(service, sandbox, given, out)
-        # The app hears signals by itself.
-        return exits.INTERRUPTED if heard.number is not None else await run_app(service, given)
+            return await headless(service, sandbox, given, out)
 
 
-def prepare(folder: Path, given: Namespace) -> dict[str, int]:
-    """Make or check the demo's folder; the options with which its company is (or was) made.
+@contextlib.asynccontextmanager
+async def company(
+    folder: Path, stopped: asyncio.Event
+) -> AsyncIterator[tuple[Service, Sandbox] | tuple[None, None]]:
+    """The sandbox of a prepared folder, and the engine on it with the company declared.
+
+    Yields nothing of both when it is asked to stop before they are there.
+
+    Raises:
+        Trouble: one of them does not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(started(folder, _made(folder / MARKER), stopped))
+        if sandbox is None:
+            yield None, None
+            return
+        service = await stack.enter_async_context(opened(folder))
+        text = declaration(sandbox.addresses)
+        file = folder / "demo.toml"
+        file.write_text(text, encoding="utf-8")
+        answer = await service.apply(text, str(file), who())
+        if not answer.ok:
+            raise Trouble(exits.USAGE, answer.text, answer.details)
+        yield service, sandbox
+
+
+def prepare(folder: Path, given: Namespace) -> None:
+    """Make or check the demo's folder; its marker says with which options its company is (or was) made.
 
     Raises:
         Trouble: the folder is no demo's, is in use, or holds a company made with other options.
@@ -82,7 +151,10 @@ def prepare(folder: Path, given: Namespace) -> dict[str, int]:
         if given.fresh and marker.exists():
             holder = in_use(folder)
             if holder:
-                raise Trouble(exits.UNUSABLE, f"the demo in {folder} is running ({holder}); leave it first")
+                raise Trouble(
+                    exits.UNUSABLE,
+                    f"somebody is attached to the demo in {folder} ({holder}); leave it there first",
+                )
             shutil.rmtree(folder)
         if marker.exists():
             made = _made(marker)
@@ -94,14 +166,13 @@ def prepare(folder: Path, given: Namespace) -> dict[str, int]:
                     f"the demo in {folder} was made with other options ({was}); "
                     "--fresh makes a new company, or leave the options out",
                 )
-            return made
+            return
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         marker.write_text(json.dumps(asked) + "\n", encoding="utf-8")
     except OSError as error:
         raise Trouble(
             exits.UNUSABLE, f"cannot use the directory {folder}: {error.strerror}; name another with --data-dir"
         ) from None
-    return asked
 
 
 def _made(marker: Path) -> dict[str, int]:

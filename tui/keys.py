@@ -725,9 +725,21 @@ KEYS: tuple[Key, ...] = (
     Key(
         "q",
         {"q": "app.leave"},
-        "quit",
-        _all("Quit; the engine stops at its next page. You are asked while a first sync is initialising."),
+        "detach",
+        _all("Leave this console; the sync goes on, and syncline attaches again."),
         8,
+    ),
+    Key(
+        "Q",
+        {"Q": "app.stop_engine"},
+        "stop engine",
+        _all("Stop the engine at its next page, for everybody; you type stop."),
+    ),
+    Key(
+        "@",
+        {"at": "app.attached"},
+        "attached",
+        _all("List who is attached: from where, since when, in which role."),
     ),
 )
 

@@ -143,6 +143,6 @@ class Engine(Protocol):
         """Mailboxes in phase A now."""
         ...
 
-    async def stop(self) -> None:
+    async def stop(self, by: str = "") -> Answer:
         """Stop at the next page boundary."""
         ...

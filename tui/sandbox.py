@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from tui import exits
-from tui.commands import Heard
 from tui.exits import Trouble
 
 #: Seconds between two looks for the ready file.
@@ -53,8 +52,10 @@ class Sandbox:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, options: Mapping[str, int], heard: Heard) -> AsyncIterator[Sandbox | None]:
-    """A sandbox with its state in ``folder``; ``None`` when a signal came while it was starting.
+async def started(
+    folder: Path, options: Mapping[str, int], stopped: asyncio.Event
+) -> AsyncIterator[Sandbox | None]:
+    """A sandbox with its state in ``folder``; ``None`` when it was asked to stop while it was starting.
 
     Raises:
         Trouble: it does not start; with the last lines that it wrote.
@@ -71,7 +72,7 @@ async def started(folder: Path, options: Mapping[str, int], heard: Heard) -> Asy
         process = await _spawn(arguments, errors)
     try:
         patience = _PATIENCE + _PATIENCE_PER_USER * options.get("users", 5)
-        addresses = await _ready(process, ready, log, patience, heard)
+        addresses = await _ready(process, ready, log, patience, stopped)
         yield None if addresses is None else Sandbox(process, addresses, log)
     finally:
         await _end(process)
@@ -84,11 +85,11 @@ async def _spawn(arguments: list[str], errors: IO[bytes]) -> Process:
     )
 
 
-async def _ready(process: Process, ready: Path, log: Path, patience: float, heard: Heard) -> Any:
+async def _ready(process: Process, ready: Path, log: Path, patience: float, stopped: asyncio.Event) -> Any:
     loop = asyncio.get_running_loop()
     until = loop.time() + patience
     while loop.time() < until:
-        if heard.number is not None:
+        if stopped.is_set():
             return None
         if process.returncode is not None:
             raise Trouble(exits.UNUSABLE, "the sandbox does not start", _tail(log))

@@ -3,7 +3,8 @@
 A frame is one byte (its kind), four bytes (the length, big endian) and the payload. The first frame is a ``HELLO``; what
 may follow depends on what it wants:
 
-- ``screen``: ``INPUT`` and ``RESIZE`` and ``REPAINT`` up, ``OUTPUT`` down, until ``EXIT``;
+- ``screen``: ``INPUT`` and ``RESIZE`` and ``REPAINT`` up, ``OUTPUT`` down, until ``EXIT``; in between the engine may hand
+  over a file as below;
 - ``command``: ``CANCEL`` up, ``OUTPUT`` and ``ERRORS`` down, until ``EXIT``; in between the engine may ask for a file that
   the command line names (``READ``, answered by ``PART`` frames and a ``DONE``), or hand one over (``WRITE``, then ``PART``
   frames and a ``DONE``, answered by a ``DONE``);
@@ -27,7 +28,7 @@ REPAINT = b"p"  # nothing: the terminal has lost what it showed
 CANCEL = b"c"  # nothing
 OUTPUT = b"o"  # bytes for the terminal, or for standard output
 ERRORS = b"e"  # bytes for standard error
-EXIT = b"x"  # JSON {"code", "text"}
+EXIT = b"x"  # JSON {"code", "text", "ends"}: whether the engine ends with it
 READ = b"r"  # JSON {"name", "most"}
 WRITE = b"w"  # JSON {"name"}
 PART = b"d"  # bytes of a file

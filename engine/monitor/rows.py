@@ -188,6 +188,27 @@ class IncidentRow:
         return self.state in {"open", "cancelled"}
 
 
+@dataclass(slots=True)
+class SessionRow:
+    """An admin who is attached.
+
+    Attributes:
+        who: name and machine.
+        origin: from where, for people: ``ssh 10.0.0.5``, a terminal.
+        role: what he may do: viewer, operator or admin.
+        since_ms: epoch milliseconds UTC.
+        size: columns and rows of his terminal.
+    """
+
+    id: str
+    who: str
+    origin: str
+    role: str
+    since_ms: int
+    size: tuple[int, int]
+    rev: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of an activity monitor."""
@@ -206,7 +227,8 @@ class EngineRow:
     id: str = "engine"
     running: bool = False
     started_ms: int = 0
-    lag_ms: float = 0.0
+    lag_ms: float = 0.0  # how late the loop was at its last beat, and in the last minute
+    lag_p99_ms: float = 0.0
     lag_max_ms: float = 0.0
     busy: int = 0
     slots: int = 0

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from enum import StrEnum
 
-from engine.monitor.rows import EngineRow, IncidentRow, JobRow, LimitRow, Line, PolicyRow, UserRow
+from engine.monitor.rows import EngineRow, IncidentRow, JobRow, LimitRow, Line, PolicyRow, SessionRow, UserRow
 
 #: Lines kept in memory per mailbox; older ones are in the ledger.
 RING = 2000
@@ -28,6 +28,7 @@ class Table(StrEnum):
     JOBS = "jobs"
     LIMITS = "limits"
     LINES = "lines"
+    SESSIONS = "sessions"
     INCIDENTS = "incidents"
 
 
@@ -72,6 +73,7 @@ class Store:
         self.users: dict[str, UserRow] = {}
         self.jobs: dict[str, JobRow] = {}
         self.limits: dict[str, LimitRow] = {}
+        self.sessions: dict[str, SessionRow] = {}
         self.lines: dict[str, deque[Line]] = {}
         self.incidents: dict[str, IncidentRow] = {}
         #: The live ones by what they are about (``engine.model.incident.key_of``).

@@ -105,6 +105,7 @@ class Office:
     mailbox_ids: dict[str, int] = field(default_factory=dict)
     _crm: dict[str, CrmConnector] = field(default_factory=dict)
     _mailbox: dict[str, MailboxConnector] = field(default_factory=dict)
+    _retired: list[CrmConnector | MailboxConnector] = field(default_factory=list)
     net: Net = field(init=False)
     runner: Runner = field(init=False)
     incidents: Incidents = field(init=False)
@@ -136,6 +137,19 @@ class Office:
         self._crm.clear()
         self._mailbox.clear()
         await asyncio.gather(*(connector.close() for connector in connectors))
+        await self.sweep()
+
+    def retire_connectors(self) -> None:
+        """Let new cycles make their connections anew, with the secrets as they are on disk now; those that run keep theirs."""
+        self._retired += [*self._crm.values(), *self._mailbox.values()]
+        self._crm.clear()
+        self._mailbox.clear()
+
+    async def sweep(self) -> None:
+        """Close retired connections, once nothing runs that may use one."""
+        if self._retired and not self.queue.running():
+            retired, self._retired = self._retired, []
+            await asyncio.gather(*(connector.close() for connector in retired))
 
     async def forget_connector(self, name: str) -> None:
         """Close the connector of one connection; it is made again, with its new settings, when needed."""

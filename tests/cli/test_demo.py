@@ -186,24 +186,45 @@ def terminal(first: dict[str, Any], folder: Path) -> Iterator[Terminal]:
     shown = Terminal("demo", "--data-dir", str(folder))
     yield shown
     shown.close()
+    end_engine(folder)
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "hang-up"])
-def test_the_app_leaves_cleanly(terminal: Terminal, folder: Path, how: str) -> None:
+def test_a_lost_terminal_does_not_end_the_demo_and_q_does(terminal: Terminal, folder: Path, how: str) -> None:
     terminal.until("Acme Sales")
     sandbox = int((folder / "sandbox" / "sandbox.lock").read_text())
-    assert alive(sandbox)
-    # A second demo on the same directory is told who holds it.
+    engine = int((folder / "ledger.lock").read_text().split()[1])
     if how == "SIGTERM":
+        # Nobody takes away a demo that somebody looks at.
         second = run(folder, "demo", "--headless", "--fresh")
         assert second.returncode == exits.UNUSABLE
-        assert f"pid {terminal.pid}" in second.stderr
+        assert f"pid {engine}" in second.stderr
         os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.ended() == 143
     else:
         terminal.hang_up()
-    assert terminal.ended() == exits.INTERRUPTED
+        assert terminal.ended() == 129
+    assert alive(sandbox)
+
+    again = Terminal("demo", "--data-dir", str(folder))
+    try:
+        again.until("Acme Sales")
+        assert int((folder / "ledger.lock").read_text().split()[1]) == engine
+        again.press("q")
+        again.until("the demo has ended")
+        assert again.ended() == exits.OK
+    finally:
+        again.close()
     assert not alive(sandbox)
+    wait_for(lambda: not alive(engine))
     assert (folder / "syncline.log").read_text() == ""
+
+
+def end_engine(folder: Path) -> None:
+    """End the engine of a demo that a test has left behind."""
+    held_by = (folder / "ledger.lock").read_text().split()
+    with suppress(ProcessLookupError, IndexError):
+        os.kill(int(held_by[1]), signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:

@@ -312,10 +312,11 @@ class FakeService:
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
 
-    async def stop(self) -> None:
+    async def stop(self, by: str = "") -> Answer:
         if self.may_stop is not None:
             await self.may_stop.wait()
         self.stopped.set()
+        return Answer(True, f"{by} stops the engine")
 
 
 def _policy(name: str, users: int, **more: object) -> PolicyRow:
@@ -613,7 +614,12 @@ def _fill(store: Store, policies: list[PolicyRow], users: list[UserRow]) -> None
             node="node-1",
         )
     engine = store.engine
-    engine.running, engine.started_ms, engine.lag_ms, engine.lag_max_ms = True, NOW - 7860 * MINUTE // 10, 4, 31
+    engine.running, engine.started_ms, engine.lag_p99_ms, engine.lag_max_ms = (
+        True,
+        NOW - 7860 * MINUTE // 10,
+        4,
+        31,
+    )
     engine.busy, engine.slots = 5, 16
     for row in users:
         engine.states[row.state] = engine.states.get(row.state, 0) + 1

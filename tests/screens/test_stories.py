@@ -19,6 +19,7 @@ from engine.service import (
     PolicyState,
     ResumeUser,
     RunJob,
+    SessionRow,
     StopJob,
     SyncNow,
     Table,
@@ -361,29 +362,32 @@ async def test_nobody_is_syncing(build: Build) -> None:
         await user.sees("Nothing is waiting.")
 
 
-async def test_quit_is_immediate_when_nothing_initialises(build: Build) -> None:
-    app = build("empty")
+async def test_q_leaves_at_once_and_the_engine_goes_on(build: Build) -> None:
+    app = build()  # a first sync is running
     async with app.run_test() as pilot:
         await pilot.press("q")
         assert isinstance(app.engine, fake.FakeService)
-        await asyncio.wait_for(app.engine.stopped.wait(), 5)
+        assert not app.engine.stopped.is_set()
+    assert not app.is_running
 
 
-async def test_quit_asks_while_a_first_sync_initialises(build: Build) -> None:
+async def test_the_engine_is_stopped_by_a_typed_word(build: Build) -> None:
     async with at_keys(build) as user:
-        await user.press("q")
-        assert "2 mailboxes are initialising and will go on where they were" in user.text()
-        await user.press("enter")
+        user.service.store.sessions["2"] = SessionRow(
+            "2", "bob@ops-02", "ssh 10.0.0.5", "operator", fake.NOW - 120_000, (100, 30)
+        )
+        await user.press("ampersand")
+        assert "bob@ops-02: operator, from ssh 10.0.0.5, since 2 min ago, 100x30" in user.text()
+        await user.press("escape", "Q")
+        assert "2 mailboxes are in the first sync, which is better not interrupted." in user.text()
+        assert "Attached beside you: bob@ops-02." in user.text()
+        await user.press("y", "enter", "escape")
         assert not user.service.stopped.is_set()
-        await user.press("q", "y")
-        await asyncio.wait_for(user.service.stopped.wait(), 5)
-
-
-async def test_a_request_to_exit_stops_the_engine_without_asking(build: Build) -> None:
-    async with at_keys(build) as user:
+        await user.press("Q")
         user.service.may_stop = asyncio.Event()
-        user.app.request_exit()
-        await user.sees("Stopping: the engine finishes the page it is on.")
+        await user.type("stop")
+        await user.press("enter")
+        await user.sees("The engine stops after the page it is on.")
         user.service.may_stop.set()
         await asyncio.wait_for(user.service.stopped.wait(), 5)
 

@@ -96,8 +96,16 @@ class Frame(Screen[None]):
 
     def on_mount(self) -> None:
         """Start to pull."""
-        if self.console.pull_seconds is not None:
-            self.set_interval(self.console.pull_seconds, self.pull)
+        self._pull_later()
+
+    def _pull_later(self) -> None:
+        seconds = self.console.next_pull()
+        if seconds is not None:
+            self.set_timer(seconds, self._pull_again)
+
+    def _pull_again(self) -> None:
+        self.pull()
+        self._pull_later()
 
     def on_screen_resume(self) -> None:
         """Shown: listen, and paint everything."""
@@ -159,7 +167,8 @@ class Frame(Screen[None]):
         raise NotImplementedError
 
     def _frame(self) -> None:
-        self.query_one(Header).pull(self.store.engine, self.TAB, self.path())
+        others = max(0, len(self.store.sessions) - 1)
+        self.query_one(Header).pull(self.store.engine, self.TAB, self.path(), others)
         self.query_one(MessageLine).say(*self.console.message())
 
     # Say and send

@@ -171,7 +171,7 @@ class QueueScreen(TableFrame):
             line((f" {fit('Slots', name)} ", "quiet"), slots),
             line(
                 (f" {fit('Loop lag', name)} ", "quiet"),
-                f"{engine.lag_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
+                f"{engine.lag_p99_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
             ),
         ]
         return lines

@@ -121,12 +121,12 @@ class Door(asyncio.Protocol):
         """Wait until the client has read most of what was sent."""
         await self._flowing.wait()
 
-    def exit(self, code: int, text: str = "") -> None:
-        """Tell the client how it ended, and close."""
+    def exit(self, code: int, text: str = "", *, ends: bool = False) -> None:
+        """Tell the client how it ended, and close. ``ends``: the engine ends with it."""
         if self._ended:
             return
         self._ended = True
-        self.tell(wire.EXIT, {"code": code, "text": text})
+        self.tell(wire.EXIT, {"code": code, "text": text, "ends": ends})
         if self.transport is not None:
             self.transport.close()
 

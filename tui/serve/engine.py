@@ -7,17 +7,19 @@ import os
 import signal
 import socket
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 
+from engine.service import Service
 from tui import exits, places
 from tui.run import opened, running
 from tui.serve.door import listening
-from tui.serve.hall import hall
+from tui.serve.hall import Hall, hall
 from tui.serve.loop import EngineLoop
+from tui.serve.manner import Manner
 
-#: What a client's terminal or shell may have set, and an engine must not inherit: it is one process for all.
-_NOT_OURS = ("NO_COLOR", "COLORTERM", "TERM", "TERM_PROGRAM", "COLUMNS", "LINES", "ESCDELAY")
+#: A demo waits so long for somebody to attach again whose connection was lost, in seconds.
+DEMO_SECONDS = 600.0
 
 
 def serve(given: Namespace) -> int:
@@ -26,25 +28,63 @@ def serve(given: Namespace) -> int:
     Raises:
         Trouble: the data directory or the socket cannot be used.
     """
-    for name in [*_NOT_OURS, *(name for name in os.environ if name.startswith("TEXTUAL"))]:
-        os.environ.pop(name, None)
     with asyncio.Runner(loop_factory=EngineLoop) as runner:
         return runner.run(_serve(given))
 
 
 async def _serve(given: Namespace) -> int:
     wish = Wish()
-    with wish.signals():
-        async with opened(given.data_dir) as service, hall(service, wish.stop) as guests:
-            path = given.socket or places.socket_path(str(given.data_dir))
-            async with listening(path, guests, shared=False):
-                async with running(service):
-                    ready(given.ready_fd, f"listening at {path}")
-                    await wish.asked.wait()
-                    notify("STOPPING=1")
-                    guests.close(wish.why)
-                guests.end(wish.why)
+    path = given.socket or places.socket_path(str(given.data_dir))
+    async with AsyncExitStack() as stack:
+        stack.enter_context(wish.signals())
+        service: Service | None
+        manner = Manner()
+        if given.demo:
+            from tui.demo import MANNER, company
+
+            manner = MANNER
+            service, _ = await stack.enter_async_context(company(given.data_dir, wish.asked))
+            if service is None:
+                return exits.INTERRUPTED
+        else:
+            service = await stack.enter_async_context(opened(given.data_dir))
+        guests = await stack.enter_async_context(hall(service, manner))
+        wish.reload = lambda: guests.start_task(service.reload())
+        async with listening(path, guests, shared=False), running(service):
+            ready(given.ready_fd, f"listening at {path}")
+            why = await _until_stopped(service, wish, guests, given.demo)
+            notify("STOPPING=1")
+            guests.close(why)
+            guests.say("The engine stops after the page it is on.")
+        guests.end(why)
     return exits.OK
+
+
+async def _until_stopped(service: Service, wish: Wish, guests: Hall, demo: bool) -> str:
+    """Wait for a signal, an admin or the end of a demo; returns why the engine stops, for those who are attached."""
+    tasks = [asyncio.create_task(wish.asked.wait()), asyncio.create_task(service.stop_asked())]
+    if demo:
+        tasks.append(asyncio.create_task(_left_alone(guests)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    if wish.asked.is_set():
+        return wish.why
+    by = await service.stop_asked() if tasks[1].done() else ""
+    return f"{by} has stopped the engine; syncline starts it again" if by else "the demo has ended"
+
+
+async def _left_alone(guests: Hall) -> None:
+    """Wait until the last console of a demo was left, or nobody has been attached for a while."""
+    while not guests.over:
+        guests.changed.clear()
+        alone = guests.attached() == 0
+        try:
+            await asyncio.wait_for(guests.changed.wait(), DEMO_SECONDS if alone else None)
+        except TimeoutError:
+            return
 
 
 class Wish:
@@ -53,6 +93,7 @@ class Wish:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.why = "the engine has stopped"
+        self.reload: Callable[[], object] = lambda: None
         self._heard = False
 
     def stop(self, why: str) -> None:
@@ -68,17 +109,21 @@ class Wish:
         self._heard = True
         self.stop(f"the engine was stopped ({signal.Signals(number).name})")
 
+    def _hung_up(self) -> None:
+        self.reload()  # set when there is something to reload
+
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Hear SIGTERM and SIGINT."""
+        """Hear SIGTERM and SIGINT; SIGHUP has no terminal to tell about, and means: read the configuration again."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
             loop.add_signal_handler(number, self._hear, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         try:
             yield
         finally:
-            for number in numbers:
+            for number in (*numbers, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
 

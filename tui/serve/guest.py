@@ -57,8 +57,8 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def said(hello: Mapping[str, Any], key: str, default: str = "") -> str:
+def said(hello: Mapping[str, Any], key: str, most: int = _MOST) -> str:
     """A short text that a client has sent, without anything that a terminal would take for an order."""
-    value = hello.get(key, default)
-    text = value if isinstance(value, str) else default
-    return "".join(char for char in text if char.isprintable())[:_MOST]
+    value = hello.get(key)
+    text = value if isinstance(value, str) else ""
+    return "".join(char for char in text if char.isprintable())[:most]

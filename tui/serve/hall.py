@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from engine.service import Service
-from tui import exits
+from engine.service import Service, SessionRow, Table
+from tui import exits, wire
+from tui.host import PULL_SECONDS
 from tui.serve.call import Call, RemoteOut, zone_of
 from tui.serve.door import Door, Purpose
 from tui.serve.guest import said
+from tui.serve.manner import Manner
+from tui.serve.session import Session, Terminal, believed
+
+#: Consoles at once: at four pulls a second some eight busy ones fill a core (screens.md section 3.2).
+MOST_SESSIONS = 16
+
+#: With more sessions than this, or with a loop that is late, screens look at the store less often.
+FEW = 3
+LATE_MS = 50.0
 
 #: Commands that run at once, and connections that have not said yet what they want.
 MOST_CALLS = 32
@@ -24,13 +35,17 @@ class Hall:
     Args:
         service: the engine, which runs.
         group: for the tasks of consoles and commands.
-        stop: ask the engine to stop; its argument is why, for people.
+        manner: what is told to those who come and go.
     """
 
-    def __init__(self, service: Service, group: asyncio.TaskGroup, stop: Callable[[str], None]) -> None:
+    def __init__(self, service: Service, group: asyncio.TaskGroup, manner: Manner) -> None:
         self._service = service
         self._group = group
-        self._stop = stop
+        self._manner = manner
+        self._sessions: dict[str, Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.changed = asyncio.Event()  # a console came or went
+        self.over = False  # the last console of an engine that ends with it was left
         self._doors: set[Door] = set()
         self._calls: dict[Door, Call] = {}
         self._closing = ""
@@ -58,9 +73,10 @@ class Hall:
             return None
         if want == "command":
             return self._command(door, hello)
+        if want == "screen":
+            return self._screen(door, hello)
         if want == "stop":
-            self._stop(f"{door.peer.name} has stopped the engine")
-            door.exit(exits.OK, "the engine stops at the next page")
+            self.start_task(self._stop(door, hello))
             return None
         door.exit(exits.USAGE, "the engine does not know what the client wants; restart the older of both")
         return None
@@ -68,6 +84,110 @@ class Hall:
     @staticmethod
     def _known(door: Door) -> bool:
         return True
+
+    @staticmethod
+    def _who(door: Door, hello: Mapping[str, Any]) -> str:
+        return f"{door.peer.name}@{said(hello, 'host') or 'here'}"
+
+    def start_task(self, work: Coroutine[None, None, Any]) -> None:
+        """Run something of the engine's for nobody in particular."""
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop(self, door: Door, hello: Mapping[str, Any]) -> None:
+        if hello.get("unless_attached") is True and self._sessions:
+            door.exit(exits.UNUSABLE, f"{len(self._sessions)} attached; q there leaves it")
+            return
+        answer = await self._service.stop(self._who(door, hello))
+        door.exit(exits.OK if answer.ok else exits.USAGE, answer.text)
+
+    # Consoles
+
+    def pull_seconds(self) -> float:
+        """How long a screen may wait until it looks at the store again: 4 Hz, 2 Hz with many sessions, 1 Hz on a late loop."""
+        if self._service.store.engine.lag_p99_ms > LATE_MS:
+            return 4 * PULL_SECONDS
+        return PULL_SECONDS if len(self._sessions) <= FEW else 2 * PULL_SECONDS
+
+    def full(self) -> str:
+        """Why no console can be opened now; empty when one can."""
+        if self._closing:
+            return self._closing
+        if len(self._sessions) >= MOST_SESSIONS:
+            return f"{MOST_SESSIONS} consoles are open, which is the limit; syncline status and the like work still"
+        return ""
+
+    def _screen(self, door: Door, hello: Mapping[str, Any]) -> Purpose | None:
+        why = self.full()
+        if why:
+            door.exit(exits.UNUSABLE, why)
+            return None
+        terminal = Terminal(
+            size=believed(hello.get("width"), hello.get("height")),
+            term=said(hello, "term"),
+            program=said(hello, "program"),
+            no_color=hello.get("no_color") is True,
+            utf8=hello.get("utf8") is not False,
+            theme=theme if (theme := said(hello, "theme")) in {"dark", "light", "plain"} else "dark",
+            ascii=hello.get("ascii") is True,
+            zone=zone_of(hello),
+        )
+        started = said(hello, "greeting", 140)
+        session = Session(
+            self._who(door, hello),
+            said(hello, "origin"),
+            terminal,
+            self._service,
+            pull_seconds=self.pull_seconds,
+            send=lambda data: door.send(wire.OUTPUT, data),
+            end=lambda code, text: self._ended(session, door, code, text),
+            greeting=started or self._manner.greeting,
+            leaving=self._manner.leaving,
+        )
+        session.on_stalled = door.abort
+        self.show(session)
+        return Screen(self, session)
+
+    def show(self, session: Session) -> None:
+        """Open a console; ``full`` must have been asked."""
+        store = self._service.store
+        self._sessions[session.id] = session
+        store.sessions[session.id] = SessionRow(
+            session.id, session.who, session.origin, "admin", session.since_ms, session.size
+        )
+        store.reshape(Table.SESSIONS)
+        self.changed.set()
+        session.start(self._group).add_done_callback(lambda _: self._left(session))
+
+    def _ended(self, session: Session, door: Door, code: int, text: str) -> None:
+        if self._manner.last and session.left_by_key and len(self._sessions) == 1:
+            self.over = True
+            door.exit(code, self._manner.last, ends=True)
+        else:
+            door.exit(code, text)
+
+    def attached(self) -> int:
+        """How many consoles are open."""
+        return len(self._sessions)
+
+    def resized(self, session: Session) -> None:
+        """A terminal has another size."""
+        row = self._service.store.sessions.get(session.id)
+        if row is not None:
+            row.size = session.size
+
+    def _left(self, session: Session) -> None:
+        store = self._service.store
+        self._sessions.pop(session.id, None)
+        store.sessions.pop(session.id, None)
+        store.reshape(Table.SESSIONS)
+        self.changed.set()
+
+    def say(self, text: str) -> None:
+        """Put a text on every message line."""
+        for session in self._sessions.values():
+            session.say(text)
 
     def _command(self, door: Door, hello: Mapping[str, Any]) -> Purpose | None:
         words = hello.get("words")
@@ -80,8 +200,7 @@ class Hall:
         if len(self._calls) >= MOST_CALLS:
             door.exit(exits.UNUSABLE, f"{MOST_CALLS} commands are running, which is the limit; try again later")
             return None
-        by = f"{door.peer.name}@{said(hello, 'host') or 'here'}"
-        call = Call(door, RemoteOut(door, by, zone_of(hello), cwd))
+        call = Call(door, RemoteOut(door, self._who(door, hello), zone_of(hello), cwd))
         self._calls[door] = call
         call.start(self._service, words, self._group)
         return call
@@ -95,15 +214,46 @@ class Hall:
         self.close(why)
         for call in list(self._calls.values()):
             call.cancel()
-        for door in list(self._doors - self._calls.keys()):
-            door.exit(exits.OK, why)
+        for session in list(self._sessions.values()):
+            session.end(why)
+
+
+class Screen:
+    """A connection that has turned out to be a console."""
+
+    def __init__(self, hall: Hall, session: Session) -> None:
+        self._hall = hall
+        self._session = session
+
+    def take(self, kind: bytes, payload: bytes) -> None:
+        """What was typed, or a new size."""
+        if kind == wire.INPUT:
+            self._session.feed(payload)
+        elif kind == wire.RESIZE:
+            width, height = json.loads(payload)
+            self._session.resize(width, height)
+            self._hall.resized(self._session)
+        elif kind == wire.REPAINT:
+            self._session.repaint()
+
+    def pause(self) -> None:
+        """The client reads too slowly."""
+        self._session.pause()
+
+    def resume(self) -> None:
+        """It reads again."""
+        self._session.resume()
+
+    def lost(self) -> None:
+        """It has gone."""
+        self._session.lost()
 
 
 @asynccontextmanager
-async def hall(service: Service, stop: Callable[[str], None]) -> AsyncIterator[Hall]:
+async def hall(service: Service, manner: Manner) -> AsyncIterator[Hall]:
     """A hall that is empty at the end."""
     async with asyncio.TaskGroup() as group:
-        found = Hall(service, group, stop)
+        found = Hall(service, group, manner)
         try:
             yield found
         finally:

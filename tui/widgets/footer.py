@@ -33,7 +33,7 @@ class KeyLine(LineView):
 
     def _fitting(self, width: int) -> TextLine:
         last = ("?", "help")
-        quit_key = ("q", "quit")
+        quit_key = ("q", "detach")
         ends = [last, quit_key]
         room = width - 1 - sum(len(show) + len(label) + 3 for show, label in ends)
         shown: list[tuple[str, str]] = []

@@ -26,15 +26,19 @@ class Header(LineView):
 
     DEFAULT_CSS = "Header { height: 3; }"
 
-    def pull(self, row: EngineRow, tab: str, path: str) -> None:
-        """Paint from the engine's row; ``path`` is where a drill-down stands ("" on a tab)."""
+    others = 0
+
+    def pull(self, row: EngineRow, tab: str, path: str, others: int = 0) -> None:
+        """Paint from the engine's row; ``path`` is where a drill-down stands ("" on a tab); ``others`` are attached, too."""
+        self.others = others
         width = self.size.width
         self.put(0, self._status(row, width))
         self.put(1, self._throughput(row, width))
         self.put(2, self._tabs(tab, path, width))
 
     def _status(self, row: EngineRow, width: int) -> TextLine:
-        right: list[Span] = [(self.view.who + " ", "quiet")]
+        others = f" +{self.others}" if self.others else ""
+        right: list[Span] = [(f"{self.view.who}{others} ", "quiet")]
         left = self._states(row, True)
         if sum(len(text) for text, _ in left + right) >= width:
             left = self._states(row, False)
