@@ -736,8 +736,8 @@ KEYS: tuple[Key, ...] = (
         _all("Stop the engine at its next page, for everybody; you type stop."),
     ),
     Key(
-        "@",
-        {"at": "app.attached"},
+        "#",
+        {"number_sign": "app.attached"},
         "attached",
         _all("List who is attached: from where, since when, in which role."),
     ),

@@ -376,7 +376,7 @@ async def test_the_engine_is_stopped_by_a_typed_word(build: Build) -> None:
         user.service.store.sessions["2"] = SessionRow(
             "2", "bob@ops-02", "ssh 10.0.0.5", "operator", fake.NOW - 120_000, (100, 30)
         )
-        await user.press("ampersand")
+        await user.press("number_sign")
         assert "bob@ops-02: operator, from ssh 10.0.0.5, since 2 min ago, 100x30" in user.text()
         await user.press("escape", "Q")
         assert "2 mailboxes are in the first sync, which is better not interrupted." in user.text()
