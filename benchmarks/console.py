@@ -37,7 +37,8 @@ from engine.service import (
     UserState,
 )
 from tui import keys
-from tui.app import PULL_SECONDS, SynclineApp
+from tui.app import SynclineApp
+from tui.host import PULL_SECONDS
 from tui.port import Engine
 from tui.screens.frame import Frame
 from tui.screens.queue import QueueScreen

@@ -57,8 +57,8 @@ def test_confirm_first_sync(snap_compare, build: Build) -> None:
     assert snap_compare(build(), terminal_size=SMALL, run_before=keys("down", "o"))
 
 
-def test_quit_while_initialising(snap_compare, build: Build) -> None:
-    assert snap_compare(build(), terminal_size=SMALL, run_before=keys("q"))
+def test_stop_the_engine_while_initialising(snap_compare, build: Build) -> None:
+    assert snap_compare(build(), terminal_size=SMALL, run_before=keys("Q"))
 
 
 def test_light_theme(snap_compare, build: Build) -> None:
