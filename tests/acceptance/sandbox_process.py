@@ -164,4 +164,5 @@ def serve(words: Sequence[str], out: Connection, errors: Path) -> None:
     court = Court()
     launch.google_app = court.around(launch.google_app)
     launch.salesforce_app = court.around(launch.salesforce_app)
+    launch._exchange_app = court.around(launch._exchange_app)
     sys.exit(command.main(words))

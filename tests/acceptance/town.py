@@ -186,11 +186,15 @@ class Town:
     def sentence(self, pid: int, calls: int, when: str, delay: float = 0.0, sign: int = SIGKILL) -> None:
         """Have an engine killed at its so-many-th call that may write, see ``sandbox_process.Sentence``."""
         sentence = {"pid": pid, "calls": calls, "when": when, "delay": delay, "sign": sign}
-        self.client.post(self.ready["google"]["base_url"] + SENTENCE, json=sentence).raise_for_status()
+        self.client.post(self._court, json=sentence).raise_for_status()
+
+    @property
+    def _court(self) -> str:
+        return str(self.ready["control_url"]).removesuffix("/_sandbox") + SENTENCE
 
     def pardon(self) -> None:
         """Take the sentence back."""
-        self.client.post(self.ready["google"]["base_url"] + SENTENCE).raise_for_status()
+        self.client.post(self._court).raise_for_status()
 
     # -- Google as anybody speaks to it ----------------------------------------------------------------
 
