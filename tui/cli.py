@@ -108,7 +108,7 @@ def parser() -> _Parser:
     top = _Parser(
         prog="syncline",
         allow_abbrev=False,
-        description="Keeps a CRM and the mailboxes of Google Workspace in step. Without a command: the app.",
+        description="Keeps a CRM and the mailboxes of Google Workspace and Exchange in step. Without a command: the app.",
         epilog=f"exit codes:\n{codes}\n\ndefault data directory: {places.data_dir()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],

@@ -24,6 +24,12 @@ from tui.serve.manner import Manner
 
 POLICY = "Acme Sales"
 
+#: The policy of the people whose mailboxes are at Exchange; off until somebody switches it on.
+EXCHANGE_POLICY = "Acme Exchange"
+
+#: For so many people at Google one more is at Exchange.
+EACH = 5
+
 #: Says that a directory is a demo's, and with which options its company was made.
 MARKER = "syncline-demo.json"
 
@@ -121,12 +127,13 @@ async def company(
         Trouble: one of them does not start.
     """
     async with contextlib.AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(started(folder, _made(folder / MARKER), stopped))
+        options = _made(folder / MARKER)
+        sandbox = await stack.enter_async_context(started(folder, peopled(options), stopped))
         if sandbox is None:
             yield None, None
             return
         service = await stack.enter_async_context(opened(folder))
-        text = declaration(sandbox.addresses)
+        text = declaration(sandbox.addresses, options.get("users", 5), folder)
         file = folder / "demo.toml"
         file.write_text(text, encoding="utf-8")
         answer = await service.apply(text, str(file), who())
@@ -185,9 +192,32 @@ def _made(marker: Path) -> dict[str, int]:
         ) from None
 
 
-def declaration(addresses: Mapping[str, Any]) -> str:
-    """The demo's configuration as TOML: two connections, one policy with every module, all users."""
-    google, salesforce = addresses["google"], addresses["salesforce"]
+def peopled(options: Mapping[str, int]) -> dict[str, int]:
+    """The options of the sandbox's company: those at Exchange are people besides, with as many items each.
+
+    Items are owned in turn, so that those at Google have what was asked for.
+    """
+    users = options.get("users", 5)
+    everybody = users + max(1, users // EACH)
+    counts = {
+        name: -(-value * everybody // users) for name, value in options.items() if name not in {"users", "seed"}
+    }
+    return {**options, **counts, "users": everybody}
+
+
+def declaration(addresses: Mapping[str, Any], users: int, folder: Path) -> str:
+    """The demo's configuration as TOML: a policy with every module for each mail system, all users under one of them.
+
+    Args:
+        addresses: what the sandbox's ready file says.
+        users: so many of its people are at Google, the others at Exchange.
+        folder: the demo's, for the password of the impersonation account.
+    """
+    google, salesforce, exchange = addresses["google"], addresses["salesforce"], addresses["exchange"]
+    account = exchange["service_account"]
+    passwords = json.loads(Path(exchange["passwords_file"]).read_text(encoding="utf-8"))
+    secret = folder / "exchange-password.txt"
+    secret.write_text(passwords[account], encoding="utf-8")
     settings = {
         'connections."Acme CRM"': {
             "kind": "salesforce",
@@ -205,14 +235,23 @@ def declaration(addresses: Mapping[str, Any]) -> str:
             # Google's own contact feed lags by minutes; the sandbox's does not, unless told to.
             "people_lag_seconds": 0,
         },
+        'connections."Acme Exchange Server"': {
+            "kind": "exchange",
+            "url": exchange["ews_url"],
+            "version": exchange["version"],
+            "username": account,
+            "password_file": str(secret),
+        },
         f'policies."{POLICY}"': {"crm": "Acme CRM", "mailbox": "Acme Workspace"},
+        f'policies."{EXCHANGE_POLICY}"': {"crm": "Acme CRM", "mailbox": "Acme Exchange Server"},
     }
     lines = ["# The demo company. Written anew at each start of the demo."]
     for name, values in settings.items():
         # JSON's texts and numbers are TOML's too.
         lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-    for user in addresses["users"]:
-        lines += ["", "[[users]]", f"email = {json.dumps(user['email'])}", f"policy = {json.dumps(POLICY)}"]
+    for place, user in enumerate(addresses["users"]):
+        policy = POLICY if place < users else EXCHANGE_POLICY
+        lines += ["", "[[users]]", f"email = {json.dumps(user['email'])}", f"policy = {json.dumps(policy)}"]
     return "\n".join(lines) + "\n"
 
 

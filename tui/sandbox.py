@@ -63,7 +63,7 @@ async def started(
     ready, log = folder / "sandbox.json", folder / "sandbox.log"
     ready.unlink(missing_ok=True)
     arguments = [
-        *("-m", "engine.sandbox", "--exit-with-parent"),
+        *("-m", "engine.sandbox", "--exit-with-parent", "--services", "google,salesforce,exchange"),
         *("--ready-file", str(ready), "--data-dir", str(folder / "sandbox")),
     ]
     for name, value in options.items():

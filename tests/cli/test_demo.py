@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_the_first_demo_syncs_and_verifies(first: dict[str, Any]) -> None:
     assert set(first["totals"]) >= {"writes", "calls", "items", "seconds", "duplicates"}
     assert first["verify"]["ok"]
     assert all(row["ok"] for row in first["verify"]["rows"])
+
+
+def test_an_exchange_policy_stands_beside_it_off_and_with_people_of_its_own(
+    first: dict[str, Any], folder: Path
+) -> None:
+    declared = tomllib.loads((folder / "demo.toml").read_text(encoding="utf-8"))
+    assert set(declared["policies"]) == {"Acme Sales", "Acme Exchange"}
+    assert declared["connections"]["Acme Exchange Server"]["kind"] == "exchange"
+    assert [user["policy"] for user in declared["users"]] == ["Acme Sales", "Acme Exchange"]
+    status = json.loads(run(folder, "status", "--json").stdout)
+    states = {row["name"]: row["state"] for row in status["policies"]}
+    assert states == {"Acme Sales": "enabled", "Acme Exchange": "disabled"}
 
 
 def test_a_second_demo_writes_nothing(first: dict[str, Any], folder: Path) -> None:
