@@ -181,6 +181,10 @@ def set_value(doc: Doc, path: Extended, found: Value | None) -> bool:
     if key == "0x1000/String":
         _put(doc, "Body", {"a": {"BodyType": "Text"}, "t": found} if isinstance(found, str) else None)
         return True
+    if key == "0x0e07/Integer" and isinstance(found, str):
+        # PidTagMessageFlags: 1 read, 8 unsent. It is how clients file a message that is no draft.
+        doc["IsRead"], doc["IsDraft"] = flag(bool(int(found) & 1)), flag(bool(int(found) & 8))
+        return True
     if key == f"{_COMMON}/0x8506/Boolean":
         _put(doc, "Sensitivity", "Private" if found == "true" else None)
         return True
