@@ -132,6 +132,12 @@ def parser() -> _Parser:
 
     serve = command("serve", "the engine without a terminal, until SIGTERM; syncline attaches to it")
     serve.add_argument("--socket", metavar="PATH", help="listen here instead of in the runtime directory")
+    serve.add_argument(
+        "--ssh",
+        metavar="[HOST:]PORT",
+        default="",
+        help="listen for admins over SSH as well (extra: syncline[ssh])",
+    )
     serve.add_argument("--ready-fd", type=int, metavar="N", help=argparse.SUPPRESS)
     serve.add_argument("--demo", action="store_true", help=argparse.SUPPRESS)
     attach = command("attach", "a console of a running engine; syncline without a word starts one if need be")

@@ -28,12 +28,14 @@ class Engine:
         folder: its data directory.
         env: with which a client finds it.
         socket: where it listens.
+        ssh_port: where it listens for SSH; 0 when it does not.
     """
 
     process: subprocess.Popen[str]
     folder: Path
     env: dict[str, str]
     socket: Path
+    ssh_port: int = 0
 
     def run(
         self, *words: str, cwd: Path | None = None, given: str | None = None
@@ -79,7 +81,8 @@ def serving(folder: Path, *words: str, python: str = sys.executable) -> Iterator
                 process.wait(PATIENCE)
                 assert process.stderr is not None
                 raise AssertionError(process.stderr.read())
-            yield Engine(process, data, env, Path(line.removeprefix("listening at ").strip()))
+            path, _, port = line.removeprefix("listening at ").strip().partition(", ssh at port ")
+            yield Engine(process, data, env, Path(path), int(port or 0))
         finally:
             if process.poll() is None:
                 process.kill()

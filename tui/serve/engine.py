@@ -8,11 +8,12 @@ import signal
 import socket
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 
 from engine.service import Service
 from tui import exits, places
-from tui.run import opened, running
+from tui.exits import Trouble
+from tui.run import local_zone, opened, running
 from tui.serve.door import listening
 from tui.serve.hall import Hall, hall
 from tui.serve.loop import EngineLoop
@@ -50,14 +51,30 @@ async def _serve(given: Namespace) -> int:
             service = await stack.enter_async_context(opened(given.data_dir))
         guests = await stack.enter_async_context(hall(service, manner))
         wish.reload = lambda: guests.start_task(service.reload())
+        listens = f"listening at {path}"
+        if given.ssh:
+            port = await stack.enter_async_context(_ssh(given, service, guests, manner))
+            listens += f", ssh at port {port}"
         async with listening(path, guests, shared=False), running(service):
-            ready(given.ready_fd, f"listening at {path}")
+            ready(given.ready_fd, listens)
             why = await _until_stopped(service, wish, guests, given.demo)
             notify("STOPPING=1")
             guests.close(why)
             guests.say("The engine stops after the page it is on.")
         guests.end(why)
     return exits.OK
+
+
+def _ssh(given: Namespace, service: Service, guests: Hall, manner: Manner) -> AbstractAsyncContextManager[int]:
+    """The SSH server, where it is installed."""
+    try:
+        from tui.serve.ssh import ssh_listening
+    except ImportError as error:
+        raise Trouble(
+            exits.UNUSABLE,
+            f"--ssh needs the extra syncline[ssh] ({error.name} is not installed); without it admins attach",
+        ) from None
+    return ssh_listening(given.ssh, given.data_dir, service, guests, manner, local_zone())
 
 
 async def _until_stopped(service: Service, wish: Wish, guests: Hall, demo: bool) -> str:

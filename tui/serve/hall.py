@@ -251,10 +251,16 @@ class Screen:
 
 @asynccontextmanager
 async def hall(service: Service, manner: Manner) -> AsyncIterator[Hall]:
-    """A hall that is empty at the end."""
-    async with asyncio.TaskGroup() as group:
-        found = Hall(service, group, manner)
-        try:
-            yield found
-        finally:
-            found.end("the engine has stopped")
+    """A hall that is empty at the end; an error from inside comes out as it is, without the group of its tasks."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            found = Hall(service, group, manner)
+            try:
+                yield found
+            finally:
+                found.end("the engine has stopped")
+    except BaseExceptionGroup as several:
+        error: BaseException = several
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None

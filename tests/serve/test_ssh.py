@@ -1,0 +1,274 @@
+"""Admins over SSH, with the real OpenSSH client against a real engine. Needs ssh, and the extra syncline[ssh]."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import shutil
+import signal
+import stat
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.serve.engine import PATIENCE, Engine, serving
+from tui import exits
+
+pytest.importorskip("asyncssh", reason="the extra syncline[ssh] is not installed")
+if shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
+    pytest.skip("there is no OpenSSH client here", allow_module_level=True)
+
+
+def made_key(folder: Path, name: str) -> Path:
+    path = folder / name
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+    subprocess.run(command, check=True, timeout=PATIENCE)
+    return path
+
+
+def known(data: Path, *keys: Path) -> None:
+    (data / "ssh").mkdir(parents=True, exist_ok=True)
+    for folder in (data, data / "ssh"):
+        folder.chmod(0o700)
+    path = data / "ssh" / "authorized_keys"
+    path.write_text("# admins\n" + "".join(key.with_suffix(".pub").read_text() for key in keys))
+    path.chmod(0o600)
+
+
+def ssh(engine: Engine, key: Path, *options: str) -> list[str]:
+    """The command line of the client, without a word of this user's own configuration."""
+    given = {
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(engine.folder / "known"),
+        "LogLevel": "ERROR",
+        "PasswordAuthentication": "yes",
+        "NumberOfPasswordPrompts": "1",
+        "BatchMode": "yes",
+    }
+    words = ["ssh", "-F", "none", "-p", str(engine.ssh_port), "-i", str(key)]
+    words += [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
+    return [*words, *options, "127.0.0.1"]
+
+
+class Console:
+    """An ssh client in a terminal of its own."""
+
+    def __init__(self, engine: Engine, key: Path, size: tuple[int, int] = (80, 24)) -> None:
+        self.seen = b""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm-256color"
+            os.execvp("ssh", ssh(engine, key, "-tt"))
+        self.resize(*size)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys: bytes) -> None:
+        self.seen = b""
+        os.write(self._fd, keys)
+
+    def until(self, text: bytes) -> bytes:
+        """Read until the terminal was sent a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < deadline, f"{text!r} did not come; last: {self.seen[-300:]!r}"
+            if select.select([self._fd], [], [], 0.5)[0] and not self._read():
+                break
+        assert text in self.seen, f"{text!r} did not come; last: {self.seen[-300:]!r}"
+        return self.seen
+
+    def ended(self) -> int:
+        """Read to the end; the exit code of ssh."""
+        while self._read():
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self._fd, 65_536)
+        except OSError:  # Linux: the other side of the terminal has closed
+            return b""
+        self.seen += data
+        return data
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("keys")
+    return {name: made_key(folder, name) for name in ("alice", "bob", "mallory")}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Path]) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("ssh")
+    known(folder / "data", keys["alice"], keys["bob"])
+    with serving(folder, "--ssh", "0") as found:
+        public = (found.folder / "ssh" / "host_key.pub").read_text()
+        (found.folder / "known").write_text(f"[127.0.0.1]:{found.ssh_port} {public}")
+        yield found
+
+
+@pytest.fixture
+def consoles(engine: Engine) -> Iterator[list[Console]]:
+    made: list[Console] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+def test_a_second_admin_logs_in_while_the_first_is_there_and_each_has_an_own_console(
+    engine: Engine, keys: dict[str, Path], consoles: list[Console]
+) -> None:
+    # On Python 3.12 and newer Textual makes all tasks of a loop eager, and asyncssh then loses its answers to the second.
+    consoles.append(alice := Console(engine, keys["alice"]))
+    alice.until(b"alice")
+    alice.until(b"No policy yet")
+    consoles.append(bob := Console(engine, keys["bob"], (140, 40)))
+    bob.until(b"bob")
+    bob.until(b"1 Policies")
+    alice.type(b"2")
+    alice.until(b"Nothing is waiting")
+    assert b"Nothing is waiting" not in bob.seen
+    alice.type(b"?")
+    alice.until(b"esc closes")
+    alice.type(b"\x1b")  # a lone Escape, which no other byte follows
+    alice.until(b"Nothing is waiting")
+    alice.type(b"")
+    alice.resize(70, 20)
+    alice.until(b"needs 80x24, has 70x20")
+    alice.resize(80, 24)
+    alice.type(b"q")
+    assert alice.ended() == exits.OK
+    assert b"\x1b[?1049l" in alice.seen
+    assert b"the sync goes on" in alice.seen
+    bob.type(b"4")
+    bob.until(b"Ledger upkeep")
+    bob.type(b"q")
+    assert bob.ended() == exits.OK
+
+
+def test_a_client_that_is_killed_leaves_the_others_alone(
+    engine: Engine, keys: dict[str, Path], consoles: list[Console]
+) -> None:
+    consoles.append(alice := Console(engine, keys["alice"]))
+    alice.until(b"No policy yet")
+    os.kill(alice.pid, signal.SIGKILL)
+    consoles.append(bob := Console(engine, keys["bob"]))
+    bob.until(b"No policy yet")
+    bob.type(b"q")
+    assert bob.ended() == exits.OK
+    assert engine.run("status", "--json").returncode == exits.OK
+
+
+def test_a_stranger_stays_outside(engine: Engine, keys: dict[str, Path]) -> None:
+    ended = subprocess.run(
+        ssh(engine, keys["mallory"], "-tt"), capture_output=True, text=True, timeout=PATIENCE, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert ended.returncode == 255
+    assert "Permission denied (publickey)" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("-T",), exits.UNUSABLE),  # no terminal
+        (("-s", "sftp"), 255),
+        (("-W", "127.0.0.1:1"), 255),
+    ],
+)
+def test_there_is_nothing_but_the_console(
+    engine: Engine, keys: dict[str, Path], options: tuple[str, ...], code: int
+) -> None:
+    words = ssh(engine, keys["alice"])
+    if options[0] == "-s":
+        words = [*words[:-1], "-s", words[-1], "sftp"]
+    else:
+        words = [*words[:-1], *options, words[-1]]
+    ended = subprocess.run(
+        words, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
+    )
+    assert ended.returncode == code
+    if code == exits.UNUSABLE:
+        assert "the console needs a terminal" in ended.stdout
+    command = subprocess.run(
+        [*ssh(engine, keys["alice"]), "id"], capture_output=True, text=True, timeout=PATIENCE, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert command.returncode == 255
+    assert "uid=" not in command.stdout
+
+
+def test_a_key_that_is_taken_away_or_added_counts_from_the_next_login_on(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    known(tmp_path / "data", keys["alice"])
+    with serving(tmp_path, "--ssh", "0") as engine:
+        (engine.folder / "known").write_text(
+            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
+        )
+        host_key = engine.folder / "ssh" / "host_key"
+        assert stat.S_IMODE(host_key.stat().st_mode) == 0o600
+        known(engine.folder, keys["bob"])
+        refused = subprocess.run(
+            ssh(engine, keys["alice"], "-tt"), capture_output=True, text=True, timeout=PATIENCE, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert "Permission denied" in refused.stderr
+        bob = Console(engine, keys["bob"])
+        try:
+            bob.until(b"No policy yet")
+            bob.seen = b""
+            assert engine.stop() == exits.OK
+            assert bob.ended() == exits.OK
+            assert b"\x1b[?1049l" in bob.seen
+            assert b"the engine was stopped (SIGTERM)" in bob.seen
+        finally:
+            bob.close()
+        first = host_key.read_bytes()
+        with serving(tmp_path, "--ssh", "0") as again:
+            assert (again.folder / "ssh" / "host_key").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "told"),
+    [
+        (0o600, "", "names nobody"),
+        (0o600, 'from="10.0.0.0/8" ssh-ed25519 AAAA alice\n', "names nobody"),
+        (0o622, "{key}", "can be changed by others"),
+    ],
+)
+def test_a_file_of_keys_that_cannot_be_trusted_is_not_used(
+    tmp_path: Path, keys: dict[str, Path], mode: int, text: str, told: str
+) -> None:
+    known(tmp_path / "data")
+    path = tmp_path / "data" / "ssh" / "authorized_keys"
+    path.write_text(text.format(key=keys["alice"].with_suffix(".pub").read_text()))
+    path.chmod(mode)
+    with pytest.raises(AssertionError, match=told), serving(tmp_path, "--ssh", "0"):
+        pass
+
+
+def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"--ssh nowhere: not \[HOST:\]PORT"),
+        serving(tmp_path, "--ssh", "nowhere"),
+    ):
+        pass
