@@ -129,6 +129,7 @@ from engine.net.errors import ErrorKind, ProviderError
 from engine.runtime import (
     conflicts,
     editing,
+    exports,
     held,
     incident_reports,
     operators,
@@ -337,6 +338,7 @@ class Service:
     def __init__(self, office: Office, ledger: SqliteLedger) -> None:
         self._office = office
         self._ledger = ledger
+        self._data_dir = Path()
         self._timekeeper = Timekeeper(office, self._verified, f"{os.uname().nodename}")
         self._mailman = Mailman(office)
         self._desk = Desk(office, self._timekeeper, self._mailman)
@@ -366,6 +368,7 @@ class Service:
         clock = clock or SystemClock()
         store = Store()
         service = cls(Office(ledger, clock, store, Fold(store), EmbeddedQueue()), ledger)
+        service._data_dir = data_dir
         try:
             service._office.runner.lease = await ledger.write(_begin, clock.now_ms())
             await service._load()
@@ -858,6 +861,23 @@ class Service:
         if mailbox not in self.store.users:
             raise ServiceError(f"{mailbox!r} is no user of any policy")
         return await explained.filtered(self._office, mailbox, module, reason, after)
+
+    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+        """Write a table that an admin looks at to a file (0600) below the data directory; returns its path.
+
+        Raises:
+            ServiceError: the disk refuses.
+        """
+        try:
+            path = await asyncio.to_thread(
+                exports.write, self._data_dir, name, ending, text, self.clock.now_ms()
+            )
+        except OSError as error:
+            raise ServiceError(
+                f"nothing was written below {self._data_dir}: {error.strerror or error}"
+            ) from error
+        await self._audit(by, "export", name, str(path))
+        return str(path)
 
     def initialising(self) -> list[str]:
         """Mailboxes that are in their first sync's phase A."""

@@ -34,7 +34,6 @@ from engine.service import (
     EnablePolicy,
     Explanation,
     Filtered,
-    HeldRow,
     LedgerFault,
     Line,
     PreviewReport,
@@ -226,6 +225,10 @@ class SynclineApp(App[None]):
         """Open what waits for an admin in a mailbox."""
         self.push_screen(HeldScreen(mailbox))
 
+    def open_all_held(self, filtered: str = "", policy: str | None = None) -> None:
+        """Open what waits for an admin in all mailboxes, or in those of a policy."""
+        self.push_screen(HeldScreen(None, policy, filtered))
+
     def open_history(self, mailbox: str) -> None:
         """Open the cycles of a mailbox that did something."""
         self.push_screen(HistoryScreen(mailbox))
@@ -367,10 +370,6 @@ class SynclineApp(App[None]):
         """The last verification of a policy."""
         self._outside(self.engine.verify_report(policy), then)
 
-    def fetch_waiting(self, mailbox: str, then: Callable[[list[HeldRow]], None]) -> None:
-        """What waits for an admin in a mailbox."""
-        self._outside(self.engine.waiting(mailbox), then)
-
     def fetch_explanation(self, query: str, mailbox: str | None, then: Callable[[Explanation], None]) -> None:
         """What is known of an item."""
         self._outside(self.engine.explain(query, mailbox, self.view.zone), then)
@@ -404,18 +403,18 @@ class SynclineApp(App[None]):
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
         """Run what a key names; one that does nothing now says why."""
-        screen = self.screen
-        if isinstance(screen, Frame) and isinstance(action, str) and default_namespace in (None, screen):
-            reason = screen.why_not(action.partition("(")[0])
+        pane = default_namespace or self.screen
+        if isinstance(pane, Frame) and isinstance(action, str):
+            reason = pane.why_not(action.partition("(")[0])
             if reason:
-                screen.say(reason, "alert")
+                pane.say(reason, "alert")
                 return True
         return await super().run_action(action, default_namespace, namespaces)
 
     def action_keys(self) -> None:
         """Help for the pane."""
         if isinstance(self.screen, Frame):
-            self.push_screen(Help(self.view, self.screen.PANE))
+            self.push_screen(Help(self.view, self.screen.PANE, self.screen.why_not))
 
     def action_times(self) -> None:
         """Relative or absolute times."""

@@ -133,6 +133,11 @@ def moment(ms: int | None, now_ms: int, zone: tzinfo) -> str:
     return then.strftime("%d %b %H:%M" if then.year == today.year else "%d %b %Y").lstrip("0")
 
 
+def exact(ms: int, zone: tzinfo) -> str:
+    """A moment with date, second and offset, as ISO 8601: ``2026-11-21T14:00:12+01:00``."""
+    return datetime.fromtimestamp(ms / 1000, zone).isoformat(timespec="seconds")
+
+
 def _span(seconds: int) -> str:
     if seconds < 60:
         return f"{seconds} s"

@@ -67,6 +67,7 @@ class Key:
         where: pane to one sentence.
         rank: place in the footer; 0 keeps it out.
         label: pane to a footer label other than ``meaning``.
+        others: what further actions of the key are called, for the palette.
     """
 
     show: str
@@ -75,6 +76,14 @@ class Key:
     where: Mapping[str, str]
     rank: int = 0
     label: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def actions(self, pane: str) -> list[tuple[str, str]]:
+        """What the key does in a pane, for the palette: each action once, with its name."""
+        named: dict[str, str] = {}
+        for action in self.binds.values():
+            named.setdefault(action, self.others.get(action, self.label.get(pane, self.meaning)))
+        return list(named.items())
 
 
 def _all(sentence: str) -> dict[str, str]:
@@ -91,6 +100,7 @@ KEYS: tuple[Key, ...] = (
         {digit: f"tab('{pane}')" for digit, pane in TABS.items()},
         "tab",
         _all("Show Policies, Queue, Activity Monitors or Job Scheduler."),
+        others={f"tab('{pane}')": PANES[pane] for pane in TABS.values()},
     ),
     Key(
         "↑↓ j k",
@@ -102,18 +112,21 @@ KEYS: tuple[Key, ...] = (
             EXPLAIN: "Scroll by one line.",
             EDITOR: "Go to the next or the previous field.",
         },
+        others={"move('up')": "move up", "move('down')": "move down"},
     ),
     Key(
         "PgUp PgDn",
         _move(pageup="page_up", pagedown="page_down"),
         "page",
         {**_all("Move by one page."), MONITORS: "Scroll the panel by one page; older lines come from disk."},
+        others={"move('page_up')": "page up", "move('page_down')": "page down"},
     ),
     Key(
         "g G",
         _move(g="home", home="home", G="end", end="end"),
         "ends",
         {**_all("Go to the first or the last row."), MONITORS: "Go to the oldest or the newest line."},
+        others={"move('home')": "first row", "move('end')": "last row"},
     ),
     Key(
         "tab",
@@ -125,6 +138,7 @@ KEYS: tuple[Key, ...] = (
         },
         1,
         {EDITOR: "next field"},
+        others={"pane(-1)": "the one before"},
     ),
     Key(
         "↵",
@@ -255,6 +269,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Admit the next wave of the policy's roll-out; X lets it admit nobody else.",
             POLICY: "Admit the next wave of this policy's roll-out; X lets it admit nobody else.",
         },
+        others={"rollout('stop')": "stop the roll-out"},
     ),
     Key(
         "m",
@@ -275,6 +290,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "List what waits for you in the mailbox: held deletes, guest mails and twins, and quarantine.",
             USER: "List what waits for you in this mailbox: held deletes, guest mails and twins, and quarantine.",
             POLICY: "List what waits for you in the mailbox in the row.",
+            POLICIES: "List what waits for you in all mailboxes of the policy.",
         },
         6,
         {QUEUE: "held"},
@@ -410,6 +426,7 @@ KEYS: tuple[Key, ...] = (
         {
             HELD: "Let the held change of a meeting go out, and its guests be mailed; I lets it go out without a mail."
         },
+        others={"invite(False)": "write without a mail"},
     ),
     Key(
         "B",
@@ -544,6 +561,7 @@ KEYS: tuple[Key, ...] = (
         "page",
         {EDITOR: "Turn to the page before or after."},
         2,
+        others={"page(-1)": "page before", "page(1)": "next page"},
     ),
     Key(
         "ctrl+s",
@@ -590,6 +608,7 @@ KEYS: tuple[Key, ...] = (
             MEMBERS: "Mark all shown, or none.",
             MONITORS: "Tick all that run now, or none.",
         },
+        others={"mark_all(False)": "mark none"},
     ),
     Key(
         "v",
@@ -655,6 +674,7 @@ KEYS: tuple[Key, ...] = (
             MEMBERS: "Next or previous match.",
             CONNECTIONS: "Next or previous match.",
         },
+        others={"match(1)": "next match", "match(-1)": "previous match"},
     ),
     Key(
         "s S",
@@ -677,6 +697,7 @@ KEYS: tuple[Key, ...] = (
             CONNECTIONS: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
+        others={"reverse": "reverse the order"},
     ),
     Key(
         "!",
@@ -711,6 +732,29 @@ KEYS: tuple[Key, ...] = (
             **_all("Copy the row or the line to the clipboard of your terminal."),
             EXPLAIN: "Copy the whole explanation as text to the clipboard of your terminal.",
         },
+        13,
+    ),
+    Key(
+        "|",
+        {"vertical_line": "export"},
+        "export",
+        dict.fromkeys(
+            (
+                POLICIES,
+                QUEUE,
+                SCHEDULER,
+                POLICY,
+                HELD,
+                HISTORY,
+                WHY,
+                PREVIEW,
+                ROWS,
+                CONFLICTS,
+                MEMBERS,
+                CONNECTIONS,
+            ),
+            "Write the rows that are shown, or those that are marked, to a CSV or JSON file, or copy them.",
+        ),
         13,
     ),
     Key("T", {"T": "app.times"}, "times", _all("Show times as 12 min ago or as 13:57."), 0),

@@ -71,8 +71,8 @@ class Engine(Protocol):
         """The last verification of a policy; empty when it was never verified."""
         ...
 
-    async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
-        """What waits for an admin, in a mailbox or in all."""
+    async def waiting(self, mailbox: str | None = None, policy: str | None = None) -> list[HeldRow]:
+        """What waits for an admin, in a mailbox, in a policy or in all."""
         ...
 
     async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = UTC) -> Explanation:
@@ -137,6 +137,10 @@ class Engine(Protocol):
 
     async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
         """The failure and recovery mails of an incident."""
+        ...
+
+    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+        """Write a table to a file on the engine's host; its path."""
         ...
 
     def initialising(self) -> list[str]:

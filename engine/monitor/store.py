@@ -59,6 +59,11 @@ class Subscription:
         self._dirty[table] = set()
         return dirty
 
+    def pending(self, table: Table) -> int | None:
+        """How many keys the next ``take`` will bring; ``None`` means that everything may have changed."""
+        dirty = self._dirty[table]
+        return None if dirty is None else len(dirty)
+
     def close(self) -> None:
         """Stop listening; idempotent."""
         self._store._subscriptions.discard(self)

@@ -104,6 +104,7 @@ class FakeService:
         self.previewed: PreviewReport | None = None
         self.previewing = False
         self.conflicting: list[ConflictRow] = []
+        self.exported: list[tuple[str, str, str]] = []
         self.saved: dict[str, dict[str, object]] = {}
         on = tuple(name for name in store.policies if store.policies[name].crm)
         self.linked = (
@@ -257,8 +258,12 @@ class FakeService:
     async def verify_report(self, policy: str) -> list[VerifyRow]:
         return list(self.report)
 
-    async def waiting(self, mailbox: str | None = None) -> list[HeldRow]:
-        return [row for row in self.held if mailbox in (None, row.mailbox)]
+    async def waiting(self, mailbox: str | None = None, policy: str | None = None) -> list[HeldRow]:
+        return [row for row in self.held if mailbox in (None, row.mailbox) and policy in (None, row.policy)]
+
+    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+        self.exported.append((name, ending, text))
+        return f"/var/lib/syncline/exports/{name}.{ending}"
 
     async def explain(self, query: str, mailbox: str | None = None, zone: tzinfo = ZONE) -> Explanation:
         self.asked.append((query, mailbox))

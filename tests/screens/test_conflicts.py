@@ -180,7 +180,7 @@ async def test_an_empty_inbox_says_so(build: Build) -> None:
         await user.sees("No conflict waits for you in this mailbox")
         for key in ("less_than_sign", "e"):
             await user.press(key)
-            await user.sees("No field is chosen.")
+            await user.sees("There is no row to act on. No conflict waits")
         assert user.commands == []
 
 

@@ -135,7 +135,7 @@ async def test_an_empty_list_says_so(build: Build) -> None:
         app.open_held(WANG)
         await user.sees("Nothing waits for you in this mailbox")
         await user.press("d")
-        await user.sees("No held delete is chosen")
+        await user.sees("There is no row to act on.")
         assert user.commands == []
 
 

@@ -96,7 +96,9 @@ class ConflictsScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, the field under the cursor."""
-        yield FilterBar(self.view, hint="is:open module:contacts field:phone text")
+        yield FilterBar(
+            self.view, hint="is:open module:contacts field:phone text", completions=self.completions
+        )
         yield StoreTable[ConflictRow](
             self.view,
             lambda: self._rows,

@@ -73,7 +73,7 @@ class ConnectionsScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, the connection under the cursor."""
-        yield FilterBar(self.view, hint="kind:google is:unused text")
+        yield FilterBar(self.view, hint="kind:google is:unused text", completions=self.completions)
         yield StoreTable[ConnectionRow](
             self.view,
             lambda: self._rows,

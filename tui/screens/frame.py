@@ -168,8 +168,16 @@ class Frame(Screen[None]):
 
     def _frame(self) -> None:
         others = max(0, len(self.store.sessions) - 1)
-        self.query_one(Header).pull(self.store.engine, self.TAB, self.path(), others)
+        self.query_one(Header).pull(self.store.engine, self.TAB, self.path(), self._badge(), others)
         self.query_one(MessageLine).say(*self.console.message())
+
+    def _badge(self) -> str:
+        """That the view is frozen, and how much has changed below it."""
+        if not self.frozen or self._subscription is None:
+            return ""
+        changed = [self._subscription.pending(table) for table in self.LISTENS]
+        number = None if None in changed else sum(each or 0 for each in changed)
+        return f"FROZEN, {'much' if number is None else f'{number:,}'} changed"
 
     # Say and send
 

@@ -1,14 +1,15 @@
-"""What waits for an admin in one mailbox: held deletes, held twins and quarantine, each with its reason and its ways out."""
+"""What waits for an admin in a mailbox, in those of a policy, or in all: held deletes, held twins and quarantine, each with its reason and its ways out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from engine.service import SETTLES, HeldRow, Module, Settle, SettleHeld, Table, Waits
+from tui import filter as language
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
@@ -60,8 +61,13 @@ _REASON = Column[HeldRow](
     "r", "Reason", 24, lambda row, view: (row.reason, "quiet"), lambda row: row.reason, flex=2
 )
 
+_WHOSE = Column[HeldRow](
+    "u", "Mailbox", 16, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1
+)
 _NARROW = (_WHY, _MODULE, _NAME, _REASON)
 _WIDE = (_WHY, _MODULE, _NAME, _IN, _SINCE, _REASON)
+_NARROW_ALL = (_WHY, _WHOSE, _NAME, _REASON)
+_WIDE_ALL = (_WHY, _WHOSE, _MODULE, _NAME, _IN, _SINCE, _REASON)
 
 
 def _fields(row: HeldRow) -> Mapping[str, str]:
@@ -69,36 +75,44 @@ def _fields(row: HeldRow) -> Mapping[str, str]:
         "is": row.kind.value,
         "module": _word(row),
         "in": row.side,
-        "": f"{row.kind} {_word(row)} {row.name.lower()} {row.reason.lower()}",
+        "user": row.mailbox,
+        "policy": row.policy.lower(),
+        "": f"{row.kind} {row.mailbox} {_word(row)} {row.name.lower()} {row.reason.lower()}",
     }
 
 
 class HeldScreen(TableFrame):
-    """Opened from Queue or from a user's page."""
+    """Opened from Queue and a user's page (one mailbox), from Policies (those of a policy), or by the palette (all)."""
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.HELD)
     PANE, TAB = keys.HELD, keys.QUEUE
     LISTENS = (Table.USERS,)
-    FILTER_KEYS = ("is", "module", "in")
+    FILTER_KEYS = ("is", "module", "in", "user", "policy")
 
-    def __init__(self, mailbox: str) -> None:
+    def __init__(self, mailbox: str | None = None, policy: str | None = None, filtered: str = "") -> None:
         super().__init__()
-        self.mailbox = mailbox
+        self.mailbox, self.policy = mailbox, policy
+        self._begin = filtered
         self._rows: dict[str, HeldRow] = {}
         self._read = False
         self._seen: tuple[object, ...] = ()
 
     def path(self) -> str:
         """Where we are."""
-        return f"Queue / {self.mailbox} / held items"
+        if self.mailbox is not None:
+            return f"Queue / {self.mailbox} / held items"
+        return (
+            f"Policies / {self.policy} / held items" if self.policy is not None else "Queue / held items of all"
+        )
 
     def body(self) -> ComposeResult:
         """Filter, table, the item under the cursor."""
-        yield FilterBar(self.view, hint="is:delete module:contacts text")
+        several = self.mailbox is None
+        yield FilterBar(self.view, hint="is:delete module:contacts text", completions=self.completions)
         yield StoreTable[HeldRow](
             self.view,
             lambda: self._rows,
-            (_NARROW, _WIDE),
+            (_NARROW_ALL, _WIDE_ALL) if several else (_NARROW, _WIDE),
             _fields,
             lambda row: (list(_KIND).index(row.kind), list(Module).index(Module(row.module)), row.id),
             lambda row: row.kind is Waits.QUARANTINE,
@@ -111,11 +125,13 @@ class HeldScreen(TableFrame):
     def on_mount(self) -> None:
         """Read what waits."""
         super().on_mount()
+        if self._begin:
+            self.table.filter = language.parse(self._begin, self.FILTER_KEYS)
         self.refresh_rows()
 
     def refresh_rows(self) -> None:
         """Read again what waits."""
-        self.console.fetch_waiting(self.mailbox, self._came)
+        self.console.fetch(self.engine.waiting(self.mailbox, self.policy), self._came)
 
     def _came(self, found: list[HeldRow]) -> None:
         self._rows = {str(row.id): row for row in found}
@@ -128,16 +144,27 @@ class HeldScreen(TableFrame):
     def _empty(self) -> str:
         if not self._read:
             return "Reading what waits …"
-        return "Nothing waits for you in this mailbox: no delete and no twin is held, nothing is in quarantine."
+        where = (
+            "in this mailbox" if self.mailbox is not None else "in the policy" if self.policy else "anywhere"
+        )
+        return f"Nothing waits for you {where}: no delete and no twin is held, nothing is in quarantine."
 
     def paint(self, dirty: dict[Table, set[str] | None]) -> None:
         """Read again when the number of waiting items or the state of the user has changed."""
-        user = self.store.users.get(self.mailbox)
-        now = () if user is None else (user.held, user.state)
+        now = self._now()
         if self._read and now != self._seen:
             self.refresh_rows()
         self._seen = now
         super().paint(dirty)
+
+    def _now(self) -> tuple[object, ...]:
+        if self.mailbox is not None:
+            user = self.store.users.get(self.mailbox)
+            return () if user is None else (user.held, user.state)
+        if self.policy is not None:
+            policy = self.store.policies.get(self.policy)
+            return () if policy is None else (policy.held,)
+        return (self.store.engine.held,)
 
     def total(self) -> str:
         """How much waits."""
@@ -152,30 +179,43 @@ class HeldScreen(TableFrame):
             panel.show([])
         else:
             since = f", since {self.view.past(row.since_ms)}" if row.since_ms is not None else ""
-            panel.title(f"{_word(row)}: {row.name}", f"in the {_PLACE[row.side]}{since}   id {row.id}")
+            whose = f"   {row.mailbox}" if self.mailbox is None else ""
+            panel.title(f"{_word(row)}: {row.name}{whose}", f"in the {_PLACE[row.side]}{since}   id {row.id}")
             panel.show(details(row, panel.size.width, panel.size.height))
 
     # Keys
 
-    def _chosen(self, how: Settle, kind: Waits | None = None) -> tuple[int, ...]:
-        rows = (self._rows[key] for key in self.table.chosen() if key in self._rows)
-        return tuple(row.id for row in rows if how in SETTLES[row.kind] and kind in {None, row.kind})
+    def _chosen(self, how: Settle, kind: Waits | None = None) -> dict[str, list[HeldRow]]:
+        """The chosen rows that can be settled so, by mailbox."""
+        found: dict[str, list[HeldRow]] = {}
+        for key in self.table.chosen():
+            row = self._rows.get(key)
+            if row is not None and how in SETTLES[row.kind] and kind in {None, row.kind}:
+                found.setdefault(row.mailbox, []).append(row)
+        return found
 
-    def _command(self, how: Settle, none: str, kind: Waits | None = None) -> SettleHeld | None:
-        ids = self._chosen(how, kind)
-        if not ids:
+    def _commands(self, how: Settle, none: str, kind: Waits | None = None) -> list[SettleHeld]:
+        """One command for each mailbox; after saying why there is none."""
+        found = self._chosen(how, kind)
+        if not found:
             self.say(none)
-            return None
-        return SettleHeld(self.mailbox, ids, how)
+        return [SettleHeld(mailbox, tuple(row.id for row in rows), how) for mailbox, rows in found.items()]
+
+    def _told(self, commands: Sequence[SettleHeld]) -> list[str]:
+        """What the commands are about to do, for the first few mailboxes."""
+        lines = [
+            text for each in commands[:3] for text in (f"{each.mailbox}:", *self.engine.what_happens(each))
+        ]
+        return lines + ([f"and in {len(commands) - 3:,} more mailboxes"] if len(commands) > 3 else [])
 
     def action_delete(self) -> None:
         """Let held deletes through, after the count was typed."""
-        command = self._command(Settle.APPROVE, "No held delete is chosen; d is for those.", Waits.DELETE)
-        if command is not None and command.ids is not None:
-            number = len(command.ids)
+        commands = self._commands(Settle.APPROVE, "No held delete is chosen; d is for those.", Waits.DELETE)
+        number = _count(commands)
+        if commands:
             self.send(
-                command,
-                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
+                *commands,
+                confirm=self._told(commands),
                 typed=str(number),
                 title=f"Delete {form.count(number, 'item')}",
             )
@@ -183,20 +223,20 @@ class HeldScreen(TableFrame):
     def action_invite(self, mail: bool) -> None:
         """Let held changes of meetings go out, with mails to their guests (after their number was typed) or without."""
         how = Settle.APPROVE if mail else Settle.QUIET
-        command = self._command(
+        commands = self._commands(
             how, "No held change of a meeting is chosen; @ and I are for those.", Waits.GUESTS
         )
-        if command is None or command.ids is None:
+        if not commands:
             return
         if not mail:
-            self.send(command)
+            self.send(*commands)
             return
-        guests = sum(self._rows[str(key)].guests for key in command.ids)
+        guests = sum(self._rows[str(key)].guests for each in commands for key in each.ids or ())
         self.send(
-            command,
+            *commands,
             confirm=[
-                f"{self.mailbox}:",
-                f"{form.count(len(command.ids), 'change')} will be written, and the provider mails their guests.",
+                f"{', '.join(each.mailbox for each in commands[:3])}:",
+                f"{form.count(_count(commands), 'change')} will be written, and the provider mails their guests.",
                 "Should more guests be concerned by then, they are asked about again.",
             ],
             typed=str(guests),
@@ -205,36 +245,30 @@ class HeldScreen(TableFrame):
 
     def action_restore(self) -> None:
         """Make again what was deleted, after a confirmation."""
-        command = self._command(Settle.RESTORE, "No held delete is chosen; B is for those.")
-        if command is not None and command.ids is not None:
-            self.send(
-                command,
-                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
-                title=f"Bring back {form.count(len(command.ids), 'item')}",
-            )
+        commands = self._commands(Settle.RESTORE, "No held delete is chosen; B is for those.")
+        if commands:
+            number = form.count(_count(commands), "item")
+            self.send(*commands, confirm=self._told(commands), title=f"Bring back {number}")
 
     def action_use(self) -> None:
         """Use the item that is there already as the twin, after a confirmation."""
-        command = self._command(Settle.ADOPT, "No held twin is chosen; u is for those.")
-        if command is not None and command.ids is not None:
-            self.send(
-                command,
-                confirm=[f"{self.mailbox}:", *self.engine.what_happens(command)],
-                title=f"Use what is there for {form.count(len(command.ids), 'item')}",
-            )
+        commands = self._commands(Settle.ADOPT, "No held twin is chosen; u is for those.")
+        if commands:
+            number = form.count(_count(commands), "item")
+            self.send(*commands, confirm=self._told(commands), title=f"Use what is there for {number}")
 
     def action_both(self) -> None:
         """Create it beside its twin."""
-        command = self._command(Settle.BOTH, "No held twin or create is chosen; b is for those.")
-        if command is not None:
-            self.send(command)
+        commands = self._commands(Settle.BOTH, "No held twin or create is chosen; b is for those.")
+        if commands:
+            self.send(*commands)
 
     def action_keep(self) -> None:
         """Keep it as it is: a delete is given up, a twin stays on its side, an item in quarantine is dismissed."""
         commands = [
-            SettleHeld(self.mailbox, ids, how)
+            SettleHeld(mailbox, tuple(row.id for row in rows), how)
             for how in (Settle.DISCARD, Settle.KEEP, Settle.DISMISS)
-            if (ids := self._chosen(how))
+            for mailbox, rows in self._chosen(how).items()
         ]
         if commands:
             self.send(*commands)
@@ -245,15 +279,19 @@ class HeldScreen(TableFrame):
         """Explain the item."""
         row = self._rows.get(self.table.current or "")
         if row is not None:
-            self.console.open_explained(f"#{row.id}", self.mailbox)
+            self.console.open_explained(f"#{row.id}", row.mailbox)
 
     def action_run(self) -> None:
         """Try again in the next cycle."""
-        command = self._command(
+        commands = self._commands(
             Settle.RETRY, "No twin and no item in quarantine is chosen; a held delete needs d or K."
         )
-        if command is not None:
-            self.send(command)
+        if commands:
+            self.send(*commands)
+
+
+def _count(commands: Sequence[SettleHeld]) -> int:
+    return sum(len(each.ids or ()) for each in commands)
 
 
 def details(row: HeldRow, width: int, height: int) -> list[TextLine]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -22,6 +24,13 @@ _ABOUT: dict[str, str] = {
     keys.HELD: "One row per item that waits for you: why, and what can be done about it.",
     keys.PREVIEW: "What the next cycle or the first sync would do, by user and module. Nothing is written by looking.",
     keys.ROWS: "What would become of each item, field by field, before anything is written.",
+    keys.HISTORY: "One row per cycle that did something; one of them can be undone.",
+    keys.WHY: "Why a mailbox does not run now, and what of it does not cross over.",
+    keys.EXPLAIN: "One item: both sides, the rule that decides, the last writes, the journal.",
+    keys.CONFLICTS: "One row per field that both sides changed, and that waits for you.",
+    keys.EDITOR: "Fields by page. Nothing is stored before ctrl+s, and then all of it or nothing.",
+    keys.MEMBERS: "One row per user of the policy. A mailbox is in one policy only.",
+    keys.CONNECTIONS: "One row per connection: a CRM or a mail system. Secrets are never shown, only where they are kept.",
     keys.USER: "One mailbox: counts by module, the five steps, and its events.",
 }
 
@@ -31,13 +40,13 @@ class Help(ModalScreen[None]):
 
     AUTO_FOCUS = ""
 
-    def __init__(self, view: View, pane: str) -> None:
+    def __init__(self, view: View, pane: str, why_not: Callable[[str], str] = lambda action: "") -> None:
         super().__init__()
-        self._view, self._pane = view, pane
+        self._view, self._pane, self._why_not = view, pane, why_not
 
     def compose(self) -> ComposeResult:
         """Keys, then the signs."""
-        lines: list[TextLine] = [line(_ABOUT[self._pane]), line()]
+        lines: list[TextLine] = [*map(line, wrapped(_ABOUT.get(self._pane, ""), 70)), line()]
         for key in keys.of(self._pane):
             lines += self._key(key)
         shown = [*signs.USER.values(), signs.HELD]
@@ -53,8 +62,17 @@ class Help(ModalScreen[None]):
             yield pager
 
     def _key(self, key: keys.Key) -> list[TextLine]:
+        """The key with its sentence; one that does nothing now stays, with the reason."""
         parts = wrapped(key.where[self._pane], 58)
-        return [line((fit(key.show, 12), "key"), parts[0])] + [line(" " * 12 + part) for part in parts[1:]]
+        action = next(iter(key.binds.values())).partition("(")[0]
+        reason = self._why_not(action)
+        role = "quiet" if reason else "text"
+        lines = [
+            line((fit("" if number else key.show, 12), "quiet" if reason else "key"), (part, role))
+            for number, part in enumerate(parts)
+        ]
+        told = wrapped(f"Not now: {reason.partition('. ')[0].rstrip('.')}.", 58) if reason else []
+        return lines + [line((" " * 12, "text"), (part, "warn")) for part in told]
 
     def on_key(self, event: events.Key) -> None:
         """Move or close."""

@@ -94,7 +94,7 @@ class HistoryScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, the cycle under the cursor."""
-        yield FilterBar(self.view, hint="is:failed kind:undo text")
+        yield FilterBar(self.view, hint="is:failed kind:undo text", completions=self.completions)
         yield StoreTable[CycleRow](
             self.view,
             lambda: self._rows,

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from engine.service import AddUsers, RemoveUsers, Table, UserRow
+from engine.service import AddUsers, RemoveUsers, Table, UserRow, UserState
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import line
@@ -70,6 +70,7 @@ class MembersScreen(TableFrame):
     PANE, TAB = keys.MEMBERS, keys.POLICIES
     LISTENS = (Table.USERS, Table.POLICIES)
     FILTER_KEYS = ("state", "user")
+    STATES = tuple(state.value for state in UserState)
 
     def __init__(self, policy: str) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class MembersScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, and how to change it."""
-        yield FilterBar(self.view, hint="state:failed text")
+        yield FilterBar(self.view, hint="state:failed text", completions=self.completions)
         yield StoreTable[UserRow](
             self.view,
             lambda: {key: row for key, row in self.store.users.items() if row.policy == self.policy},

@@ -28,6 +28,26 @@ MOST = 24
 _LEAST_ROWS = 6
 
 
+#: Keys that act on a panel.
+_OF_PANEL = frozenset(
+    [
+        "open",
+        "follow",
+        "level",
+        "wrap",
+        "clear",
+        "fault",
+        "match",
+        "filter",
+        "copy",
+        "why",
+        "pane",
+        "mark",
+        "mark_all",
+    ]
+)
+
+
 class MonitorsScreen(Frame):
     """Panels of ticked users; without a tick, of those that start."""
 
@@ -216,6 +236,12 @@ class MonitorsScreen(Frame):
 
     def _panel(self) -> LogPanel | None:
         return self._panels.get(self._active)
+
+    def why_not(self, action: str) -> str:
+        """Keys of a panel do nothing where there is none."""
+        if action in _OF_PANEL and not self.query(LogPanel):
+            return "No monitor is open. Tick users in Queue with m, or v shows all that run."
+        return super().why_not(action)
 
     def on_resize(self) -> None:
         """Other heights."""

@@ -134,6 +134,7 @@ class PoliciesScreen(TableFrame):
     LISTENS = (Table.POLICIES, Table.USERS)
     SOURCE = Table.POLICIES
     FILTER_KEYS = ("state", "policy", "crm", "mail")
+    STATES = tuple(state.value for state in PolicyState)
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +143,7 @@ class PoliciesScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, details."""
-        yield FilterBar(self.view, hint="state:error crm:salesforce text")
+        yield FilterBar(self.view, hint="state:error crm:salesforce text", completions=self.completions)
         yield StoreTable[PolicyRow](
             self.view,
             lambda: self.store.policies,
@@ -231,6 +232,10 @@ class PoliciesScreen(TableFrame):
         """Pause or resume all users."""
         for key in self.table.chosen():
             pause_all(self, key)
+
+    def action_held(self) -> None:
+        """List what waits in its mailboxes."""
+        self.console.open_all_held(policy=self.table.current)
 
     def action_conflicts(self) -> None:
         """List the fields that wait."""

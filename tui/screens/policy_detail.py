@@ -96,19 +96,23 @@ class PolicyScreen(TableFrame):
     PANE, TAB = keys.POLICY, keys.POLICIES
     LISTENS = (Table.POLICIES, Table.USERS, Table.JOBS)
     FILTER_KEYS = ("is", "user")
-    ROW_ACTIONS = TableFrame.ROW_ACTIONS - {
-        "switch",
-        "run",
-        "pause",
-        "verify",
-        "test",
-        "rollout",
-        "edit",
-        "members",
-        "remove",
-        "leave_mailboxes",
-        "checklist",
-    }
+    WITHOUT_ROW = frozenset(
+        [
+            "switch",
+            "run",
+            "pause",
+            "verify",
+            "test",
+            "rollout",
+            "edit",
+            "members",
+            "remove",
+            "leave_mailboxes",
+            "checklist",
+            "preview",
+            "conflicts",
+        ]
+    )
 
     def __init__(self, policy: str) -> None:
         super().__init__()
@@ -125,7 +129,7 @@ class PolicyScreen(TableFrame):
         with Horizontal(id="facts"):
             yield LineView(self.view, id="settings", classes="panel")
             yield LineView(self.view, id="modules", classes="panel")
-        yield FilterBar(self.view, hint="is:difference text")
+        yield FilterBar(self.view, hint="is:difference text", completions=self.completions)
         yield StoreTable[Checked](
             self.view,
             lambda: self._rows,

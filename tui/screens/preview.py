@@ -75,6 +75,7 @@ class PreviewScreen(TableFrame):
     PANE, TAB = keys.PREVIEW, keys.POLICIES
     LISTENS = (Table.USERS, Table.POLICIES)
     FILTER_KEYS = ("user", "module")
+    WITHOUT_ROW = frozenset({"preview", "remove"})
 
     def __init__(self, policy: str, mailbox: str = "") -> None:
         super().__init__()
@@ -89,7 +90,7 @@ class PreviewScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, sums."""
-        yield FilterBar(self.view, hint="user:ann module:contacts text")
+        yield FilterBar(self.view, hint="user:ann module:contacts text", completions=self.completions)
         yield StoreTable[PreviewSum](
             self.view,
             lambda: self._rows,

@@ -103,7 +103,7 @@ class PreviewRowsScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, the item under the cursor."""
-        yield FilterBar(self.view, hint="is:create in:crm text")
+        yield FilterBar(self.view, hint="is:create in:crm text", completions=self.completions)
         yield StoreTable[PreviewRow](
             self.view,
             lambda: self._rows,

@@ -106,10 +106,11 @@ class QueueScreen(TableFrame):
     LISTENS = (Table.USERS, Table.POLICIES, Table.LIMITS)
     SOURCE = Table.USERS
     FILTER_KEYS = USER_KEYS
+    STATES = tuple(state.value for state in UserState)
 
     def body(self) -> ComposeResult:
         """Filter, table, details."""
-        yield FilterBar(self.view, hint="state:failed policy:emea text")
+        yield FilterBar(self.view, hint="state:failed policy:emea text", completions=self.completions)
         yield StoreTable[UserRow](
             self.view,
             lambda: self.store.users,

@@ -106,6 +106,7 @@ class SchedulerScreen(TableFrame):
     LISTENS = (Table.JOBS,)
     SOURCE = Table.JOBS
     FILTER_KEYS = JOB_KEYS
+    STATES = tuple(state.value for state in JobState)
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +115,7 @@ class SchedulerScreen(TableFrame):
 
     def body(self) -> ComposeResult:
         """Filter, table, history."""
-        yield FilterBar(self.view, hint="state:disabled last:failed text")
+        yield FilterBar(self.view, hint="state:disabled last:failed text", completions=self.completions)
         yield StoreTable[JobRow](
             self.view,
             lambda: self.store.jobs,

@@ -2,17 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.widgets import Input
 
 from engine.service import Table
 from tui import filter as language
+from tui import keys
 from tui.paint import Span
+from tui.screens import exporting
 from tui.screens.frame import Frame
 from tui.screens.sort_by import SortBy
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.store_table import StoreTable
+
+_OF_ROW = frozenset(
+    [
+        "open",
+        "switch",
+        "run",
+        "pause",
+        "cancel",
+        "verify",
+        "test",
+        "rollout",
+        "monitor",
+        "held",
+        "why",
+        "reinitialize",
+        "history",
+        "undo",
+        "delete",
+        "keep",
+        "invite",
+        "restore",
+        "use",
+        "both",
+        "keep_side",
+        "edit",
+        "duplicate",
+        "members",
+        "remove",
+        "mark",
+        "copy",
+        "leave_mailboxes",
+        "checklist",
+        "preview",
+        "conflicts",
+    ]
+)
 
 
 class TableFrame(Frame):
@@ -20,42 +59,10 @@ class TableFrame(Frame):
 
     SOURCE: ClassVar[Table | None] = None
     FILTER_KEYS: ClassVar[tuple[str, ...]] = ("state",)
+    STATES: ClassVar[tuple[str, ...]] = ()
 
-    #: Actions that need a row under the cursor.
-    ROW_ACTIONS: ClassVar[frozenset[str]] = frozenset(
-        [
-            "open",
-            "switch",
-            "run",
-            "pause",
-            "cancel",
-            "verify",
-            "test",
-            "rollout",
-            "monitor",
-            "held",
-            "why",
-            "reinitialize",
-            "history",
-            "undo",
-            "delete",
-            "keep",
-            "invite",
-            "restore",
-            "use",
-            "both",
-            "keep_side",
-            "edit",
-            "duplicate",
-            "members",
-            "remove",
-            "mark",
-            "copy",
-            "leave_mailboxes",
-            "checklist",
-            "items",
-        ]
-    )
+    #: Actions that need no row under the cursor, though they do in other panes.
+    WITHOUT_ROW: ClassVar[frozenset[str]] = frozenset()
 
     _error = ""
 
@@ -90,13 +97,21 @@ class TableFrame(Frame):
             parts.append(f"{len(table.marks):,} marked")
         parts.append(f"sort: {table.sort_name()}")
         spans: list[Span] = [("   ".join(parts), "quiet")]
-        if self.frozen:
-            spans.append(("  FROZEN", "alert"))
         return spans
 
     def total(self) -> str:
         """How many rows there are."""
         raise NotImplementedError
+
+    def filter_words(self) -> Mapping[str, Sequence[str]]:
+        """The values of filter words that have few: another value is told to be none, rather than to find nothing."""
+        return {"state": [*self.STATES, *language.GROUPS]} if self.STATES else {}
+
+    def completions(self, text: str) -> list[str]:
+        """What a filter that is being typed could become: by the words there are, and by what the rows hold."""
+        slash = "/" if text.startswith("/") else ""
+        known = {**self.table.values(self.FILTER_KEYS), **self.filter_words()}
+        return [slash + each for each in language.completions(text.removeprefix("/"), self.FILTER_KEYS, known)]
 
     def paint_details(self) -> None:
         """What is shown of the row under the cursor."""
@@ -115,8 +130,11 @@ class TableFrame(Frame):
 
     def why_not(self, action: str) -> str:
         """Keys that act on a row do nothing where there is none."""
-        if action in self.ROW_ACTIONS and self.table.current is None and not self.table.marks:
+        needs_row = action in _OF_ROW and action not in self.WITHOUT_ROW
+        if needs_row and self.table.current is None and not self.table.marks:
             return f"There is no row to act on. {self.table.nothing()}"
+        if action in ("sort", "reverse", "mark_all", "export") and not self.table.order:
+            return f"There are no rows. {self.table.nothing()}"
         return super().why_not(action)
 
     def action_move(self, how: str) -> None:
@@ -158,6 +176,11 @@ class TableFrame(Frame):
         elif not table.match(step):
             self.say(f"No match for {(table.search or table.filter).source}.")
 
+    def action_export(self) -> None:
+        """Write the rows to a file, or copy them."""
+        name = self.path().replace(" / ", "-") or keys.PANES[self.PANE]
+        exporting.ask(self, self.table, name)
+
     def action_filter(self) -> None:
         """Type a filter."""
         table = self.table
@@ -167,10 +190,15 @@ class TableFrame(Frame):
         """Apply what was typed so far; a text that begins with / is looked for, others filter."""
         table = self.table
         searching = event.text.startswith("/")
-        chosen = language.parse(event.text.removeprefix("/"), self.FILTER_KEYS)
+        chosen = language.parse(event.text.removeprefix("/"), self.FILTER_KEYS, self.filter_words())
         self._error = chosen.error
-        if chosen.error:
+        offered = [] if event.finished else [each.rpartition(" ")[2] for each in self.completions(event.text)]
+        if offered:
+            self.say(f"→ completes: {'  '.join(offered)}", "quiet")
+        elif chosen.error:
             self.say(chosen.error, "fault")
+        if chosen.error:
+            pass
         elif searching:
             table.search = chosen
             if table.filter.source:

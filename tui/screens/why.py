@@ -86,7 +86,7 @@ class WhyScreen(TableFrame):
     def body(self) -> ComposeResult:
         """Why it does not run, what does not cross over, and how much of it for which reason."""
         yield LineView(self.view, id="answer", classes="panel")
-        yield FilterBar(self.view, hint="is:filtered module:contacts text")
+        yield FilterBar(self.view, hint="is:filtered module:contacts text", completions=self.completions)
         columns = (_NARROW, _WIDE) if self._hits is None else (_NARROW_HITS, _WIDE_HITS)
         yield StoreTable[Hit](
             self.view,

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widgets import Input
 
 from tui.paint import Span, between
 from tui.view import View
 from tui.widgets.lines import LineView
+
+
+class _Completing(Suggester):
+    """Shows, behind the cursor, how the last word could end; the right arrow takes it."""
+
+    def __init__(self, completions: Callable[[str], Sequence[str]]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._completions = completions
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The likeliest completion that begins with what is typed."""
+        return next((each for each in self._completions(value) if each.startswith(value)), None)
+
+
+def _none(text: str) -> Sequence[str]:
+    return ()
 
 
 class FilterBar(Horizontal):
@@ -33,11 +50,19 @@ class FilterBar(Horizontal):
             self.text = text
             self.finished = finished
 
-    def __init__(self, view: View, word: str = "filter", hint: str = "") -> None:
+    def __init__(
+        self,
+        view: View,
+        word: str = "filter",
+        hint: str = "",
+        completions: Callable[[str], Sequence[str]] | None = None,
+    ) -> None:
         super().__init__()
         self._word = word
         self._line = LineView(view)
-        self._input = Input(compact=True, select_on_focus=False, placeholder=hint)
+        self._input = Input(
+            compact=True, select_on_focus=False, placeholder=hint, suggester=_Completing(completions or _none)
+        )
         self._input.cursor_blink = False
 
     def compose(self) -> ComposeResult:

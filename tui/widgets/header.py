@@ -28,13 +28,21 @@ class Header(LineView):
 
     others = 0
 
-    def pull(self, row: EngineRow, tab: str, path: str, others: int = 0) -> None:
-        """Paint from the engine's row; ``path`` is where a drill-down stands ("" on a tab); ``others`` are attached, too."""
+    def pull(self, row: EngineRow, tab: str, path: str, badge: str = "", others: int = 0) -> None:
+        """Paint from the engine's row.
+
+        Args:
+            row: of the engine.
+            tab: the one that is shown.
+            path: where a drill-down stands ("" on a tab).
+            badge: what must not be overlooked, such as that the view is frozen.
+            others: sessions that are attached, too.
+        """
         self.others = others
         width = self.size.width
         self.put(0, self._status(row, width))
         self.put(1, self._throughput(row, width))
-        self.put(2, self._tabs(tab, path, width))
+        self.put(2, self._tabs(tab, path, badge, width))
 
     def _status(self, row: EngineRow, width: int) -> TextLine:
         others = f" +{self.others}" if self.others else ""
@@ -104,13 +112,14 @@ class Header(LineView):
             return (f"{gap}{name} ↻ {-(-left_ms // 1000)} s", "warn")
         return (f"{gap}{name} ✗", "fault")
 
-    def _tabs(self, tab: str, path: str, width: int) -> TextLine:
+    def _tabs(self, tab: str, path: str, badge: str, width: int) -> TextLine:
+        told: list[Span] = [(f" {badge} ", "find"), (" ", "text")] if badge else []
         if path and width < _WIDE:
-            return between([(f" {path}", "bold")], [("1-4 tabs, esc back ", "quiet")], width)
+            return between([(f" {path}", "bold")], told or [("1-4 tabs, esc back ", "quiet")], width)
         left: list[Span] = [(" ", "text")]
         for digit, pane in TABS.items():
             left.append(
                 (f"[{digit} {PANES[pane]}]", "tab") if pane == tab else (f" {digit} {PANES[pane]} ", "text")
             )
             left.append((" ", "text"))
-        return between(left, [(path + " ", "bold")] if path else [], width)
+        return between(left, [*told, *([(path + " ", "bold")] if path else [])], width)

@@ -6,15 +6,16 @@ moves them onto another row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from textual import events
 from textual.message import Message
 
 from tui.filter import Filter
-from tui.paint import Span, TextLine, fit, line
+from tui.paint import Span, TextLine, clean, fit, line
 from tui.view import View
 from tui.widgets.lines import LineView
 
@@ -23,6 +24,9 @@ R = TypeVar("R")
 #: A live sort is applied at most this often, and not this soon after a key (milliseconds).
 SORT_EVERY_MS = 1000
 SORT_AFTER_KEY_MS = 2000
+
+#: Rows looked at for the completion of a filter, and values kept of each field.
+_SAMPLE, _VALUES = 2000, 200
 
 _GUTTER = 2
 
@@ -254,6 +258,24 @@ class StoreTable(LineView, Generic[R]):
         return (
             "" if row is None else "\t".join(column.cell(row, self.view)[0].strip() for column in self.columns)
         )
+
+    def values(self, keys: Sequence[str]) -> dict[str, list[str]]:
+        """What the first rows hold in the fields of a filter, for its completion."""
+        found: dict[str, dict[str, None]] = {key: {} for key in keys}
+        for row in islice(self._rows().values(), _SAMPLE):
+            fields = self._fields(row)
+            for key in keys:
+                if fields.get(key):
+                    found[key][fields[key]] = None
+        return {key: list(values)[:_VALUES] for key, values in found.items()}
+
+    def exported(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells of the marked rows, or of all that are shown: every column, times in full."""
+        rows, columns = self._rows(), self._columns[1]
+        view = replace(self.view, relative=False, exact=True)
+        keys = [key for key in self.order if key in rows and (not self.marks or key in self.marks)]
+        heads = [column.title for column in columns]
+        return heads, [[clean(column.cell(rows[key], view)[0]).strip() for column in columns] for key in keys]
 
     # Order
 
