@@ -49,7 +49,8 @@ def chosen(words: Sequence[str], keys: tuple[str, ...]) -> language.Filter:
     Raises:
         Trouble: it names a field that the list has not.
     """
-    found = language.parse(" ".join(words), keys)
+    # A shell takes the quotes off: a word that still has a blank was one word.
+    found = language.parse(" ".join(f'"{word}"' if " " in word else word for word in words), keys)
     if found.error:
         raise Trouble(exits.USAGE, found.error[:1].lower() + found.error[1:])
     return found

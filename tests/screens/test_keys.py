@@ -95,7 +95,7 @@ def test_page_is_made_from_the_table() -> None:
 
 async def test_help_shows_every_key_of_the_pane(build: Build) -> None:
     app = build()
-    async with app.run_test(size=(140, 60)) as pilot:
+    async with app.run_test(size=(140, 110)) as pilot:
         user = User(app, pilot)
         for digit, pane in keys.TABS.items():
             await user.press(digit, "question_mark")
