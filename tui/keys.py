@@ -755,7 +755,6 @@ KEYS: tuple[Key, ...] = (
             ),
             "Write the rows that are shown, or those that are marked, to a CSV or JSON file, or copy them.",
         ),
-        13,
     ),
     Key("T", {"T": "app.times"}, "times", _all("Show times as 12 min ago or as 13:57."), 0),
     Key(
