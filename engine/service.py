@@ -44,7 +44,7 @@ from engine.model.form import (
     policy_pages,
     texts,
 )
-from engine.model.form_job import JobField, counts
+from engine.model.form_job import job_pages
 from engine.model.job import CALENDAR, SHIPPED
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
@@ -202,7 +202,6 @@ __all__ = [
     "ItemOutcome",
     "JobDesk",
     "JobDraft",
-    "JobField",
     "JobRow",
     "JobState",
     "JobVerdict",
@@ -277,7 +276,7 @@ __all__ = [
     "check_connection",
     "check_policy",
     "connection_pages",
-    "counts",
+    "job_pages",
     "next_runs",
     "policy_pages",
     "shown_value",

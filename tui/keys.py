@@ -29,6 +29,8 @@ MEMBERS = "members"
 CONNECTIONS = "connections"
 INCIDENTS = "incidents"
 OPERATORS = "operators"
+RUNS = "runs"
+RUN = "run"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -50,6 +52,8 @@ PANES: dict[str, str] = {
     CONNECTIONS: "Connections",
     INCIDENTS: "Incidents",
     OPERATORS: "Operators",
+    RUNS: "Runs of a job",
+    RUN: "What a run did",
 }
 
 #: The four tabs, by their digit.
@@ -151,6 +155,8 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Open the user: counts by module, steps and events.",
             MONITORS: "Let the panel fill the screen; again brings the others back.",
             SCHEDULER: "Show the past runs of the job.",
+            RUNS: "Show what the run did, mailbox by mailbox.",
+            RUN: "Show the items that the run wrote in the mailbox, each with its error.",
             POLICY: "Open the mailbox in the row: counts by module, steps and events.",
             PREVIEW: "Show the items of the row, each with its fields before and after.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
@@ -168,6 +174,8 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "user",
             MONITORS: "zoom",
             SCHEDULER: "history",
+            RUNS: "mailboxes",
+            RUN: "items",
             POLICY: "user",
             PREVIEW: "items",
         },
@@ -415,9 +423,20 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Delete the policy, which must be off; you are told what it means, and type its name.",
             MEMBERS: "Take the user, or all that are marked, out of the policy; what was synced stays.",
             CONNECTIONS: "Delete the connection, if no policy uses it.",
+            SCHEDULER: "Remove what was set over the job's shipped definition; its switch stays.",
         },
         13,
-        {PREVIEW: "drop", MEMBERS: "take out"},
+        {PREVIEW: "drop", MEMBERS: "take out", SCHEDULER: "override off"},
+    ),
+    Key(
+        "*",
+        {"asterisk": "trace"},
+        "trace",
+        {
+            SCHEDULER: "Let the next runs of the job keep a trace, line by line, or not.",
+            RUN: "Show the trace of the run, if it was traced.",
+        },
+        6,
     ),
     Key(
         "@ I",
@@ -511,6 +530,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Edit the settings of the policy, page by page.",
             POLICY: "Edit the settings of this policy, page by page.",
             CONNECTIONS: "Edit the connection.",
+            SCHEDULER: "Edit when and how the job runs; that is set over its shipped definition, which stays.",
             EDITOR: "Edit the field, as ↵ does.",
         },
         3,
@@ -649,6 +669,8 @@ KEYS: tuple[Key, ...] = (
             WHY: "Filter the rows: is:absent module:contacts in:crm text.",
             MEMBERS: "Filter the rows: state:failed text.",
             CONNECTIONS: "Filter the rows: kind:google is:unused text.",
+            RUNS: "Filter the rows: is:failed text.",
+            RUN: "Filter the rows: is:failed policy:sales text.",
         },
         7,
         {MONITORS: "find"},
@@ -673,6 +695,8 @@ KEYS: tuple[Key, ...] = (
             WHY: "Next or previous match.",
             MEMBERS: "Next or previous match.",
             CONNECTIONS: "Next or previous match.",
+            RUNS: "Next or previous match.",
+            RUN: "Next or previous match.",
         },
         others={"match(1)": "next match", "match(-1)": "previous match"},
     ),
@@ -695,6 +719,8 @@ KEYS: tuple[Key, ...] = (
             WHY: "Sort: s and the column's letter; S turns the order round.",
             MEMBERS: "Sort: s and the column's letter; S turns the order round.",
             CONNECTIONS: "Sort: s and the column's letter; S turns the order round.",
+            RUNS: "Sort: s and the column's letter; S turns the order round.",
+            RUN: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
         others={"reverse": "reverse the order"},
@@ -716,6 +742,8 @@ KEYS: tuple[Key, ...] = (
             PREVIEW: "Go to the next row of which something would wait for you.",
             ROWS: "Go to the next item that would wait for you, or no longer holds.",
             HISTORY: "Go to the next cycle that failed.",
+            RUNS: "Go to the next run that failed.",
+            RUN: "Go to the next mailbox that failed.",
             WHY: "Go to the next item that was dismissed.",
             EDITOR: "Go to the next field that is not right.",
             MEMBERS: "Go to the next user that failed.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.service import (
     Answer,
@@ -17,12 +17,16 @@ from engine.service import (
     Filtered,
     HeldRow,
     IncidentRow,
+    JobDraft,
+    JobVerdict,
     LeavePreview,
     Line,
     MailRow,
     PolicyDraft,
     PreviewReport,
     PreviewRow,
+    RunDetail,
+    RunItem,
     RunRow,
     Store,
     UndoPreview,
@@ -38,6 +42,30 @@ class Clock(Protocol):
         ...
 
 
+class Jobs(Protocol):
+    """Jobs that ship: their form, and what their runs did."""
+
+    async def draft(self, job: str) -> JobDraft:
+        """What the form of a job begins with."""
+        ...
+
+    def check(self, job: str, document: Mapping[str, Any]) -> JobVerdict:
+        """What is wrong with what was typed; when nothing is, when it would run and for whom."""
+        ...
+
+    def next_runs(self, job: str) -> tuple[int, ...]:
+        """The next runs of a job, epoch milliseconds; none while it is off."""
+        ...
+
+    async def detail(self, run: int) -> RunDetail:
+        """What a run did, by mailbox, and its trace."""
+        ...
+
+    async def items(self, cycle: int) -> list[RunItem]:
+        """The items that a cycle of a run wrote, or tried to."""
+        ...
+
+
 class Engine(Protocol):
     """The engine as screens see it: rows to read, commands to send."""
 
@@ -49,6 +77,11 @@ class Engine(Protocol):
     @property
     def clock(self) -> Clock:
         """The engine's clock."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Jobs that ship."""
         ...
 
     async def do(self, command: Command, by: str) -> Answer:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.model.config import CRM_KINDS, ENABLED, MAILBOX_KINDS, check_ends, check_name
 from engine.model.config_connections import KINDS, read_connection
+from engine.model.config_jobs import JOB
 from engine.model.config_policy import POLICY, policy_to_doc, read_policy
 from engine.model.config_problems import Collector, Problem, join
 from engine.model.config_sections import REQUIRED, ByModule, ByName, ListOf, Section, Setting
@@ -27,6 +28,9 @@ GENERAL = "General"
 
 #: Words that are not written as in the file.
 _NAMES = {"crm": "CRM", "url": "URL", "uri": "URI", "api": "API", "id": "id"}
+
+#: What a form is of, by the word that ``texts`` and ``changed`` take for it.
+_TABLES: Mapping[str, tuple[Setting, ...]] = {"": POLICY, "job": JOB, **KINDS}
 
 _CHOOSES = {"crm": CRM_KINDS, "mailbox": MAILBOX_KINDS}
 
@@ -114,6 +118,11 @@ def connection_pages(kind: str) -> tuple[FormPage, ...]:
     rest = [one for one in every if one not in addresses and one not in quotas]
     titled = ((GENERAL, rest), ("Addresses", addresses), ("Quotas", quotas))
     return tuple(FormPage(title, tuple(some)) for title, some in titled if some)
+
+
+def fields_of(settings: Iterable[Setting]) -> tuple[FormField, ...]:
+    """The fields of some settings."""
+    return tuple(field for each in settings for field in _fields(each, each.name, ""))
 
 
 def _fields(
@@ -275,9 +284,9 @@ def _number_or_text(part: str) -> int | str:
 
 
 def _kind_of(path: str, table: str = "") -> Kind | ListOf | ByName | Section | ByModule:
-    """The kind of the setting at a path, of a policy ("") or of a kind of connection."""
+    """The kind of the setting at a path, of a policy (""), of a kind of connection, or of a job ("job")."""
     first, *inner = path.split(".")
-    kind = next(each.kind for each in (KINDS[table] if table else POLICY) if each.name == first)
+    kind = next(each.kind for each in _TABLES[table] if each.name == first)
     for name in inner:
         if isinstance(kind, ByModule):
             kind = kind.kind
@@ -324,7 +333,7 @@ def check_policy(
     policy = read_policy(name, table, where, problems)
     if policy is not None:
         check_ends(policy, {key: Connection(key, kind) for key, kind in connections.items()}, where, problems)
-    return _of_form(problems.problems, where, policy_pages(document))
+    return of_form(problems.problems, where, policy_pages(document))
 
 
 def check_connection(
@@ -342,10 +351,10 @@ def check_connection(
                 "is a relative path",
                 allowed="a whole path on the engine's host: /... or ~/...",
             )
-    return _of_form(problems.problems, where, connection_pages(kind) if kind in KINDS else ())
+    return of_form(problems.problems, where, connection_pages(kind) if kind in KINDS else ())
 
 
-def _of_form(problems: Iterable[Problem], where: str, pages: Sequence[FormPage]) -> tuple[FormProblem, ...]:
+def of_form(problems: Iterable[Problem], where: str, pages: Sequence[FormPage]) -> tuple[FormProblem, ...]:
     """Problems by the path of their field."""
     paths = {field.path for page in pages for field in page.fields}
     found = []

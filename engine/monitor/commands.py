@@ -85,10 +85,13 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True)
 class EditJob:
-    """Set what is typed (text by field) over the shipped definition of a job; what equals it is no override."""
+    """Set a document, with the names of the file, over the shipped definition of a job; what equals it is no override.
+
+    It takes the place of what was set over it before.
+    """
 
     job: str
-    settings: Mapping[str, str]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

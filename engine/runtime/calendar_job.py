@@ -192,12 +192,15 @@ class CalendarJob:
             if not taken:
                 self.held_until = lease.until_ms
                 run.result = "skipped"
+                held = f"{lease.holder}, until {words.clock_utc(lease.until_ms)}"
+                self._office.store.jobs[CALENDAR].lease = held
                 run.note = (
                     f"{lease.holder} runs it, and holds its lease until {words.clock_utc(lease.until_ms)}"
                 )
                 return
             self.held_until = None
             turn.line(now, "", "▸", f"lease {lease.token} taken by {self.holder}")
+            self._office.store.jobs[CALENDAR].lease = f"{self.holder}, fencing token {lease.token}"
             renewing = asyncio.ensure_future(self._renew(turn, lease.token))
             try:
                 await self._shares(turn, lease.token, only)

@@ -9,12 +9,11 @@ from typing import Any
 from engine.jobs.trigger import next_runs, said
 from engine.ledger import jobs as units
 from engine.ledger.jobs import RunMailbox
-from engine.model import form_job
-from engine.model.config_jobs import DeclaredJob, group_from_doc, job_from_doc
-from engine.model.form_job import JobCheck, JobField
+from engine.model.config_jobs import DeclaredJob, group_from_doc, job_from_doc, job_to_doc
+from engine.model.form import FormProblem
+from engine.model.form_job import check_job
 from engine.model.job import CALENDAR, SHIPPED, AccessGroup, JobSettings
 from engine.model.modules import Module, Side
-from engine.model.states import JobState
 from engine.monitor.commands import Answer, EditJob, JobEditing, RemoveOverride, TraceJob
 from engine.runtime import words
 from engine.runtime.calendar_job import CalendarJob
@@ -32,19 +31,17 @@ class JobDraft:
 
     Attributes:
         about: what the job does.
-        fields: of the form.
-        texts: what is in force, by field.
-        overridden: fields that an admin has set over the shipped definition.
-        enabled: whether the job is on.
+        document: what an admin has set over the shipped definition, with the names of the file.
+        groups: names of access groups.
+        shipped: the shipped schedule, in words.
         lease: who runs it, or ran it last; empty when nobody did.
     """
 
     job: str
     about: str
-    fields: tuple[JobField, ...]
-    texts: Mapping[str, str]
-    overridden: tuple[str, ...]
-    enabled: bool
+    document: Mapping[str, Any]
+    groups: tuple[str, ...]
+    shipped: str
     lease: str
 
 
@@ -57,9 +54,10 @@ class JobVerdict:
         next_ms: the next runs with these values, epoch milliseconds; empty for a job that runs at startup.
         schedule: the schedule in words.
         serves: whom a run would serve.
+        zone: in which the schedule is meant.
     """
 
-    problems: Mapping[str, str]
+    problems: tuple[FormProblem, ...]
     next_ms: tuple[int, ...] = ()
     schedule: str = ""
     serves: str = ""
@@ -102,15 +100,12 @@ class JobDesk:
             KeyError: no such job ships.
         """
         shipped = SHIPPED[job]
-        calendar = self._calendar
-        row = self._office.store.jobs[job]
         return JobDraft(
             job,
             shipped.about,
-            form_job.fields(job, calendar.groups),
-            form_job.texts(calendar.settings),
-            tuple(calendar.override or ()),
-            row.state is not JobState.DISABLED,
+            dict(job_to_doc(self._calendar.override or {})),
+            tuple(self._calendar.groups),
+            said(shipped.settings),
             await self.lease_said(),
         )
 
@@ -124,26 +119,22 @@ class JobDesk:
             return f"free; lease {found.token} was of {found.holder}"
         return f"lease {found.token}: {found.holder}, until {words.clock_utc(found.until_ms)}"
 
-    def check(self, job: str, typed: Mapping[str, str]) -> JobVerdict:
+    def check(self, job: str, document: Mapping[str, Any]) -> JobVerdict:
         """What is wrong with what was typed; when nothing is, when it would run and for whom.
 
         Raises:
             KeyError: no such job ships.
         """
-        found = self._checked(job, typed)
+        found = check_job(job, document, tuple(self._calendar.groups))
         if found.settings is None:
             return JobVerdict(found.problems)
         return JobVerdict(
-            {},
+            (),
             tuple(next_runs(found.settings, self._office.clock.now_ms(), NEXT)),
             said(found.settings),
             self._serves(found.settings),
             found.settings.zone,
         )
-
-    def _checked(self, job: str, typed: Mapping[str, str]) -> JobCheck:
-        given = {**form_job.texts(self._calendar.settings), **typed}
-        return form_job.check(job, given, self._calendar.groups)
 
     def _serves(self, settings: JobSettings) -> str:
         scope = self._calendar.scope(settings)
@@ -189,9 +180,9 @@ class JobDesk:
         SHIPPED[command.job]
         match command:
             case EditJob(job, settings):
-                found = self._checked(job, settings)
+                found = check_job(job, settings, tuple(self._calendar.groups))
                 if found.settings is None:
-                    told = tuple(f"{name}: {text}" if name else text for name, text in found.problems.items())
+                    told = tuple(f"{one.path}: {one}" if one.path else str(one) for one in found.problems)
                     return Answer(False, f"{job}: nothing was changed; {told[0]}", told)
                 await self._store(job, override=found.override)
                 how = "an override of the shipped definition" if found.override else "as shipped"

@@ -6,9 +6,10 @@ from datetime import time
 
 import pytest
 
-from engine.model import form_job
 from engine.model.config import export, parse
 from engine.model.config_jobs import settings_of
+from engine.model.form import changed
+from engine.model.form_job import check_job, job_pages
 from engine.model.job import CALENDAR, SYSTEM, AccessGroup, JobSettings, Person, ScheduleKind, scope_of
 from engine.model.policy import Connection, Policy
 from tests.model.test_config import SALES, refused
@@ -150,14 +151,30 @@ def test_the_context_decides_connection_and_operators() -> None:
 
 
 def test_the_form_and_the_file_go_through_the_same_validation() -> None:
-    found = form_job.check(CALENDAR, {"schedule": "daily", "at": "24:30", "minutes": "x"}, ())
-    assert set(found.problems) == {"at", "minutes"}
-    assert "00:00 to 24:00" in found.problems["at"]
-    assert found.settings is None
-    found = form_job.check(CALENDAR, {"schedule": "several-times-a-day", "times": "18:00, 06:00"}, ())
-    assert found.problems == {}
+    typed: dict[str, object] = {}
+    for name, text in (("schedule", "daily"), ("at", "24:30"), ("zone", "Mars")):
+        typed = changed(typed, name, text, "job")
+    found = check_job(CALENDAR, typed, ())
+    assert [one.path for one in found.problems] == ["at", "zone"]
+    assert "00:00 to 24:00" in str(found.problems[0])
+    assert (found.settings, found.override) == (None, None)
+    typed = changed(changed({}, "schedule", "several-times-a-day", "job"), "times", "18:00, 06:00", "job")
+    found = check_job(CALENDAR, typed, ())
     assert found.override == {"schedule": "several-times-a-day", "times": ["06:00", "18:00"]}
-    # What equals the shipped definition is no override.
-    assert form_job.check(CALENDAR, form_job.texts(JobSettings()), ()).override is None
-    assert "no such access group" in form_job.check(CALENDAR, {"context": "Reps"}, ()).problems["context"]
-    assert form_job.check(CALENDAR, {"context": "Reps"}, ("Reps",)).problems == {}
+    # What equals the shipped definition is no override, and an empty field goes back to it.
+    assert check_job(CALENDAR, {"minutes": 15, "context": SYSTEM}, ()).override is None
+    assert changed({"minutes": 5}, "minutes", "", "job") == {}
+    ((problem),) = check_job(CALENDAR, {"context": "Reps"}, ()).problems
+    assert (problem.path, "no such access group" in problem.message) == ("context", True)
+    assert check_job(CALENDAR, {"context": "Reps"}, ("Reps",)).problems == ()
+
+
+def test_the_form_shows_the_fields_that_count_for_the_schedule() -> None:
+    def names(document: dict[str, object]) -> list[str]:
+        return [field.path for field in job_pages(document, ())[0].fields]
+
+    assert names({}) == ["schedule", "minutes", "zone"]
+    assert names({"schedule": "startup"}) == ["schedule", "zone"]
+    assert names({"schedule": "yearly"}) == ["schedule", "at", "day", "month", "zone"]
+    context = job_pages({}, ("Reps",))[1].fields[0]
+    assert context.choices == (SYSTEM, "Reps")

@@ -14,6 +14,7 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from engine.model.form import new_policy
+from engine.model.job import CALENDAR
 from engine.service import (
     Answer,
     Command,
@@ -64,6 +65,7 @@ from engine.service import (
     VerifyPolicy,
     VerifyRow,
 )
+from tests.screens.fake_jobs import FakeJobs
 
 NOW = 1_795_266_012_000  # 21 Nov 2026 13:00:12 UTC, a Saturday
 ZONE = ZoneInfo("Europe/Berlin")
@@ -88,6 +90,7 @@ class FakeService:
     def __init__(self, store: Store, clock: FixedClock | None = None) -> None:
         self.store = store
         self.clock = clock or FixedClock()
+        self.jobs = FakeJobs(self.clock.now_ms())
         self.commands: list[tuple[Command, str]] = []
         self.refuse = ""
         self.report: list[VerifyRow] = []
@@ -618,6 +621,29 @@ def _fill(store: Store, policies: list[PolicyRow], users: list[UserRow]) -> None
             last=last,
             node="node-1",
         )
+    store.jobs[CALENDAR] = JobRow(
+        CALENDAR,
+        CALENDAR,
+        JobState.ENABLED,
+        "every 15 min",
+        "UTC",
+        NOW + 15 * MINUTE - NOW % (15 * MINUTE),
+        last=RunRow(
+            88,
+            CALENDAR,
+            NOW - 3 * MINUTE,
+            NOW - 2 * MINUTE,
+            "failed",
+            6,
+            1,
+            "3 operators, 4 filtered, 1 failed",
+        ),
+        node="node-1",
+        shipped=True,
+        context="system runtime context",
+        lease="pid 4121 on node-1, fencing token 88",
+        retries=1,
+    )
     engine = store.engine
     engine.running, engine.started_ms, engine.lag_p99_ms, engine.lag_max_ms = (
         True,

@@ -8,12 +8,26 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import DisableJob, EnableJob, JobRow, JobState, RunJob, RunRow, StopJob, Table, why_job
+from engine.service import (
+    DisableJob,
+    EnableJob,
+    JobRow,
+    JobState,
+    RemoveOverride,
+    RunJob,
+    RunRow,
+    StopJob,
+    Table,
+    TraceJob,
+    why_job,
+)
 from tui import format as form
 from tui import keys, rows, signs
 from tui.fields import JOB_KEYS, job_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.screens import edit_job
 from tui.screens.confirm import Report
+from tui.screens.runs import RunsScreen
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -215,6 +229,24 @@ class SchedulerScreen(TableFrame):
             )
         ]
         facts.append(("Node", row.node or "-", "text"))
+        if row.shipped:
+            facts += [("Context", row.context, "text")]
+            facts += [
+                ("Override", "set by an admin, D removes it" if row.overridden else "none, as shipped", "text")
+            ]
+            facts += [("Trace", "kept of the next runs" if row.traced else "off, * turns it on", "quiet")]
+            if row.lease:
+                facts += [
+                    ("" if number else "Lease", part, "quiet")
+                    for number, part in enumerate(wrapped(row.lease, 32))
+                ]
+            if row.retries:
+                facts += [("Retries", form.count(row.retries, "operator"), "alert")]
+            now, zone = self.view.now_ms, self.view.zone
+            facts += [
+                ("" if number else "Next", form.moment(at, now, zone), "quiet")
+                for number, at in enumerate(self.engine.jobs.next_runs(row.id)[1:5])
+            ]
         lines = [line((f" {fit(head, 11)}", "quiet"), (text, role)) for head, text, role in facts]
         runs = [run for run in self._known(row) if run.ended_ms is not None]
         if runs:
@@ -236,10 +268,47 @@ class SchedulerScreen(TableFrame):
 
     # Keys
 
+    def why_not(self, action: str) -> str:
+        """Only a job that ships has a definition of its own."""
+        row = self.store.jobs.get(self.table.current or "")
+        if action in {"edit", "remove", "trace"} and row is not None and not row.shipped:
+            if action == "trace":
+                return f"{_name(row)} keeps no trace; the activity monitors show its cycles."
+            return f"{_name(row)} follows its policy: e in Policies edits that."
+        if action == "remove" and row is not None and not row.overridden:
+            return f"{_name(row)} is as shipped; there is nothing to remove."
+        return super().why_not(action)
+
+    def action_edit(self) -> None:
+        """Edit a job that ships."""
+        if self.table.current:
+            edit_job.edit(self, self.table.current)
+
+    def action_remove(self) -> None:
+        """Back to the shipped definition."""
+        row = self.store.jobs.get(self.table.current or "")
+        if row is not None:
+            self.send(
+                RemoveOverride(row.id),
+                confirm=[
+                    f"{_name(row)}: {_schedule(row)}, {row.context}.",
+                    "What was set over its shipped definition is dropped; whether it is on stays.",
+                ],
+                title="Remove the override",
+            )
+
+    def action_trace(self) -> None:
+        """Trace the next runs, or not."""
+        row = self.store.jobs.get(self.table.current or "")
+        if row is not None:
+            self.send(TraceJob(row.id, not row.traced))
+
     def action_open(self) -> None:
         """All runs known."""
         row = self.store.jobs.get(self.table.current or "")
-        if row is not None:
+        if row is not None and row.shipped:
+            self.app.push_screen(RunsScreen(row.id))
+        elif row is not None:
             lines: list[str | TextLine] = [line((_HEAD, "head"))]
             for run in self._known(row):
                 lines.append(self._run(run, noted=False))
