@@ -150,6 +150,7 @@ from engine.runtime.heartbeat import heartbeat
 from engine.runtime.jobdesk import JobDesk, JobDraft, JobVerdict, RunDetail, RunItem, stored_jobs
 from engine.runtime.mailman import Mailman
 from engine.runtime.office import Office
+from engine.runtime.pushing import Pusher
 from engine.runtime.timekeeper import FULL, LABELS, Timekeeper, run_row
 
 __all__ = [
@@ -342,6 +343,7 @@ class Service:
         self._mailman = Mailman(office)
         self._desk = Desk(office, self._timekeeper, self._mailman)
         self._watch = Watch(office)
+        self._pusher = Pusher(office, self._timekeeper, ledger.path.parent)
         self._stale: list[tuple[str, str]] = []
         self._stop = asyncio.Event()
         self._stopped_by = ""
@@ -424,6 +426,7 @@ class Service:
                         self._seconds(),
                         heartbeat(office.store.engine, self.clock),
                         self._mailman.serve(),
+                        self._pusher.serve(),
                     )
                 ]
                 await asyncio.sleep(0)  # the loops take their places before anybody asks for anything
@@ -495,6 +498,7 @@ class Service:
         """Store what is only in memory. A disk that refuses is shown, and tried again; the engine stays up."""
         try:
             await self._office.flush()
+            await self._pusher.store_heard()
             await self._record_stale()
             if self._office.unwell:
                 await self._ledger.write(holder.beat, self.clock.now_ms())
@@ -539,7 +543,7 @@ class Service:
     def _limits(self) -> None:
         """Lanes and quotas as the connectors report them."""
         limits = self.store.limits
-        for used in self._office.usage():
+        for used in [*self._office.usage(), *self._pusher.usage()]:
             row = limits.get(used.id)
             if row is None:
                 limits[used.id] = used
@@ -586,6 +590,7 @@ class Service:
         await self._ledger.write(conflict_units.ask_again)
         await self._load()
         self._mailman.again()
+        self._pusher.again()
         text = (
             f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
             f"{words.count(len(wanted.users), 'user', 'users')} applied"
@@ -886,7 +891,11 @@ class Service:
         """The state of policies, users and jobs as JSON-able values."""
         if not self._running:
             self._watch.look()
-        return {**reports.status(self._office), **await incident_reports.status(self._office)}
+        return {
+            **reports.status(self._office),
+            **await incident_reports.status(self._office),
+            "push": self._pusher.report(),
+        }
 
     async def report(self, policy: str | None = None) -> dict[str, Any]:
         """What the last cycle of each mailbox did: counts by module, calls, seconds, and the sums."""

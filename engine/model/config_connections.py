@@ -106,6 +106,12 @@ GOOGLE: tuple[Setting, ...] = (
         "Mark events by labels with own names instead of the eleven event colours.",
         False,
     ),
+    Setting(
+        "push",
+        flag(),
+        "Whether Google is asked to tell of changes of calendars by itself, to the listener of `[push]`.",
+        False,
+    ),
     Setting("default_region", region(), _REGION, ""),
     Setting("timeout", number(1, 600, "seconds"), "Time that one call may take.", 30.0),
     Setting(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.model.canonical import Fields
 from engine.model.modules import Module
@@ -284,6 +284,68 @@ class Finding:
     check: str
     detail: str
     advice: str = ""
+
+
+class PushMode(StrEnum):
+    """How a provider tells of changes before the slow poll would see them."""
+
+    NONE = ""
+    WATCH = "watch"  # Google: a channel for each calendar, posted to us
+    PUSH = "push"  # Exchange: a subscription, posted to us, with status pings
+    STREAM = "streaming"  # Exchange: a subscription that we keep a connection open for
+    PULL = "pull"  # Exchange: a subscription that we ask now and then
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A subscription that a provider has made.
+
+    Attributes:
+        remote_id: how its notifications name it.
+        resource: what else is needed to end it.
+        watermark: up to where it has told; Exchange.
+        expires_ms: when it ends by itself, epoch milliseconds; None: when nobody takes its notifications.
+    """
+
+    remote_id: str
+    resource: str = ""
+    watermark: str = ""
+    expires_ms: int | None = None
+
+
+@runtime_checkable
+class Pushing(Protocol):
+    """A mailbox connector whose provider can tell of changes by itself. Both methods raise ``ProviderError``."""
+
+    @property
+    def push_mode(self) -> PushMode:
+        """How it is set to do so."""
+        ...
+
+    async def subscribe(
+        self, account: Account, scopes: Sequence[Scope], channel_id: str, address: str, token: str
+    ) -> list[tuple[str, Channel]]:
+        """Ask to be told of changes of feeds.
+
+        Args:
+            account: the mailbox.
+            scopes: its feeds; those that cannot be watched are left out of the answer.
+            channel_id: a name of our choice, unique; several channels get it with a number.
+            address: where notifications go.
+            token: what they must bring along.
+
+        Returns:
+            (key of the scope, or "" for all of them; the channel).
+        """
+        ...
+
+    async def unsubscribe(self, account: Account, channel: Channel) -> None:
+        """End it; one that is gone already is no error."""
+        ...
+
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
+        """Ask a subscription of mode ``PULL``: the new watermark, and how many changes there are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.model.port import Account, Connector, Finding
 from engine.monitor.report import VerifyRow
 from engine.net.errors import ProviderError
-from engine.runtime import mailman
+from engine.runtime import mailman, pushing
 from engine.runtime.office import Office
 from engine.sync.context import PolicyContext
 from engine.sync.cycle import account_of
@@ -94,6 +94,7 @@ async def doctor(office: Office, policy: str | None = None) -> list[DoctorLine]:
         found.append((name, "use", True, "no policy uses this connection", ""))
     if policy is None:
         found += await mailman.check(office)
+        found += await pushing.check(office)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from engine.mailbox.exchange import apply, doctor, feed, records, structure
+from engine.mailbox.exchange import apply, doctor, feed, records, structure, subscribe
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.settings import ExchangeSettings
 from engine.model.canonical import CONTACT_FIELDS, EVENT_FIELDS, TASK_FIELDS
@@ -12,6 +12,7 @@ from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES,
 from engine.model.port import (
     Account,
     Capability,
+    Channel,
     Containers,
     CreateKey,
     Finding,
@@ -19,6 +20,7 @@ from engine.model.port import (
     Observation,
     Outcome,
     Page,
+    PushMode,
     Scope,
     Structure,
     Write,
@@ -107,6 +109,30 @@ class ExchangeConnector:
     async def verify(self, account: Account, structure_: Structure, known: Mapping[str, str]) -> list[Finding]:
         """See ``engine.mailbox.exchange.structure.verify``."""
         return await structure.verify(self.client, account, structure_, known)
+
+    @property
+    def push_mode(self) -> PushMode:
+        """As the connection says; streaming is not built yet, and is asked as pull is."""
+        mode = self.client.settings.mode
+        return {"push": PushMode.PUSH, "pull": PushMode.PULL, "streaming": PushMode.PULL}.get(
+            mode, PushMode.NONE
+        )
+
+    async def subscribe(
+        self, account: Account, scopes: Sequence[Scope], channel_id: str, address: str, token: str
+    ) -> list[tuple[str, Channel]]:
+        """See ``engine.mailbox.exchange.subscribe.subscribe``."""
+        return await subscribe.subscribe(
+            self.client, account, scopes, channel_id, address, token, self.push_mode
+        )
+
+    async def unsubscribe(self, account: Account, channel: Channel) -> None:
+        """See ``engine.mailbox.exchange.subscribe.unsubscribe``."""
+        await subscribe.unsubscribe(self.client, account, channel, self.push_mode)
+
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
+        """See ``engine.mailbox.exchange.subscribe.changed``."""
+        return await subscribe.changed(self.client, account, channel)
 
     def usage(self) -> list[tuple[str, float, float]]:
         """Calls at once beside what the server bears at present; it is the only limit that Exchange lets us see."""

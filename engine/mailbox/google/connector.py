@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 
-from engine.mailbox.google import calendar, doctor, ensure, gmail, people, remove, survey, tasks
+from engine.mailbox.google import calendar, doctor, ensure, gmail, people, remove, survey, tasks, watch
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.mailstore import GmailStore
 from engine.mailbox.google.quota import limits_of
@@ -15,11 +15,13 @@ from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES,
 from engine.model.port import (
     Account,
     Capability,
+    Channel,
     Containers,
     Finding,
     Observation,
     Outcome,
     Page,
+    PushMode,
     Scope,
     Structure,
     Write,
@@ -94,6 +96,25 @@ class GoogleConnector(GmailStore):
     async def verify(self, account: Account, structure: Structure, known: Mapping[str, str]) -> list[Finding]:
         """See ``engine.mailbox.google.ensure.verify``."""
         return await ensure.verify(self.client, account, structure, known)
+
+    @property
+    def push_mode(self) -> PushMode:
+        """Channels for calendars, where the connection says so."""
+        return PushMode.WATCH if self.client.settings.push else PushMode.NONE
+
+    async def subscribe(
+        self, account: Account, scopes: Sequence[Scope], channel_id: str, address: str, token: str
+    ) -> list[tuple[str, Channel]]:
+        """See ``engine.mailbox.google.watch.subscribe``."""
+        return await watch.subscribe(self.client, account, scopes, channel_id, address, token)
+
+    async def unsubscribe(self, account: Account, channel: Channel) -> None:
+        """See ``engine.mailbox.google.watch.unsubscribe``."""
+        await watch.unsubscribe(self.client, account, channel)
+
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
+        """Google has no subscriptions that are asked."""
+        raise NotImplementedError
 
     def usage(self) -> list[tuple[str, float, float]]:
         """Calls or units of the last minute beside Google's limits: by project, and the busiest mailbox of each kind."""

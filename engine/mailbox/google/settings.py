@@ -88,6 +88,7 @@ class GoogleSettings:
         gmail_batch: calls per Gmail batch; Google advises against more than 50.
         tasks_batch: whether tasks use the batch endpoint, which Google does not document for Tasks.
         event_labels: mark events by calendar labels with own names instead of the eleven event colours.
+        push: whether Google is asked to tell of changes of calendars by itself.
         scopes: OAuth scopes per API.
         default_region: ISO 3166 country in which phone numbers without ``+`` are read; empty: none.
         timeout: seconds that one call may take.
@@ -104,6 +105,7 @@ class GoogleSettings:
     gmail_batch: int = 50
     tasks_batch: bool = False
     event_labels: bool = False
+    push: bool = False
     scopes: Mapping[Api, tuple[str, ...]] = field(default_factory=lambda: dict(SCOPES))
     default_region: str = ""
     timeout: float = 30.0

@@ -18,6 +18,7 @@ from engine.sandbox.google import (
     accounts,
     batch,
     calendar,
+    calendar_watch,
     discovery,
     errors,
     fields,
@@ -55,7 +56,10 @@ def create_app(world: World) -> Starlette:
 
     return Starlette(
         routes=[control_mount(world), Mount("/", app=server)],
-        middleware=[Middleware(Faults, world=world, service="google", method_of=method_of)],
+        middleware=[
+            Middleware(calendar_watch.Announcer, world=world),
+            Middleware(Faults, world=world, service="google", method_of=method_of),
+        ],
     )
 
 

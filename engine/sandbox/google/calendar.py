@@ -5,10 +5,17 @@ from __future__ import annotations
 from engine.sandbox.google import calendar_lists as lists
 from engine.sandbox.google import calendar_read as read
 from engine.sandbox.google import calendar_store as store
+from engine.sandbox.google import calendar_watch as watch
 from engine.sandbox.google import calendar_write as write
 from engine.sandbox.google.call import Handler
+from engine.sandbox.kit.world import World
 
-setup = store.setup
+
+def setup(world: World) -> None:
+    """The tables of the API."""
+    store.setup(world)
+    watch.setup(world)
+
 
 HANDLERS: dict[str, Handler] = {
     "calendar.events.get": read.get,
@@ -20,6 +27,8 @@ HANDLERS: dict[str, Handler] = {
     "calendar.events.update": write.update,
     "calendar.events.delete": write.delete,
     "calendar.events.move": write.move,
+    "calendar.events.watch": watch.watch,
+    "calendar.channels.stop": watch.stop,
     "calendar.calendars.get": lists.get_calendar,
     "calendar.calendars.insert": lists.insert_calendar,
     "calendar.calendars.patch": lists.patch_calendar,
@@ -36,4 +45,4 @@ HANDLERS: dict[str, Handler] = {
     "calendar.settings.list": lists.list_settings,
     "calendar.settings.get": lists.get_setting,
 }
-"""Handlers by discovery method id. Not served: acl, channels and watches, freebusy, quickAdd, transferOwnership."""
+"""Handlers by discovery method id. Not served: acl, watches of other resources than events, freebusy, quickAdd, transferOwnership."""

@@ -1,0 +1,243 @@
+"""Push of a whole engine: channels of a real Google sandbox, made, heard, renewed and ended; and subscriptions of Exchange."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.model.port import Account, Channel, PushMode, Scope
+from engine.push import tokens
+from engine.push.exchange import Notification
+from engine.runtime import pushing
+from engine.runtime.pushing import Pusher
+from engine.sandbox.google.accounts import add_user
+from engine.service import Service
+from tests.acceptance.engine_process import AheadClock
+from tests.mailbox.google.conftest import Google, google, google_server, service_account
+from tests.runtime.test_freshness import FILE
+from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock
+from tests.sync.world import A, B
+
+__all__ = ["google", "google_server", "service_account"]
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+
+def file(port: int = 0, more: str = "") -> str:
+    """With a listener whose port is chosen before, since providers must be told it."""
+    push = f'[push]\nbind = "127.0.0.1:{port}"\npublic_url = "http://127.0.0.1:{port}"\n' if port else ""
+    return push + FILE.replace("{contact}", "enabled = true").replace('"key.json"', f'"key.json"\n{more}')
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - what is awaited is in several tasks and threads
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def engine(folder: Path, clock: AheadClock, text: str, mail: Any) -> AsyncIterator[Service]:
+    service = await Service.open(folder / "data", clock=clock)
+    try:
+        answer = await service.apply(text, "sales.toml", "test")
+        assert answer.ok, answer
+        crm = FakeCrm(VirtualClock(), [A, B])
+        crm.usage = lambda: []  # type: ignore[attr-defined]
+        service._office._crm["crm"] = crm  # type: ignore[assignment]
+        if mail is not None:
+            service._office._mailbox["mail"] = mail
+        async with service.running(schedule=False):
+            yield service
+    finally:
+        await service.close()
+
+
+def channels(google: Google) -> dict[str, str]:
+    return {row["id"]: row["user"] for row in google.world.db.execute("SELECT id, user FROM google_channels")}
+
+
+async def test_a_change_in_a_calendar_is_told_and_read_at_once(
+    tmp_path: Path, google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "HINT_MS", 0)
+    google.world.settings["google_channel_seconds"] = 600
+    for email in (A, B):
+        add_user(google.world, email, email.split("@")[0], "UTC")
+    clock, port = AheadClock(), free_port()
+    roots = {"calendar": "/calendar/v3/", "people": "/", "tasks": "/", "gmail": "/"}
+    lines = [f'{api}_url = "{google.url}{root}"\n{api}_batch_url = ""' for api, root in roots.items()]
+    more = "\n".join(["push = true", f'token_uri = "{google.url}/token"', *lines])
+    text = file(port, more).replace('"key.json"', f'"{google.key_file}"')
+    connector = google.connector()
+    async with engine(tmp_path, clock, text, None) as service:
+        pusher = service._pusher
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        assert sorted(channels(google).values()) == [A, B]
+        await until(lambda: all(sub.pinged_at for sub in pusher._subs.values()))  # the sync messages
+        await until(lambda: not service._timekeeper.running("full:Sales") and not pusher._hints)
+        before = service.store.users[A].ended_ms or 0
+        other = service.store.users[B].ended_ms
+        body = {
+            "summary": "Pushed",
+            "start": {"dateTime": "2026-12-01T10:00:00Z"},
+            "end": {"dateTime": "2026-12-01T11:00:00Z"},
+        }
+        request = connector.client.calendar.events.insert(calendarId="primary", body=body)
+        await connector.client.execute(request, Account(A), idempotent=False)
+        await until(lambda: (service.store.users[A].ended_ms or 0) > before)
+        assert service.store.users[B].ended_ms == other  # nobody else was read
+        (row,) = service._pusher.report()
+        assert (row["mode"], row["live"], row["failing"]) == ("watch", 2, [])
+        assert (await service.status())["push"] == [row]
+        told = [one for one in await service.doctor() if one.check == "push" and one.connection == "mail"]
+        assert "2 subscriptions live" in told[0].detail
+
+        # Whoever leaves is not watched any more.
+        answer = await service.apply(
+            text.replace(f'[[users]]\nemail = "{B}"\npolicy = "Sales"\n', ""), "sales.toml", "test"
+        )
+        assert answer.ok, answer
+        await until(lambda: list(channels(google).values()) == [A])
+
+        # Before a channel ends there is a new one; then the old one is stopped.
+        old = set(channels(google))
+        for sub in pusher._subs.values():
+            sub.made_at -= 570_000
+            sub.expires_at = (sub.expires_at or 0) - 570_000
+        await pusher.look()
+        new = channels(google)
+        assert list(new.values()) == [A]
+        assert not old & set(new)
+
+
+async def test_a_message_with_a_wrong_token_or_of_an_ended_channel_is_no_hint(tmp_path: Path) -> None:
+    mail = PushedMail()
+    async with engine(tmp_path, AheadClock(), file(free_port()), mail) as service:
+        pusher = service._pusher
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        name = next(iter(pusher._subs))
+        hint = Notification(f"SUB-{name}", "W1", 1)
+        pusher._hints.clear()
+        assert not pusher.notified(f"{name}.wrong", hint)
+        assert not pusher.notified(f"nobody.{tokens.token_of(pusher._key, 'nobody')}", hint)
+        assert not pusher.notified(
+            f"{name}.{tokens.token_of(pusher._key, name)}", Notification("OTHER", "W", 1)
+        )
+        assert pusher._hints == {}
+        assert pusher.notified(f"{name}.{tokens.token_of(pusher._key, name)}", hint)
+        assert list(pusher._hints) in ([A], [B])
+        ledger = (tmp_path / "data" / "ledger.sqlite").read_bytes()
+        await service._flush()
+        assert tokens.token_of(pusher._key, name).encode() not in ledger
+        assert (tmp_path / "data" / "push.key").stat().st_mode & 0o077 == 0
+
+
+class PushedMail(FakeMail):
+    """A mail system that pushes as Exchange does, with status pings every half an hour."""
+
+    def __init__(self) -> None:
+        super().__init__(VirtualClock())
+        self.usage = lambda: []  # type: ignore[method-assign]
+        self.push_mode = PushMode.PUSH
+        self.subscribed: list[tuple[str, str, str]] = []
+        self.refuse: Exception | None = None
+
+    async def subscribe(
+        self, account: Account, scopes: list[Scope], channel_id: str, address: str, token: str
+    ) -> list[tuple[str, Channel]]:
+        if self.refuse is not None:
+            raise self.refuse
+        self.subscribed.append((account.email, channel_id, token))
+        return [("", Channel(f"SUB-{channel_id}", channel_id, "W0"))]
+
+    async def unsubscribe(self, account: Account, channel: Channel) -> None:
+        return None
+
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
+        return "W9", 1
+
+
+def ping(pusher: Pusher, name: str, changes: int = 0) -> bool:
+    token = f"{name}.{tokens.token_of(pusher._key, name)}"
+    return pusher.notified(token, Notification(f"SUB-{name}", "W5", changes))
+
+
+async def test_a_subscription_without_two_pings_is_made_anew(tmp_path: Path) -> None:
+    mail, clock = PushedMail(), AheadClock()
+    async with engine(tmp_path, clock, file(free_port()), mail) as service:
+        pusher = service._pusher
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        assert sorted(email for email, _, _ in mail.subscribed) == [A, B]
+        names = {email: name for email, name, _ in mail.subscribed}
+        clock.ahead_ms += 50 * MINUTE
+        assert ping(pusher, names[A])
+        await pusher.look()
+        assert len(mail.subscribed) == 2
+        clock.ahead_ms += 15 * MINUTE  # B has not been heard of for more than two periods
+        await pusher.look()
+        assert [email for email, _, _ in mail.subscribed[2:]] == [B]
+        assert not ping(pusher, names[B])  # its old subscription is answered Unsubscribe
+        assert ping(pusher, names[A])
+    # What was heard is kept: the next engine makes nothing anew.
+    async with engine(tmp_path, clock, file(free_port()), mail) as service:
+        pusher = service._pusher
+        await until(lambda: pusher.port)
+        await pusher.look()
+        assert len(mail.subscribed) == 3
+        assert {sub.watermark for sub in pusher._subs.values()} == {"W0", "W5"}
+
+
+async def test_what_cannot_be_subscribed_is_an_incident_and_is_tried_again(tmp_path: Path) -> None:
+    from engine.net.errors import ErrorKind, ProviderError
+
+    mail, clock = PushedMail(), AheadClock()
+    mail.refuse = ProviderError(ErrorKind.PERMISSION, "Fake", "may not subscribe", advice="Give it the right")
+    async with engine(tmp_path, clock, file(free_port()), mail) as service:
+        pusher = service._pusher
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        (row,) = [one for one in service.store.live_incidents.values() if one.kind == "push"]
+        assert (row.subject, row.due_ms) == ("mail", None)
+        assert "may not subscribe" in row.text
+        await pusher.look()
+        assert row.count == 2  # one for each mailbox; they wait before they are tried again
+        mail.refuse = None
+        clock.ahead_ms += 5 * MINUTE
+        await pusher.look()
+        assert not [one for one in service.store.live_incidents.values() if one.kind == "push"]
+        assert len(mail.subscribed) == 2
+
+
+async def test_pull_needs_no_listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "HINT_MS", 10 * HOUR)
+    mail = PushedMail()
+    mail.push_mode = PushMode.PULL
+    async with engine(tmp_path, AheadClock(), file(), mail) as service:
+        pusher = service._pusher
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        assert (pusher.port, len(mail.subscribed)) == (0, 2)
+        await pusher._pull()
+        assert {sub.watermark for sub in pusher._subs.values()} == {"W9"}
+        assert set(pusher._hints) == {A, B}
