@@ -62,6 +62,8 @@ def uvicorn_config(app: Any, **options: Any) -> uvicorn.Config:
         "server_header": False,
         "date_header": True,
         "timeout_graceful_shutdown": 1,
+        # Real servers keep idle connections for a minute or two; five seconds would drop them under a busy client.
+        "timeout_keep_alive": 75,
         "backlog": 2048,
     }
     return uvicorn.Config(app, **(settings | options))
