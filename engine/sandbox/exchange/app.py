@@ -36,12 +36,13 @@ from engine.sandbox.exchange import (
     zones,
 )
 from engine.sandbox.exchange.accounts import Account
-from engine.sandbox.exchange.call import Call, Handler
+from engine.sandbox.exchange.call import Call, Handler, no_moment
 from engine.sandbox.exchange.errors import EwsError, SoapFault
 from engine.sandbox.exchange.events import Hub, Subscription
 from engine.sandbox.exchange.names import BUILDS
 from engine.sandbox.exchange.nodes import node_of
 from engine.sandbox.exchange.throttle import Throttle
+from engine.sandbox.exchange.times import NoMoment
 from engine.sandbox.kit.control import control_mount
 from engine.sandbox.kit.faults import Fault, Faults
 from engine.sandbox.kit.serve import CONNECTION, NAMES
@@ -206,10 +207,11 @@ class _Server:
         with transaction(self._world):
             try:
                 answer = handler(call)
-            except EwsError as error:
+            except (EwsError, NoMoment) as refused:
+                wrong = refused if isinstance(refused, EwsError) else no_moment(refused)
                 # A part that all of the request needs: the one response message says so.
-                self._world.counters[f"exchange.{error.code}"] += 1
-                answer = soap.answer(request.operation, [soap.failure(request.operation, error)])
+                self._world.counters[f"exchange.{wrong.code}"] += 1
+                answer = soap.answer(request.operation, [soap.failure(request.operation, wrong)])
         self.hub.publish(call.events)
         for subscription in call.started:
             self._begin_push(subscription)

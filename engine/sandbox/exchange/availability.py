@@ -35,6 +35,8 @@ def get_user_availability(call: Call) -> str:
     if high - low > timedelta(days=_LONGEST_DAYS):
         raise SoapFault("ErrorTimeIntervalTooBig", f"The time window must not exceed {_LONGEST_DAYS} days.")
     step = int(soap.text_at(options, "MergedFreeBusyIntervalInMinutes") or 30)
+    if not 5 <= step <= 1440:
+        raise SoapFault("ErrorInvalidMergedFreeBusyInterval", "The interval must be from 5 to 1440 minutes.")
     view = soap.text_at(options, "RequestedView") or "FreeBusyMerged"
     people = soap.find(call.request, "MailboxDataArray")
     answers = []

@@ -127,7 +127,7 @@ def occurrence(world: World, master: Item, original: int) -> Item:
             "ErrorItemNotFound", "The specified object was not found in the store., The occurrence is deleted."
         )
     changed = store.occurrence(world, master.row, original)
-    if changed is None and original not in set(originals(master)):
+    if changed is None and original != next((one for one in originals(master) if one >= original), None):
         raise not_found()
     return view(master, original, changed)
 
@@ -168,9 +168,18 @@ def within(world: World, folder: int, low: int, high: int) -> list[Item]:
                 found.append(one)
             continue
         changed = {own.original: own for own in store.changed_occurrences(world, one.row)}
-        found.extend(
-            own for own in occurrences(one, changed, high) if _touches(own.start_ms, own.end_ms, low, high)
-        )
+        length, gone = span(one.doc)[1] - span(one.doc)[0], set(deleted(one))
+        for original in originals(one):
+            if original >= high:
+                break
+            # What was not changed lies where the pattern puts it; most are before the span and need no look.
+            if original in gone or (
+                original not in changed and not _touches(original, original + length, low, high)
+            ):
+                continue
+            own = view(one, original, changed.get(original))
+            if _touches(own.start_ms, own.end_ms, low, high):
+                found.append(own)
     # A changed occurrence may lie outside of its series' span.
     for changed_one in store.items_where(
         world,

@@ -15,6 +15,7 @@ from engine.sandbox.exchange.errors import EwsError, denied, not_found
 from engine.sandbox.exchange.events import Event, Hub, Subscription
 from engine.sandbox.exchange.names import VERSIONS
 from engine.sandbox.exchange.nodes import local
+from engine.sandbox.exchange.times import NoMoment
 from engine.sandbox.kit.faults import rules, strike
 from engine.sandbox.kit.world import World, transaction
 
@@ -107,12 +108,18 @@ def each(call: Call, parts: Iterable[Part], do: Callable[[Part], str], operation
             _strike(call)
             with transaction(call.world):
                 messages.append(soap.success(name, do(part)))
-        except EwsError as error:
+        except (EwsError, NoMoment) as refused:
+            error = refused if isinstance(refused, EwsError) else no_moment(refused)
             call.count(error.code)
             if not error.inner:
                 error.inner = _NOTHING.get(name, "")
             messages.append(soap.failure(name, error))
     return soap.answer(name, messages)
+
+
+def no_moment(error: NoMoment) -> EwsError:
+    """The refusal of a time that is none."""
+    return EwsError("ErrorCalendarOutOfRange", f"The date is outside of the range of dates: {error}.")
 
 
 def _strike(call: Call) -> None:

@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from importlib import resources
 
@@ -344,6 +345,8 @@ def _built_in(name: str) -> Callable[[str], None]:
         def matching(text: str) -> None:
             if not pattern.fullmatch(text.strip()):
                 raise ValueError(f"not a valid {name[2:]} value")
+            if name in ("x:dateTime", "x:date"):
+                date.fromisoformat(text.strip()[:10])  # the 30th of February
 
         return matching
     return lambda text: None

@@ -141,7 +141,7 @@ def extended(element: etree._Element) -> Extended:
     if tag is not None:
         if name or number or group or known:
             raise _contradiction()
-        return Extended(f"{int(tag, 0):#06x}/{kind}", kind, shown)
+        return Extended(f"{number_of(tag):#06x}/{kind}", kind, shown)
     if (group is None) == (known is None) or (name is None) == (number is None):
         raise _contradiction()
     guid = PROPERTY_SETS.get(known, "") if known else (group or "").lower()
@@ -150,6 +150,12 @@ def extended(element: etree._Element) -> Extended:
     if known == "InternetHeaders" or guid == PROPERTY_SETS["InternetHeaders"]:
         what = what.lower()
     return Extended(f"{guid}/{what}/{kind}", kind, shown)
+
+
+def number_of(text: str) -> int:
+    """A number written in decimal or, after ``0x``, in hexadecimal digits."""
+    digits = text.lower().removeprefix("0x")
+    return int(digits or "0", 16 if text.lower().startswith("0x") else 10)
 
 
 def _contradiction() -> EwsError:

@@ -72,8 +72,8 @@ def _expression(element: etree._Element, zone: tzinfo) -> Matcher:
     if name == "Exists":
         return lambda seen: seen.value(path) is not None
     if name == "Excludes":
-        mask = int(parts[1].get("Value", "0"), 0)
-        return lambda seen: not any(int(float(one or 0)) & mask for one in _texts(seen.value(path)))
+        mask = paths.number_of(parts[1].get("Value", "0"))
+        return lambda seen: not any(_whole(one) & mask for one in _texts(seen.value(path)))
     if name == "Contains":
         return _contains(element, path, parts[1].get("Value", ""))
     if name == "Near":
@@ -81,12 +81,19 @@ def _expression(element: etree._Element, zone: tzinfo) -> Matcher:
     return _comparison(name, path, parts[1], zone)
 
 
+def _whole(value: str) -> int:
+    try:
+        return int(float(value or 0))
+    except (ValueError, OverflowError):
+        raise EwsError("ErrorInvalidExcludesRestriction", f"{value[:40]!r} has no bits to compare.") from None
+
+
 def _contains(element: etree._Element, path: Path, wanted: str) -> Matcher:
     mode = element.get("ContainmentMode", "FullString")
     folded = element.get("ContainmentComparison", "Exact")
 
     def plain(value: str) -> str:
-        if "IgnoreNonSpacing" in folded or folded == "Loose":
+        if "NonSpacing" in folded or folded == "Loose":
             value = "".join(
                 char for char in unicodedata.normalize("NFD", value) if not unicodedata.combining(char)
             )

@@ -6,6 +6,12 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_FIRST_YEAR, _LAST_YEAR = 1601, 4500
+"""What Outlook's calendar can show."""
+
+
+class NoMoment(ValueError):
+    """A text that is a time by the schema and none by the calendar, or that lies outside of what Exchange keeps."""
 
 
 def to_ms(moment: datetime) -> int:
@@ -27,9 +33,14 @@ def parse(text: str, zone: tzinfo = UTC) -> datetime:
     """An aware datetime of an ``xs:dateTime``; without an offset it is a wall clock of ``zone``.
 
     Raises:
-        ValueError: no such moment.
+        NoMoment: no such moment, or one before 1601 or after 4500.
     """
-    moment = datetime.fromisoformat(text.strip())
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise NoMoment(f"{text[:40]!r} is not a time") from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise NoMoment(f"{text[:40]!r} is not within the years {_FIRST_YEAR} to {_LAST_YEAR}")
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
 
 
@@ -37,7 +48,7 @@ def parse_ms(text: str, zone: tzinfo = UTC) -> int:
     """Epoch milliseconds of an ``xs:dateTime``.
 
     Raises:
-        ValueError: no such moment.
+        NoMoment: no such moment.
     """
     return to_ms(parse(text, zone))
 
@@ -46,15 +57,21 @@ def parse_date(text: str) -> date:
     """The day of an ``xs:date``, whatever its offset.
 
     Raises:
-        ValueError: no such day.
+        NoMoment: no such day, or one before 1601 or after 4500.
     """
-    return date.fromisoformat(text.strip()[:10])
+    try:
+        day = date.fromisoformat(text.strip()[:10])
+    except ValueError:
+        raise NoMoment(f"{text[:40]!r} is not a day") from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise NoMoment(f"{text[:40]!r} is not within the years {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
 
 
 def normal(text: str, zone: tzinfo = UTC) -> str:
     """An ``xs:dateTime`` in UTC with whole seconds.
 
     Raises:
-        ValueError: no such moment.
+        NoMoment: no such moment.
     """
     return stamp(parse_ms(text, zone))

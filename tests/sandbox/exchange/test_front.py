@@ -135,6 +135,10 @@ def test_an_unknown_server_version_is_named() -> None:
         (INBOX.replace("<m:FolderIds>", "<m:Wrong/><m:FolderIds>"), "Wrong"),
         ('<m:CreateItem><m:Items><t:Task><t:DueDate>soon</t:DueDate></t:Task></m:Items></m:CreateItem>', "soon"),
         (
+            "<m:CreateItem><m:Items><t:Task><t:DueDate>2026-02-30T00:00:00Z</t:DueDate></t:Task></m:Items></m:CreateItem>",
+            "2026-02-30",
+        ),
+        (
             '<m:CreateItem SendMeetingInvitations="SendToNone"><m:Items><t:CalendarItem><t:End>2026-01-01T00:00:00Z</t:End>'
             "<t:Start>2026-01-01T00:00:00Z</t:Start></t:CalendarItem></m:Items></m:CreateItem>",
             "wrong order",
