@@ -408,6 +408,14 @@ _RECENT = Statement(
         _in(item.c.remote_id),
     )
 )
+_WRITTEN = Statement(
+    sa.select(item.c.remote_id).where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.written_at.is_not(None),
+        item.c.written_at >= sa.bindparam("since"),
+        item.c.deleted == 0,
+    )
+)
 _HERE = Statement(
     sa.select(item.c.id, item.c.remote_id, item.c.deleted, item.c.mailbox_id).where(
         item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id)
@@ -425,6 +433,12 @@ def recently_written(
     """
     rows = _RECENT.among(connection, remote_ids, scope_id=scope_id, since=since)
     return {row.remote_id: None if row.deleted else row.etag for row in rows}
+
+
+@at_once
+def written_since(connection: sa.Connection, scope_id: int, since: int) -> list[str]:
+    """Live items of a feed that we wrote since a moment, by the index of writes."""
+    return [row.remote_id for row in _WRITTEN.rows(connection, scope_id=scope_id, since=since)]
 
 
 def known_ids(

@@ -213,6 +213,7 @@ item = sa.Table(
     sa.Index("ix_item_scope", "scope_id", "remote_id"),
     sa.Index("ix_item_link", "link_id", sqlite_where=sa.text("link_id IS NOT NULL")),
     sa.Index("ix_item_marker", "marker", sqlite_where=sa.text("marker IS NOT NULL")),
+    sa.Index("ix_item_written", "scope_id", "written_at", sqlite_where=sa.text("written_at IS NOT NULL")),
     sa.Index(
         "uq_item_live",
         "link_id",

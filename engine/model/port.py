@@ -50,6 +50,8 @@ class Capability:
         exceptions: whether the feed and ``apply`` speak of changed occurrences of a series.
         windowed: the feed also reports as removed what only left its window (Graph's calendarView delta): a removal
             counts only after the item was looked for by id.
+        net: the feed tells the difference between two states (Exchange's sync state): of an item that we made and somebody
+            deleted since the cursor it says nothing at all, and who does not find its own write in it asks by id.
     """
 
     fields: frozenset[str]
@@ -63,6 +65,7 @@ class Capability:
     tombstones: bool = True
     exceptions: bool = False
     windowed: bool = False
+    net: bool = False
 
 
 @dataclass(frozen=True, slots=True)

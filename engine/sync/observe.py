@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.ledger import gone as gone_units
@@ -246,6 +246,8 @@ async def _pages(
         generation = await ledger.write(units.begin_snapshot, fence, feed.row.id)
     reading = Reading(result=PageResult(), complete=snapshot)
     listed = 0
+    told: set[str] = set()
+    net = not snapshot and _is(connector, feed, "net")
     reached: str | None = None
     how = Gone.TOLD if row.denied_at is None else Gone.DENIED
     async for page in connector.changes(feed.scope, cursor):
@@ -263,6 +265,10 @@ async def _pages(
         gone = [one.remote_id for one in observations if one.deleted]
         # What no mailbox receives any more (it has another owner) is gone for those who had it.
         gone += [one.remote_id for one, rows in resolved if rows is not None and not rows]
+        if net:
+            told.update(one.remote_id for one in observations)
+            if last:
+                gone += await _untold(ledger, connector, feed, stored_at, told)
         refresh = (
             last
             and page.cursor != stored_cursor
@@ -326,7 +332,7 @@ async def _settled(
     window of a windowed feed (sync.md section 6).
     """
     doubtful = []
-    if _windowed(connector, feed):
+    if _is(connector, feed, "windowed"):
         doubtful = [one.remote_id for one in observations if one.deleted]
     if lag_seconds and observations:
         written = await ledger.read(
@@ -346,9 +352,22 @@ async def _settled(
     return [certain.get(one.remote_id, one) for one in observations]
 
 
-def _windowed(connector: Connector, feed: Feed) -> bool:
+def _is(connector: Connector, feed: Feed, name: str) -> bool:
+    """Whether a feed has a trait of the capability record."""
     capabilities = (connector.capability(module) for module in feed.scope.modules)
-    return any(capability is not None and capability.windowed for capability in capabilities)
+    return any(capability is not None and getattr(capability, name) for capability in capabilities)
+
+
+async def _untold(
+    ledger: Ledger, connector: Connector, feed: Feed, since: int | None, told: Collection[str]
+) -> list[str]:
+    """What we wrote since the feed was last read, but the feed does not tell of, and is gone when it is asked for by id.
+
+    Without it the end of an item would never be heard of that a person deletes before its creation was read back. In the
+    transaction that stores the cursor: afterwards nobody would ask again.
+    """
+    quiet = [one for one in await ledger.read(units.written_since, feed.row.id, since or 0) if one not in told]
+    return [one.remote_id for one in await connector.fetch(feed.scope, quiet) if one.deleted] if quiet else []
 
 
 async def _believe_empty(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.acceptance.town import Town, day
+from tests.acceptance.town import Town, assert_no_doubles, day
 
 #: Contacts that go at once, more than the policy lets go without an admin.
 MANY = 6
@@ -53,19 +53,9 @@ class People:
         """Who does what with which item, once the first sync is over."""
         contacts: list[str] = []
         events: list[str] = []
-        for user in self.place.users:
-            for person in self.place.contacts(user):
-                for entry in person.get("clientData", []):
-                    if entry["key"] == "syncline_key" and entry["value"].startswith("c.003"):
-                        record = entry["value"].split(".")[1]
-                        self.resources[record] = (user, person["resourceName"])
-                        contacts.append(record)
-            for event in self.place.events(user):
-                key = event.get("extendedProperties", {}).get("private", {}).get("syncline_key", "")
-                if key.startswith("c.00U") and not {"recurrence", "recurringEventId"} & event.keys():
-                    record = key.split(".")[1]
-                    self.resources[record] = (user, event["id"])
-                    events.append(record)
+        for user, identity, record in self.linked():
+            self.resources[record] = (user, identity)
+            (contacts if record.startswith("003") else events).append(record)
         contacts.sort()
         events.sort()
         self.dice.shuffle(contacts)
@@ -76,6 +66,80 @@ class People:
         self.pools["many"] = contacts[20:]
         self.pools["events"] = events[:5]
         self.pools["delete events"] = events[5:]
+
+    # -- what people do in their mailboxes, and see there ------------------------------------------------
+
+    def linked(self) -> list[tuple[str, str, str]]:
+        """Mailbox, id and record of contacts and of single events that mirror one."""
+        found = []
+        for user in self.place.users:
+            for person in self.place.contacts(user):
+                for entry in person.get("clientData", []):
+                    if entry["key"] == "syncline_key" and entry["value"].startswith("c.003"):
+                        found.append((user, str(person["resourceName"]), str(entry["value"].split(".")[1])))
+            for event in self.place.events(user):
+                key = event.get("extendedProperties", {}).get("private", {}).get("syncline_key", "")
+                if key.startswith("c.00U") and not {"recurrence", "recurringEventId"} & event.keys():
+                    found.append((user, str(event["id"]), str(key.split(".")[1])))
+        return found
+
+    def set_phone(self, user: str, contact: str, phone: str) -> None:
+        """Give a contact a phone at work."""
+
+        def write() -> None:
+            person = self.place.contact(user, contact)
+            phones = [{"type": "work", "value": phone}]
+            self.place.google(
+                user,
+                "PATCH",
+                f"v1/{contact}:updateContact",
+                params={"updatePersonFields": "phoneNumbers"},
+                json={"etag": person["etag"], "phoneNumbers": phones},
+            )
+
+        _again(write)
+
+    def set_location(self, user: str, event: str, location: str) -> None:
+        """Move an event to another place."""
+        path = f"calendar/v3/calendars/primary/events/{event}"
+        self.place.google(user, "PATCH", path, json={"location": location})
+
+    def new_contact(self, user: str, name: str) -> None:
+        """A new contact in the group of the CRM's."""
+        group = self.place.groups(user)["CRM Contacts"]
+        member = {"contactGroupMembership": {"contactGroupResourceName": group}}
+        body = {"names": [{"familyName": name}], "memberships": [member]}
+        self.place.google(user, "POST", "v1/people:createContact", json=body)
+
+    def throw_contact(self, user: str, contact: str) -> None:
+        """Delete a contact."""
+        self.place.google(user, "DELETE", f"v1/{contact}:deleteContact")
+
+    def throw_event(self, user: str, event: str) -> None:
+        """Delete an event."""
+        self.place.google(user, "DELETE", f"calendar/v3/calendars/primary/events/{event}")
+
+    def seen(self) -> list[tuple[str, str]]:
+        """Name and whole text of every contact and event of all mailboxes."""
+        return [
+            (
+                item.get("summary") or next((one.get("familyName", "") for one in item.get("names", [])), ""),
+                json.dumps(item),
+            )
+            for user in self.place.users
+            for item in [*self.place.contacts(user), *self.place.events(user)]
+        ]
+
+    def writes(self) -> dict[str, int]:
+        """What was written at either provider since the counters were reset."""
+        return self.place.writes()
+
+    def assert_no_harm(self) -> None:
+        """Nothing is there twice, and nobody was mailed."""
+        assert self.place.stats()["google.mails"] == 0
+        assert_no_doubles(self.place)
+
+    # -- their day ---------------------------------------------------------------------------------------
 
     def work(self) -> None:
         """A few edits, creates and deletes on both sides."""
@@ -106,18 +170,7 @@ class People:
         user, resource = self.resources[record]
         phone = f"+49 30 901{self._number()}"
 
-        def write() -> None:
-            person = self.place.contact(user, resource)
-            phones = [{"type": "work", "value": phone}]
-            self.place.google(
-                user,
-                "PATCH",
-                f"v1/{resource}:updateContact",
-                params={"updatePersonFields": "phoneNumbers"},
-                json={"etag": person["etag"], "phoneNumbers": phones},
-            )
-
-        _again(write)
+        self.set_phone(user, resource, phone)
         self.wanted.crm["Contact", record, "Phone"] = self.wanted.mailbox[record, "phone"] = phone
         self.edits["contact edited in the mailbox"] += 1
 
@@ -131,8 +184,7 @@ class People:
                 f"Visit {number}"
             )
         else:
-            path = f"calendar/v3/calendars/primary/events/{event}"
-            self.place.google(user, "PATCH", path, json={"location": f"Room {number}"})
+            self.set_location(user, event, f"Room {number}")
             self.wanted.crm["Event", record, "Location"] = self.wanted.mailbox[record, "location"] = (
                 f"Room {number}"
             )
@@ -153,10 +205,7 @@ class People:
     def _create_in_mailbox(self) -> None:
         user = self.dice.choice(self.place.users)
         name = f"Neu{self._number()}"
-        group = self.place.groups(user)["CRM Contacts"]
-        member = {"contactGroupMembership": {"contactGroupResourceName": group}}
-        body = {"names": [{"familyName": name}], "memberships": [member]}
-        self.place.google(user, "POST", "v1/people:createContact", json=body)
+        self.new_contact(user, name)
         self.wanted.names.add(name)
         self.edits["created in the mailbox"] += 1
 
@@ -169,11 +218,11 @@ class People:
         if what == "delete in the CRM":
             self._crm_removes("Contact", record)
         elif what == "delete in the mailbox":
-            self.place.google(user, "DELETE", f"v1/{resource}:deleteContact")
+            self.throw_contact(user, resource)
         elif self.dice.random() < 0.5:
             self._crm_removes("Event", record)
         else:
-            self.place.google(user, "DELETE", f"calendar/v3/calendars/primary/events/{resource}")
+            self.throw_event(user, resource)
         self.wanted.gone.add(record)
         self.edits["deleted"] += 1
 
@@ -198,16 +247,11 @@ class People:
             rows |= {row["Id"]: row for row in self.place.soql(question)}
         shown: dict[str, str] = {}
         names: Counter[str] = Counter()
-        for user in self.place.users:
-            for item in [*self.place.contacts(user), *self.place.events(user)]:
-                text = json.dumps(item)
-                name = item.get("summary") or next(
-                    (one.get("familyName", "") for one in item.get("names", [])), ""
-                )
-                names[name] += 1
-                for record in self.resources:
-                    if f"c.{record}." in text:
-                        shown[record] = text
+        for name, text in self.seen():
+            names[name] += 1
+            for record in self.resources:
+                if f"c.{record}." in text:
+                    shown[record] = text
         lost = [
             f"{what}: {rows.get(what[1], {}).get(what[2])!r}, not {value!r}"
             for what, value in self.wanted.crm.items()

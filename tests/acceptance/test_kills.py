@@ -22,3 +22,9 @@ def test_an_engine_that_is_killed_again_and_again_loses_nothing_and_doubles_noth
     assert figures.kills.total() == EACH
     assert figures.edits["deleted"]
     assert figures.edits["held deletes"]
+
+
+def test_the_same_with_exchange(tmp_path: Path) -> None:
+    """A few in every run; ``python -m tests.acceptance.kills --exchange`` as many as one likes."""
+    figures = rampage(tmp_path, 11, 8, exchange=True)
+    assert figures.kills.total() == 8

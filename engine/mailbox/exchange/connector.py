@@ -59,6 +59,7 @@ class ExchangeConnector:
             parallel=2,
             tombstones=True,
             exceptions=module in EVENT_MODULES,
+            net=True,
         )
 
     def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
