@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from benchmarks import console, demo_company, ledger, many_users, planner
+from benchmarks import console, demo_company, exchange, ledger, many_users, planner
 from benchmarks.floor import FORMULA
 from benchmarks.rows import Row, store, table
 
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
     "planner": planner.measure,
     "ledger": ledger.measure,
     "console": console.measure,
+    "exchange": exchange.measure,
 }
 
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("planner", 10),
         ("ledger", 1),
         ("console", 1),
+        ("exchange", 5),
         ("many", 20 if given.quick else given.users),
     )
     for scenario, users in plan:

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from engine.jobs.queue import EmbeddedQueue
 from engine.jobs.runner import PolicyRun, Runner
 from engine.ledger import mailboxes
 from engine.ledger.store import SqliteLedger
+from engine.mailbox.connector import MailboxConnector
 from engine.mailbox.google.connector import GoogleConnector
 from engine.mailbox.google.settings import Api, GoogleSettings
 from engine.model.activity import Activity
@@ -111,16 +112,25 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine(folder: Path, ready: Mapping[str, Any]) -> AsyncIterator[Engine]:
-    """An engine for all users of a sandbox, with a new ledger in ``folder``."""
+async def engine(
+    folder: Path, ready: Mapping[str, Any], mail: Callable[[Net], MailboxConnector] | None = None
+) -> AsyncIterator[Engine]:
+    """An engine for all users of a sandbox, with a new ledger in ``folder``.
+
+    Args:
+        folder: of the ledger.
+        ready: the sandbox's addresses.
+        mail: makes the mail system's connector; Google's when there is none.
+    """
     meter = Meter()
     net = Net(observer=meter)
-    google, crm = _connectors(ready, net)
+    mailbox: MailboxConnector = mail(net) if mail is not None else _google(ready, net)
+    crm = _salesforce(ready, net)
     ledger = await SqliteLedger.open(folder / "ledger.sqlite")
     users = [(user["email"], POLICY, "", "") for user in ready["users"]]
     await ledger.write(mailboxes.replace_configuration, [], [(POLICY, {}, True)], users)
     queue = EmbeddedQueue()
-    runner = Runner(ledger, SystemClock(), meter.heard, queue, lambda _: crm, lambda _: google)
+    runner = Runner(ledger, SystemClock(), meter.heard, queue, lambda _: crm, lambda _: mailbox)
     stop = asyncio.Event()
     serving = asyncio.create_task(queue.serve(runner.handle, SLOTS, stop))
     try:
@@ -129,25 +139,30 @@ async def engine(folder: Path, ready: Mapping[str, Any]) -> AsyncIterator[Engine
         stop.set()
         await serving
         await ledger.close()
-        await google.close()
+        await mailbox.close()
         await crm.close()
 
 
-def _connectors(ready: Mapping[str, Any], net: Net) -> tuple[GoogleConnector, SalesforceConnector]:
-    google, crm = ready["google"], ready["salesforce"]
-    mailbox = GoogleSettings(
+def _google(ready: Mapping[str, Any], net: Net) -> GoogleConnector:
+    google = ready["google"]
+    settings = GoogleSettings(
         credentials_file=google["credentials_file"],
         endpoints={api: google[f"{api.value}_url"] for api in Api},
         batch_urls={Api(name): url for name, url in google["batch_urls"].items()},
         token_uri=google["token_uri"],
     )
+    return GoogleConnector(settings, net)
+
+
+def _salesforce(ready: Mapping[str, Any], net: Net) -> SalesforceConnector:
+    crm = ready["salesforce"]
     org = SalesforceSettings(
         login_url=crm["base_url"],
         client_id=crm["client_id"],
         client_secret_file=crm["client_secret_file"],
         link_url="https://crm.example",
     )
-    return GoogleConnector(mailbox, net), SalesforceConnector(org, net)
+    return SalesforceConnector(org, net)
 
 
 def peak_mb() -> float:
