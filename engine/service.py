@@ -15,12 +15,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
 from engine.jobs.queue import EmbeddedQueue, Priority
+from engine.ledger import audit as audits
 from engine.ledger import conflicts as conflict_units
 from engine.ledger import fence, history, holder, mailboxes
 from engine.ledger import jobs as job_units
@@ -49,6 +50,8 @@ from engine.model.job import CALENDAR, SHIPPED
 from engine.model.modules import STEP_MODULES, STEPS, Direction, ItemOutcome, Module, Side, Step
 from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicyState, StepState, UserState
 from engine.model.user_import import Change, NotReadable, Reject, UserImport, shown_value
+from engine.monitor.actor import Actor, By, Role, actor_of, needs, refusal
+from engine.monitor.audited import AuditRow, lines_changed, standing, subject
 from engine.monitor.commands import (
     SETTLES,
     AcknowledgeIncidents,
@@ -160,9 +163,12 @@ __all__ = [
     "STEPS",
     "STEP_MODULES",
     "AcknowledgeIncidents",
+    "Actor",
     "AddUsers",
     "Answer",
     "ApplyPreview",
+    "AuditRow",
+    "By",
     "CancelUser",
     "Change",
     "Command",
@@ -234,6 +240,7 @@ __all__ = [
     "RemoveUsers",
     "ResumeUser",
     "RetryMails",
+    "Role",
     "RollOut",
     "RolloutReport",
     "RunDetail",
@@ -273,13 +280,16 @@ __all__ = [
     "VerifyRow",
     "Waits",
     "WaveRow",
+    "actor_of",
     "changed",
     "check_connection",
     "check_policy",
     "connection_pages",
     "job_pages",
+    "needs",
     "next_runs",
     "policy_pages",
+    "refusal",
     "shown_value",
     "texts",
     "why_job",
@@ -312,6 +322,20 @@ NEED_LEDGER_ONLY = (
     | JobEditing
     | EnableJob
     | DisableJob
+)
+
+#: Commands that change the configuration: the audit log has the lines of it that went and came.
+CONFIGURES = (
+    SavePolicy,
+    DeletePolicy,
+    AddUsers,
+    RemoveUsers,
+    SaveConnection,
+    DeleteConnection,
+    SetOperator,
+    ImportUsers,
+    EditJob,
+    RemoveOverride,
 )
 
 log = logging.getLogger(__name__)
@@ -447,15 +471,18 @@ class Service:
             office.store.engine.running = False
             await self._flush()
 
-    async def stop(self, by: str = "") -> Answer:
+    async def stop(self, by: By = "") -> Answer:
         """Ask everything to stop at the next page boundary; ``running`` then ends.
 
         Args:
             by: the admin who asks; nobody for a signal.
         """
         if by:
-            await self._audit(by, "Stop", "engine", "the engine stops")
-            self._stopped_by = by
+            refused = await self._refused(by, "stop", "engine")
+            if refused:
+                return Answer(False, refused)
+            await self._audit(by, "stop", "engine", "the engine stops")
+            self._stopped_by = actor_of(by).name
         self._stop.set()
         return Answer(True, "the engine stops at its next page")
 
@@ -554,7 +581,7 @@ class Service:
 
     # -- configuration ---------------------------------------------------------------------------------
 
-    async def apply(self, text: str, source: str, by: str, *, folder: Path | None = None) -> Answer:
+    async def apply(self, text: str, source: str, by: By, *, folder: Path | None = None) -> Answer:
         """Store a whole declarative configuration; on any error nothing is changed and every error is told.
 
         Args:
@@ -563,6 +590,9 @@ class Service:
             by: who asks.
             folder: where relative paths start, if ``source`` is relative to another process's directory.
         """
+        refused = await self._refused(by, "apply", source)
+        if refused:
+            return Answer(False, refused)
         try:
             wanted = resolved(parse(text, source), folder or Path(source).absolute().parent)
         except ConfigErrors as errors:
@@ -578,6 +608,7 @@ class Service:
                 False,
                 f"{', '.join(busy)} is running; stop it or wait for its end, then apply again. Nothing was changed",
             )
+        before = await self.export()
         await self._ledger.write(
             _store,
             wanted,
@@ -595,7 +626,7 @@ class Service:
             f"{source}: {words.count(len(wanted.connections), 'connection', 'connections')}, {words.count(len(wanted.policies), 'policy', 'policies')}, "
             f"{words.count(len(wanted.users), 'user', 'users')} applied"
         )
-        await self._audit(by, "apply", source, text)
+        await self._audit(by, "apply", source, text, *lines_changed(before, await self.export()))
         return Answer(True, text)
 
     async def reload(self) -> Answer:
@@ -701,7 +732,7 @@ class Service:
         self._known(mailbox, policy)
         return await held.waiting(self._office, mailbox, policy)
 
-    async def preview(self, policy: str, by: str, mailbox: str | None = None) -> PreviewReport:
+    async def preview(self, policy: str, by: By, mailbox: str | None = None) -> PreviewReport:
         """Preview the next cycle (or the first sync) of a policy or one mailbox, to its end. Needs ``running``.
 
         Raises:
@@ -938,12 +969,13 @@ class Service:
 
     # -- doing -----------------------------------------------------------------------------------------
 
-    async def check_labels(self, policy: str | None, by: str) -> list[RunRow]:
+    async def check_labels(self, policy: str | None, by: By) -> list[RunRow]:
         """Look at the drop labels of an enabled policy (or of all) now, and wait until that is done. Needs ``running``.
 
         Raises:
             ServiceError: there is no such policy, or it is off.
         """
+        await self._allow(by, "labels", policy or "all")
         jobs = [LABELS.prefix + name for name in self._enabled(policy)]
         jobs = [job for job in jobs if job in self.store.jobs]
         for job in jobs:
@@ -954,12 +986,13 @@ class Service:
         await self._audit(by, "drop-label check", policy or "all", "done")
         return [run for job in jobs if (run := self.store.jobs[job].last) is not None]
 
-    async def sync(self, policy: str | None, by: str) -> dict[str, Any]:
+    async def sync(self, policy: str | None, by: By) -> dict[str, Any]:
         """Run one cycle of an enabled policy (or of all) to its end, and report it. Needs ``running``.
 
         Raises:
             ServiceError: there is no such policy, or it is off.
         """
+        await self._allow(by, "sync", policy or "all")
         names = self._enabled(policy)
         self._office.calls = Counter()
         for row in self.store.users.values():
@@ -995,13 +1028,14 @@ class Service:
             raise ServiceError(f"{which}; enable it first (key o in the app, or enabled = true in the file)")
         return names
 
-    async def verify(self, policy: str | None = None) -> list[VerifyRow]:
+    async def verify(self, policy: str | None = None, by: By = "") -> list[VerifyRow]:
         """Read back from the providers what the ledger says is there, for one policy or all that were initialised.
 
         Raises:
             ServiceError: there is no such policy.
             ProviderError: a read failed.
         """
+        await self._allow(by, "verify", policy or "all")
         if policy is not None and policy not in self.store.policies:
             raise ServiceError(f"there is no policy {policy!r}")
         found = []
@@ -1017,17 +1051,24 @@ class Service:
         """Test every connection: token, delegation, scopes, one read per API."""
         return [DoctorRow(*row) for row in await doctor(self._office)]
 
-    async def do(self, command: Command, by: str) -> Answer:
+    async def do(self, command: Command, by: By) -> Answer:
         """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
-        if not self._running and not isinstance(command, NEED_LEDGER_ONLY):
-            return Answer(False, "the engine is not running")
+        target = subject(command)
         try:
+            refused = await self._refused(by, type(command), target)
+            if refused:
+                return Answer(False, refused)
+            if not self._running and not isinstance(command, NEED_LEDGER_ONLY):
+                return Answer(False, "the engine is not running")
+            configures = isinstance(command, CONFIGURES)
+            before = await self.export() if configures else standing(self.store, target)
             try:
-                answer = await self._desk.do(command, by)
+                answer = await self._desk.do(command, actor_of(by).name)
             except KeyError as error:
                 answer = Answer(False, f"there is no {error.args[0]!r} any more")
-            target = next(iter(asdict(command).values()), "")
-            await self._audit(by, type(command).__name__, str(target), answer.text)
+            after = await self.export() if configures else standing(self.store, target)
+            texts = lines_changed(before, after) if configures else (before, after)
+            await self._audit(by, type(command).__name__, target, answer.text, *texts)
         except LedgerFault as fault:
             return Answer(False, str(fault))
         return answer
@@ -1049,13 +1090,64 @@ class Service:
             for email in sorted(users)
         ]
 
-    async def _audit(self, by: str, command: str, target: str, result: str) -> None:
-        await self._ledger.write(history.add_audit, self.clock.now_ms(), by, command, target, result)
+    async def audit(
+        self, before_id: int | None = None, limit: int = 200, words: Sequence[str] = ()
+    ) -> list[AuditRow]:
+        """The audit log, the youngest entry first; ``words`` must all occur in an entry, whatever their case."""
+        found = await self._ledger.read(audits.read, before_id, limit, tuple(words))
+        return [
+            AuditRow(
+                row.id,
+                row.at,
+                row.actor,
+                row.origin,
+                row.command,
+                row.object,
+                row.before,
+                row.after,
+                row.result,
+            )
+            for row in found
+        ]
+
+    async def _audit(
+        self, by: By, command: str, target: str, result: str, before: str = "", after: str = ""
+    ) -> None:
+        actor = actor_of(by)
+
+        def add(connection: Any, now: int) -> None:
+            audits.add_audit(
+                connection,
+                now,
+                actor.name,
+                command,
+                target,
+                result,
+                origin=actor.origin,
+                before=before,
+                after=after,
+            )
+
+        add.__name__ = audits.add_audit.__name__  # the unit of work is known by it
+        await self._ledger.write(add, self.clock.now_ms())
+
+    async def _refused(self, by: By, command: type[Command] | str, target: str) -> str:
+        """Why somebody may not do something, which goes on record; empty when he may."""
+        why = refusal(by, command)
+        if why:
+            name = command if isinstance(command, str) else command.__name__
+            await self._audit(by, name, target, f"refused: {why}")
+        return why
+
+    async def _allow(self, by: By, call: str, target: str) -> None:
+        why = await self._refused(by, call, target)
+        if why:
+            raise ServiceError(why)
 
 
 def _audit_stale(connection: Any, now: int, found: list[tuple[str, str]]) -> None:
     for mailbox, text in found:
-        history.add_audit(connection, now, "engine", "Stale", mailbox, text)
+        audits.add_audit(connection, now, "engine", "Stale", mailbox, text)
 
 
 def _store(connection: Any, wanted: Configuration, *parts: Any) -> None:

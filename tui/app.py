@@ -28,6 +28,7 @@ from textual.screen import Screen
 
 from engine.service import (
     Answer,
+    By,
     Command,
     ConflictRow,
     DecideConflict,
@@ -43,6 +44,8 @@ from engine.service import (
     SettleHeld,
     VerifyPolicy,
     VerifyRow,
+    actor_of,
+    refusal,
 )
 from tui import format as form
 from tui import keys, leaving
@@ -87,7 +90,7 @@ class SynclineApp(App[None]):
 
     Args:
         engine: the façade (or a test's).
-        who: the admin's name, for the journal.
+        who: the admin: for the audit log, and what he may do.
         zone: for all times on the screens.
         ascii: no signs beyond ASCII.
         theme: ``syncline-dark``, ``syncline-light`` or ``syncline-plain``.
@@ -114,7 +117,7 @@ class SynclineApp(App[None]):
     def __init__(
         self,
         engine: Engine,
-        who: str,
+        who: By,
         *,
         zone: tzinfo = UTC,
         ascii: bool = False,
@@ -133,12 +136,13 @@ class SynclineApp(App[None]):
             self._filters = [each for each in self._filters if not isinstance(each, Monochrome)] + [NoColor()]
             self.no_color = True
         self.engine = engine
+        self.by = actor_of(who)
         self.pull_seconds = pull_seconds
         self.host = host
         self.session_id = session_id
         chosen = PLAIN if plain else theme
         self.view = View(
-            who=who, zone=zone, ascii=ascii, palette=PALETTES[chosen], now_ms=engine.clock.now_ms()
+            who=self.by.name, zone=zone, ascii=ascii, palette=PALETTES[chosen], now_ms=engine.clock.now_ms()
         )
         self._said: tuple[str, str, int] = ("", "text", 0)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -282,6 +286,10 @@ class SynclineApp(App[None]):
 
     def ask(self, commands: Sequence[Command], confirm: Sequence[str], typed: str, title: str) -> None:
         """Send commands, after a confirmation when there is something to confirm."""
+        refused = next((why for command in commands if (why := refusal(self.by, type(command)))), "")
+        if refused:
+            self.say(refused, "alert")
+            return
         if not confirm:
             self._send(commands)
             return
@@ -296,7 +304,7 @@ class SynclineApp(App[None]):
 
     def _send(self, commands: Sequence[Command]) -> None:
         async def all_of_them() -> list[Answer]:
-            return [await self.engine.do(command, by=self.view.who) for command in commands]
+            return [await self.engine.do(command, by=self.by) for command in commands]
 
         self._outside(all_of_them(), lambda answers: self._answered(commands, answers))
 
@@ -455,7 +463,7 @@ class SynclineApp(App[None]):
     def stop_engine(self) -> None:
         """Stop the engine at its next page; it ends this console when it has stopped."""
         self.say("The engine stops after the page it is on.", "alert")
-        self._outside(self.engine.stop(self.view.who), self._stopping)
+        self._outside(self.engine.stop(self.by), self._stopping)
 
     def _stopping(self, answer: Answer) -> None:
         if not answer.ok:

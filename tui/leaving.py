@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.service import refusal
 from tui import format as form
 from tui.screens.confirm import Confirm, Report
 
@@ -16,6 +17,10 @@ WORD = "stop"
 
 def stop_engine(app: SynclineApp) -> None:
     """Ask, and stop the engine."""
+    refused = refusal(app.by, "stop")
+    if refused:
+        app.say(refused, "alert")
+        return
     busy = app.engine.initialising()
     lines = ["The sync stops with it, at the next page; it goes on from there at the next start."]
     if busy:

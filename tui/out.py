@@ -21,6 +21,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
+from engine.service import By
 from tui import exits
 from tui.exits import Trouble
 
@@ -38,7 +39,7 @@ class Out(ABC):
         remote: whether the command runs inside of an engine that was there before it.
     """
 
-    def __init__(self, by: str, zone: tzinfo, *, remote: bool) -> None:
+    def __init__(self, by: By, zone: tzinfo, *, remote: bool) -> None:
         self.by = by
         self.zone = zone
         self.stopped = asyncio.Event()
@@ -100,7 +101,7 @@ class Out(ABC):
 class LocalOut(Out):
     """For a command in a process of its own."""
 
-    def __init__(self, by: str, zone: tzinfo) -> None:
+    def __init__(self, by: By, zone: tzinfo) -> None:
         super().__init__(by, zone, remote=False)
         self._read: dict[str, bytes] = {}
 

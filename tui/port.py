@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from engine.service import (
     Answer,
+    AuditRow,
+    By,
     Command,
     ConflictRow,
     ConnectionDraft,
@@ -84,7 +86,7 @@ class Engine(Protocol):
         """Jobs that ship."""
         ...
 
-    async def do(self, command: Command, by: str) -> Answer:
+    async def do(self, command: Command, by: By) -> Answer:
         """Carry out a command for an admin."""
         ...
 
@@ -180,6 +182,12 @@ class Engine(Protocol):
         """Mailboxes in phase A now."""
         ...
 
-    async def stop(self, by: str = "") -> Answer:
+    async def audit(
+        self, before_id: int | None = None, limit: int = 200, words: Sequence[str] = ()
+    ) -> list[AuditRow]:
+        """The audit log, the youngest entry first."""
+        ...
+
+    async def stop(self, by: By = "") -> Answer:
         """Stop at the next page boundary."""
         ...

@@ -220,7 +220,7 @@ async def status(service: Service, given: Namespace, out: Out) -> int:
 
 async def verify(service: Service, given: Namespace, out: Out) -> int:
     """Read back from the providers what the ledger says is there."""
-    rows = await service.verify(given.policy)
+    rows = await service.verify(given.policy, out.by)
     if not rows:
         raise Trouble(exits.USAGE, "there is nothing to verify: no policy has users; apply a file first")
     code = exits.of_verify(rows)

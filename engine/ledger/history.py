@@ -1,4 +1,4 @@
-"""Units of work on what happened: cycles, monitor lines, job runs, verifications, the audit log, pruning."""
+"""Units of work on what happened: cycles, monitor lines, job runs, verifications, pruning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger import incidents, jobs, mails, schema
-from engine.ledger.schema import audit, cycle, line, run, verify
+from engine.ledger.schema import cycle, line, run, verify
 from engine.ledger.sql import insert, insert_ids, set_columns
 
 
@@ -150,11 +150,6 @@ def verification(conn: sa.Connection, policy: str) -> list[sa.Row[Any]]:
     return list(
         conn.execute(sa.select(verify).where(verify.c.policy == policy).order_by(verify.c.mailbox)).all()
     )
-
-
-def add_audit(conn: sa.Connection, at: int, actor: str, command: str, object_: str, result: str) -> None:
-    """Record who asked for what, and what came of it."""
-    conn.execute(sa.insert(audit).values(at=at, actor=actor, command=command, object=object_, result=result))
 
 
 def prune(conn: sa.Connection, before: int) -> int:

@@ -553,6 +553,10 @@ audit = sa.Table(
     _text("command", nullable=False),
     _text("object", nullable=False),
     _text("result", nullable=False),
+    _text("origin", nullable=False, server_default=""),
+    _text("before", nullable=False, server_default=""),
+    _text("after", nullable=False, server_default=""),
+    sa.Index("ix_audit_object", "object", "id"),
 )
 
 lease = sa.Table(

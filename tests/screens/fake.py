@@ -17,6 +17,8 @@ from engine.model.form import new_policy
 from engine.model.job import CALENDAR
 from engine.service import (
     Answer,
+    AuditRow,
+    By,
     Command,
     ConflictRow,
     ConnectionDraft,
@@ -137,13 +139,14 @@ class FakeService:
         )
         self.mails: list[MailRow] = []
         self.stopped = asyncio.Event()
+        self.audits: list[AuditRow] = []
         self.may_stop: asyncio.Event | None = None
 
     async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
         return self.mails
 
-    async def do(self, command: Command, by: str) -> Answer:
-        self.commands.append((command, by))
+    async def do(self, command: Command, by: By) -> Answer:
+        self.commands.append((command, str(by)))
         if self.refuse:
             return Answer(False, self.refuse)
         if isinstance(command, TestPolicy):
@@ -320,7 +323,20 @@ class FakeService:
     def initialising(self) -> list[str]:
         return [row.id for row in self.store.users.values() if row.state is UserState.INITIALIZING]
 
-    async def stop(self, by: str = "") -> Answer:
+    async def audit(
+        self, before_id: int | None = None, limit: int = 200, words: Sequence[str] = ()
+    ) -> list[AuditRow]:
+        fitting = [
+            row
+            for row in self.audits
+            if all(
+                word.lower() in f"{row.actor} {row.origin} {row.command} {row.object} {row.result}".lower()
+                for word in words
+            )
+        ]
+        return [row for row in fitting if before_id is None or row.id < before_id][:limit]
+
+    async def stop(self, by: By = "") -> Answer:
         if self.may_stop is not None:
             await self.may_stop.wait()
         self.stopped.set()

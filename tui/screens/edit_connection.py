@@ -59,7 +59,7 @@ class ConnectionForm(FormScreen):
             if mailbox:
                 self.say(f"Testing with {mailbox}; nothing is stored …")
                 asked = TestConnection(command.connection, command.kind, command.settings, mailbox.lower())
-                self.console.fetch(self.engine.do(asked, by=self.view.who), self._tested)
+                self.console.fetch(self.engine.do(asked, by=self.console.by), self._tested)
 
         text = "With which mailbox? No policy uses this connection yet, so that it has no user to test with."
         self.app.push_screen(Ask(self.view, "Test the connection", text, "ann@example.com"), answered)

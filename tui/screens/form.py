@@ -285,7 +285,7 @@ class FormScreen(Frame):
             self.say(f"Nothing was saved. {field.label}: {problems[0]}", "fault")
         elif not self._saving:
             self._saving = True
-            self.console.fetch(self.engine.do(self.saving(), by=self.view.who), self._answered)
+            self.console.fetch(self.engine.do(self.saving(), by=self.console.by), self._answered)
 
     def _answered(self, answer: Answer) -> None:
         self._saving = False
@@ -302,7 +302,7 @@ class FormScreen(Frame):
         command = self.testing()
         if command is not None:
             self.say("Testing with what stands in the form; nothing is stored …")
-            self.console.fetch(self.engine.do(command, by=self.view.who), self._tested)
+            self.console.fetch(self.engine.do(command, by=self.console.by), self._tested)
 
     def _tested(self, answer: Answer) -> None:
         self.say(_sentence(answer.text), "text" if answer.ok else "fault")

@@ -12,7 +12,7 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
-from engine.service import Service
+from engine.service import By, Service
 from tui import commands, exits, wire
 from tui.exits import Trouble
 from tui.out import LONGEST, Out, too_long, unreadable, unwritable
@@ -32,7 +32,7 @@ def zone_of(hello: Mapping[str, Any]) -> tzinfo:
 class RemoteOut(Out):
     """Words go to the client, files come from it."""
 
-    def __init__(self, door: Door, by: str, zone: tzinfo, cwd: str) -> None:
+    def __init__(self, door: Door, by: By, zone: tzinfo, cwd: str) -> None:
         super().__init__(by, zone, remote=True)
         self._door = door
         self._cwd = cwd

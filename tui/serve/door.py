@@ -160,6 +160,12 @@ class Door(asyncio.Protocol):
         self._hall.closed(self)
 
 
+def share(path: str, *, shared: bool) -> None:
+    """Let other users of this machine connect, or this one alone; who comes is asked of the kernel in any case."""
+    os.chmod(os.path.dirname(path), 0o711 if shared else 0o700)
+    os.chmod(path, 0o666 if shared else 0o600)
+
+
 @asynccontextmanager
 async def listening(path: str, hall: Hall, *, shared: bool) -> AsyncIterator[asyncio.Server]:
     """Listen on a unix socket; its folder is made 0700, and the socket 0600.
@@ -187,7 +193,6 @@ async def listening(path: str, hall: Hall, *, shared: bool) -> AsyncIterator[asy
             raise Trouble(
                 exits.UNUSABLE, f"{folder} is not a directory of this user; remove it, or set XDG_RUNTIME_DIR"
             )
-        os.chmod(folder, 0o711 if shared else 0o700)
         with suppress(FileNotFoundError):
             os.unlink(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -197,8 +202,7 @@ async def listening(path: str, hall: Hall, *, shared: bool) -> AsyncIterator[asy
                 sock.bind(path)
             finally:
                 os.umask(old)
-            if shared:
-                os.chmod(path, 0o666)  # noqa: S103 - the kernel tells who comes
+            share(path, shared=shared)
             ours = os.stat(path).st_ino
         except OSError:
             sock.close()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
+from pathlib import Path
 
 from engine.service import Service
 from tui import exits, places
 from tui.exits import Trouble
 from tui.run import local_zone, opened, running
-from tui.serve.door import listening
+from tui.serve import access
+from tui.serve.door import listening, share
 from tui.serve.hall import Hall, hall
 from tui.serve.loop import EngineLoop
 from tui.serve.manner import Manner
+
+log = logging.getLogger(__name__)
 
 #: A demo waits so long for somebody to attach again whose connection was lost, in seconds.
 DEMO_SECONDS = 600.0
@@ -49,13 +54,13 @@ async def _serve(given: Namespace) -> int:
                 return exits.INTERRUPTED
         else:
             service = await stack.enter_async_context(opened(given.data_dir))
-        guests = await stack.enter_async_context(hall(service, manner))
-        wish.reload = lambda: guests.start_task(service.reload())
+        guests = await stack.enter_async_context(hall(service, manner, access.read(given.data_dir)))
+        wish.reload = lambda: guests.start_task(_reload(service, guests, given.data_dir, path))
         listens = f"listening at {path}"
         if given.ssh:
             port = await stack.enter_async_context(_ssh(given, service, guests, manner))
             listens += f", ssh at port {port}"
-        async with listening(path, guests, shared=False), running(service):
+        async with listening(path, guests, shared=guests.access.shared), running(service):
             ready(given.ready_fd, listens)
             why = await _until_stopped(service, wish, guests, given.demo)
             notify("STOPPING=1")
@@ -75,6 +80,17 @@ def _ssh(given: Namespace, service: Service, guests: Hall, manner: Manner) -> Ab
             f"--ssh needs the extra syncline[ssh] ({error.name} is not installed); without it admins attach",
         ) from None
     return ssh_listening(given.ssh, given.data_dir, service, guests, manner, local_zone())
+
+
+async def _reload(service: Service, guests: Hall, data_dir: Path, path: str) -> None:
+    """Read roles and secrets again; what is wrong is told to those who are attached, and changes nothing."""
+    try:
+        guests.access = access.read(data_dir)
+        share(path, shared=guests.access.shared)
+    except (Trouble, OSError) as fault:
+        log.error("reload: %s", fault)
+        guests.say(f"Reload: {fault}. The roles stay as they were.")
+    await service.reload()
 
 
 async def _until_stopped(service: Service, wish: Wish, guests: Hall, demo: bool) -> str:

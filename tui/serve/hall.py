@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from engine.service import Service, SessionRow, Table
+from engine.service import Actor, Service, SessionRow, Table
 from tui import exits, wire
 from tui.host import PULL_SECONDS
+from tui.serve.access import Access
 from tui.serve.call import Call, RemoteOut, zone_of
 from tui.serve.door import Door, Purpose
 from tui.serve.guest import said
@@ -36,9 +38,11 @@ class Hall:
         service: the engine, which runs.
         group: for the tasks of consoles and commands.
         manner: what is told to those who come and go.
+        access: who may do what.
     """
 
-    def __init__(self, service: Service, group: asyncio.TaskGroup, manner: Manner) -> None:
+    def __init__(self, service: Service, group: asyncio.TaskGroup, manner: Manner, access: Access) -> None:
+        self.access = access
         self._service = service
         self._group = group
         self._manner = manner
@@ -69,25 +73,29 @@ class Hall:
     def welcome(self, door: Door, hello: Mapping[str, Any]) -> Purpose | None:
         """A client has said what it wants."""
         want = hello.get("want")
-        if not self._known(door):
+        actor = self._actor(door, hello)
+        if actor is None:
             return None
         if want == "command":
-            return self._command(door, hello)
+            return self._command(door, actor, hello)
         if want == "screen":
-            return self._screen(door, hello)
+            return self._screen(door, actor, hello)
         if want == "stop":
-            self.start_task(self._stop(door, hello))
+            self.start_task(self._stop(door, actor, hello))
             return None
         door.exit(exits.USAGE, "the engine does not know what the client wants; restart the older of both")
         return None
 
-    @staticmethod
-    def _known(door: Door) -> bool:
-        return True
-
-    @staticmethod
-    def _who(door: Door, hello: Mapping[str, Any]) -> str:
-        return f"{door.peer.name}@{said(hello, 'host') or 'here'}"
+    def _actor(self, door: Door, hello: Mapping[str, Any]) -> Actor | None:
+        """Who it is, and in which role; a stranger is told so, and goes."""
+        role = self.access.role(door.peer.uid)
+        if role is None:
+            door.exit(
+                exits.REFUSED,
+                f"{door.peer.name} has no role here; whoever runs the engine gives one in roles.toml (docs/deploy.md)",
+            )
+            return None
+        return Actor(f"{door.peer.name}@{os.uname().nodename}", role, said(hello, "origin"))
 
     def start_task(self, work: Coroutine[None, None, Any]) -> None:
         """Run something of the engine's for nobody in particular."""
@@ -95,11 +103,11 @@ class Hall:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _stop(self, door: Door, hello: Mapping[str, Any]) -> None:
+    async def _stop(self, door: Door, actor: Actor, hello: Mapping[str, Any]) -> None:
         if hello.get("unless_attached") is True and self._sessions:
             door.exit(exits.UNUSABLE, f"{len(self._sessions)} attached; q there leaves it")
             return
-        answer = await self._service.stop(self._who(door, hello))
+        answer = await self._service.stop(actor)
         door.exit(exits.OK if answer.ok else exits.USAGE, answer.text)
 
     # Consoles
@@ -118,7 +126,7 @@ class Hall:
             return f"{MOST_SESSIONS} consoles are open, which is the limit; syncline status and the like work still"
         return ""
 
-    def _screen(self, door: Door, hello: Mapping[str, Any]) -> Purpose | None:
+    def _screen(self, door: Door, actor: Actor, hello: Mapping[str, Any]) -> Purpose | None:
         why = self.full()
         if why:
             door.exit(exits.UNUSABLE, why)
@@ -135,8 +143,7 @@ class Hall:
         )
         started = said(hello, "greeting", 140)
         session = Session(
-            self._who(door, hello),
-            said(hello, "origin"),
+            actor,
             terminal,
             self._service,
             pull_seconds=self.pull_seconds,
@@ -154,7 +161,12 @@ class Hall:
         store = self._service.store
         self._sessions[session.id] = session
         store.sessions[session.id] = SessionRow(
-            session.id, session.who, session.origin, "admin", session.since_ms, session.size
+            session.id,
+            session.actor.name,
+            session.actor.origin,
+            session.actor.role,
+            session.since_ms,
+            session.size,
         )
         store.reshape(Table.SESSIONS)
         self.changed.set()
@@ -189,7 +201,7 @@ class Hall:
         for session in self._sessions.values():
             session.say(text)
 
-    def _command(self, door: Door, hello: Mapping[str, Any]) -> Purpose | None:
+    def _command(self, door: Door, actor: Actor, hello: Mapping[str, Any]) -> Purpose | None:
         words = hello.get("words")
         cwd = hello.get("cwd")
         if not (
@@ -200,7 +212,7 @@ class Hall:
         if len(self._calls) >= MOST_CALLS:
             door.exit(exits.UNUSABLE, f"{MOST_CALLS} commands are running, which is the limit; try again later")
             return None
-        call = Call(door, RemoteOut(door, self._who(door, hello), zone_of(hello), cwd))
+        call = Call(door, RemoteOut(door, actor, zone_of(hello), cwd))
         self._calls[door] = call
         call.start(self._service, words, self._group)
         return call
@@ -250,11 +262,11 @@ class Screen:
 
 
 @asynccontextmanager
-async def hall(service: Service, manner: Manner) -> AsyncIterator[Hall]:
+async def hall(service: Service, manner: Manner, access: Access) -> AsyncIterator[Hall]:
     """A hall that is empty at the end; an error from inside comes out as it is, without the group of its tasks."""
     try:
         async with asyncio.TaskGroup() as group:
-            found = Hall(service, group, manner)
+            found = Hall(service, group, manner, access)
             try:
                 yield found
             finally:

@@ -2,8 +2,10 @@
 
 A front (the unix socket of ``tui.serve.door``, an SSH server) makes a session like this::
 
-    session = Session(guest, terminal, service, pace, send=channel.write, end=lambda code, text: channel.exit(code))
-    hall.show(session)             # checks the limits, runs the app in a task of the hall's group
+    session = Session(Actor("ann@ops", Role.OPERATOR, "ssh 10.0.0.5"), Terminal((100, 30)), service,
+                      pull_seconds=hall.pull_seconds, send=channel.write, end=lambda code, text: channel.exit(code))
+    hall.full()                    # why there is no room for one more; empty when there is
+    hall.show(session)             # runs the app in a task of the hall's group
     session.feed(data)             # bytes that were typed
     session.resize(100, 30)
     session.pause(); session.resume()   # the transport's write buffer is full, is empty again
@@ -30,7 +32,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from engine.service import Service
+from engine.service import Actor, Service
 from tui import exits
 from tui.app import SynclineApp
 from tui.serve.driver import RemoteDriver
@@ -88,8 +90,7 @@ class Session:
     """A console. It is the ``Host`` of its app.
 
     Args:
-        who: the admin, for the header and the audit log.
-        origin: from where, for people.
+        actor: the admin: name, role, from where.
         terminal: what it can do.
         service: the engine.
         pull_seconds: how long the screens may wait until they look at the store again.
@@ -102,8 +103,7 @@ class Session:
 
     def __init__(
         self,
-        who: str,
-        origin: str,
+        actor: Actor,
         terminal: Terminal,
         service: Service,
         *,
@@ -115,8 +115,7 @@ class Session:
         leaving: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex
-        self.who = who
-        self.origin = origin
+        self.actor = actor
         self.size = terminal.size
         self.since_ms = service.clock.now_ms()
         self.farewell = leaving
@@ -160,13 +159,13 @@ class Session:
 
     def start(self, group: asyncio.TaskGroup) -> asyncio.Task[None]:
         """Run the app in a task of its own, in a context of its own: nothing of another app may be found in it."""
-        return group.create_task(self._run(), name=f"console of {self.who}", context=Context())
+        return group.create_task(self._run(), name=f"console of {self.actor.name}", context=Context())
 
     async def _run(self) -> None:
         terminal = self._terminal
         app = self._app = SynclineApp(
             self._service,
-            self.who,
+            self.actor,
             zone=terminal.zone,
             ascii=terminal.ascii or not terminal.utf8,
             theme=f"syncline-{terminal.theme}",
@@ -218,7 +217,7 @@ class Session:
             f"the console ended by an internal error ({type(error).__name__}); the sync goes on. "
             "Details in syncline.log; syncline attaches again"
         )
-        log.error("the console of %s ended: %s", self.who, "".join(traceback.format_exception(error)))
+        log.error("the console of %s ended: %s", self.actor.name, "".join(traceback.format_exception(error)))
 
     # What comes from the transport
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import asyncssh
 
-from engine.service import Service
+from engine.service import Actor, Service
 from tui import exits
 from tui.exits import Trouble
 from tui.serve.hall import Hall
@@ -206,8 +206,7 @@ class Shell(asyncssh.SSHServerSession[bytes]):
             zone=_zone(said.get("TZ", ""), front.zone),
         )
         session = Session(
-            self._who,
-            f"ssh {self._host}",
+            Actor(self._who, front.guests.access.ssh_role(self._who), f"ssh {self._host}"),
             terminal,
             front.service,
             pull_seconds=front.guests.pull_seconds,

@@ -1,0 +1,117 @@
+"""Who asks for something, and what he may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.monitor.commands import (
+    AcknowledgeIncidents,
+    CancelUser,
+    Command,
+    DecideConflict,
+    DropPreview,
+    PauseUser,
+    PreviewPolicy,
+    ResumeUser,
+    RunJob,
+    SettleHeld,
+    StopJob,
+    SyncNow,
+    TestConnection,
+    TestPolicy,
+    TraceJob,
+    VerifyPolicy,
+)
+
+
+class Role(StrEnum):
+    """What an admin may do; each may do what those before it may."""
+
+    VIEWER = "viewer"  # look
+    OPERATOR = "operator"  # run, pause and cancel; test and verify; settle what waits
+    ADMIN = "admin"  # everything: policies, connections, jobs, what removes data, the engine
+
+    def suffices(self, needed: Role) -> bool:
+        """Whether it may do what ``needed`` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks.
+
+    Attributes:
+        name: user and machine, for the audit log and the header.
+        role: what he may do.
+        origin: from where, for people: ``ssh 10.0.0.5``, a terminal; empty inside of the engine's own process.
+    """
+
+    name: str
+    role: Role = Role.ADMIN
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: A bare name stands for whoever runs the engine's own process: the command line where no engine runs, and tests.
+By = Actor | str
+
+
+def actor_of(by: By) -> Actor:
+    """Who asks, with his role."""
+    return by if isinstance(by, Actor) else Actor(by)
+
+
+#: Commands that an operator may send. Every other one, also one that is new here, is an admin's.
+OPERATES: frozenset[type[Command]] = frozenset(
+    {
+        AcknowledgeIncidents,
+        CancelUser,
+        DecideConflict,
+        DropPreview,
+        PauseUser,
+        PreviewPolicy,
+        ResumeUser,
+        RunJob,
+        SettleHeld,
+        StopJob,
+        SyncNow,
+        TestConnection,
+        TestPolicy,
+        TraceJob,
+        VerifyPolicy,
+    }
+)
+
+#: What calls of the service need that are no commands.
+CALLS: Mapping[str, Role] = {
+    "apply": Role.ADMIN,
+    "sync": Role.OPERATOR,
+    "verify": Role.OPERATOR,
+    "labels": Role.OPERATOR,
+    "stop": Role.ADMIN,
+}
+
+
+def needs(command: type[Command] | str) -> Role:
+    """The role that a command, or a call by its name, needs."""
+    if isinstance(command, str):
+        return CALLS.get(command, Role.ADMIN)
+    return Role.OPERATOR if command in OPERATES else Role.ADMIN
+
+
+def refusal(by: By, command: type[Command] | str) -> str:
+    """Why somebody may not do something; empty when he may."""
+    actor, needed = actor_of(by), needs(command)
+    if actor.role.suffices(needed):
+        return ""
+    who = "an admin" if needed is Role.ADMIN else "an operator"
+    return f"{actor.name} is {_article(actor.role)} here, and this needs {who}; nothing was changed"
+
+
+def _article(role: Role) -> str:
+    return f"a {role}" if role is Role.VIEWER else f"an {role}"
