@@ -134,7 +134,7 @@ def test_roles_by_user_number_and_group(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_that_is_wrong_names_what_is_allowed(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / access.NAME).write_text(text)
     (tmp_path / access.NAME).chmod(0o600)
-    with pytest.raises(Trouble, match="roles.toml") as trouble:
+    with pytest.raises(Trouble, match=r"roles\.toml") as trouble:
         access.read(tmp_path)
     assert told in str(trouble.value)
 
