@@ -1,0 +1,66 @@
+"""The private names of Textual that the consoles stand on. An upgrade that changes one fails here first."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+
+import pytest
+from textual._xterm_parser import XTermParser
+from textual.app import App
+from textual.driver import Driver
+from textual.events import Key
+
+from tui.serve.loop import EngineLoop
+
+
+def test_the_parser_is_fed_ticked_and_its_cache_cleared() -> None:
+    parser = XTermParser()
+    (key,) = parser.feed("\x1b[106u")
+    assert isinstance(key, Key)
+    assert key.key == "j"
+    assert list(parser.feed("\x1b")) == []
+    assert parser._timeout_time is not None
+    parser._timeout_time = 0.001  # long ago
+    (escape,) = parser.tick()
+    assert isinstance(escape, Key)
+    assert escape.key == "escape"
+    assert XTermParser._parse_extended_key.cache_info().currsize > 0
+    XTermParser._parse_extended_key.cache_clear()
+    assert XTermParser._parse_extended_key.cache_info().currsize == 0
+
+
+async def test_an_app_has_what_a_session_sets_and_calls() -> None:
+    app: App[None] = App()
+    assert {
+        "_capture_stdout",
+        "_capture_stderr",
+        "_exception",
+        "error_console",
+        "_filters",
+        "no_color",
+    } <= vars(app).keys()
+    app._begin_batch()
+    app._end_batch()
+    assert app._batch_count == 0
+    assert callable(app.post_display_hook)
+    assert {"app", "debug", "mouse", "size"} <= inspect.signature(Driver.__init__).parameters.keys()
+    assert callable(Driver.process_message)
+    assert callable(Driver.send_message)
+
+
+def test_an_app_makes_the_tasks_of_no_other_eager() -> None:
+    loop = EngineLoop()
+    try:
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        assert loop.get_task_factory() is None
+        loop.set_task_factory(factory := lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+        assert loop.get_task_factory() is factory
+    finally:
+        loop.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_textual_would_make_them_eager_otherwise() -> None:
+    assert "eager_task_factory" in inspect.getsource(App.run_async)
