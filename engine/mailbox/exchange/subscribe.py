@@ -8,7 +8,7 @@ from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.errors import fault_of
 from engine.mailbox.exchange.folders import reference
 from engine.mailbox.exchange.soap import Message
-from engine.mailbox.exchange.xml import M, T, element, leaf, text_of
+from engine.mailbox.exchange.xml import M, T, element, leaf
 from engine.model.port import Account, Channel, PushMode, Scope
 
 #: What we want to hear of. New mails are creations, too.
@@ -48,8 +48,8 @@ async def subscribe(
         request = element("m:PullSubscriptionRequest", body)
     (message,) = await client.call(account, "Subscribe", element("m:Subscribe", request), idempotent=True)
     _check(message)
-    remote_id = text_of(message.node, M + "SubscriptionId")
-    return [("", Channel(remote_id, channel_id, text_of(message.node, M + "Watermark")))]
+    remote_id = message.node.findtext(M + "SubscriptionId") or ""
+    return [("", Channel(remote_id, channel_id, message.node.findtext(M + "Watermark") or ""))]
 
 
 async def unsubscribe(client: ExchangeClient, account: Account, channel: Channel, mode: PushMode) -> None:
