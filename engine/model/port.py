@@ -350,6 +350,12 @@ class Pushing(Protocol):
         """Ask a subscription of mode ``PULL``: the new watermark, and how many changes there are."""
         ...
 
+    def stream(
+        self, account: Account, channels: Sequence[Channel], minutes: int
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Listen to subscriptions of mode ``STREAM`` for some minutes: (its id, how many changes; 0: it is alive)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CrmUser:

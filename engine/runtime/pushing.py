@@ -51,6 +51,11 @@ LOOK_MS = 30_000
 #: A pull subscription is asked so often, milliseconds.
 PULL_MS = 60_000
 
+#: A streaming connection lasts so many minutes (1 to 30), serves so many subscriptions, and rests so long after it broke.
+STREAM_MINUTES = 20
+STREAMED = 200
+STREAM_PAUSE_MS = 5_000
+
 #: A channel is renewed so long before its end, milliseconds, or when nine tenths of its life are over, if that is later.
 EARLY_MS = 3_600_000
 
@@ -108,6 +113,7 @@ class Pusher:
         self._wanted = 0
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._streams: dict[tuple[str, tuple[str, ...]], asyncio.Task[None]] = {}
         self.port = 0
 
     # -- what the listener hears -----------------------------------------------------------------------
@@ -163,6 +169,12 @@ class Pusher:
 
     async def serve(self) -> None:
         """Listen where the configuration says so, and keep subscriptions, until cancelled."""
+        try:
+            await self._serve()
+        finally:
+            await self._hang_up(list(self._streams))
+
+    async def _serve(self) -> None:
         loaded = False
         while True:
             self._changed.clear()
@@ -226,6 +238,7 @@ class Pusher:
         if now >= self._next_look and not self._office.unwell:
             self._next_look = now + LOOK_MS
             await self.look()
+        await self._listen_in()
         if now >= self._next_pull and not self._office.unwell:
             self._next_pull = now + PULL_MS
             await self._pull()
@@ -445,6 +458,49 @@ class Pusher:
                 else:
                     self._subs.pop(name, None)
                     await self._office.ledger.write(units.change, sub.id, state="ended")
+
+    async def _listen_in(self) -> None:
+        """One long connection for each group of streaming subscriptions; a group that has changed gets another one."""
+        groups: dict[str, list[str]] = {}
+        for name, sub in self._subs.items():
+            if sub.mode == PushMode.STREAM and sub.state == "live" and sub.pinged_at != 0:
+                groups.setdefault(sub.connection, []).append(name)
+        wanted = {
+            (connection, tuple(sorted(names)[at : at + STREAMED]))
+            for connection, names in groups.items()
+            for at in range(0, len(names), STREAMED)
+        }
+        await self._hang_up([key for key in self._streams if key not in wanted])
+        for key in wanted:
+            if key not in self._streams or self._streams[key].done():
+                self._streams[key] = asyncio.get_running_loop().create_task(self._stream(*key))
+
+    async def _hang_up(self, keys: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+        tasks = [self._streams.pop(key) for key in keys]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stream(self, connection: str, names: tuple[str, ...]) -> None:
+        """Hear what a group tells, until its connection's time is over; what is lost is made anew with the next look."""
+        subs = {sub.remote_id: sub for name in names if (sub := self._subs.get(name)) is not None}
+        if not subs:
+            return
+        first = next(iter(subs.values()))
+        try:
+            connector = self._office.mailbox(connection)
+            assert isinstance(connector, Pushing)
+            record = await self._office.ledger.read(mailboxes.mailbox_by_id, first.mailbox_id)
+            channels = [Channel(sub.remote_id, sub.resource, sub.watermark) for sub in subs.values()]
+            async for remote_id, changes in connector.stream(account_of(record), channels, STREAM_MINUTES):
+                sub = subs.get(remote_id)
+                if sub is not None:
+                    self._hear(sub, _name(sub), changed=changes > 0)
+        except (ProviderError, LedgerFault) as error:
+            log.warning("push: %s: %s", connection, error)
+            for sub in subs.values():
+                sub.pinged_at, sub.error = 0, str(error)
+            self._next_look = self._office.clock.now_ms() + STREAM_PAUSE_MS
 
     async def _pull(self) -> None:
         """Ask the subscriptions that are asked."""

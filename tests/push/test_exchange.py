@@ -108,3 +108,23 @@ async def test_a_pull_subscription_is_asked_and_ended(place: Lab) -> None:
         await connector.unsubscribe(place.account, channel)  # one that is gone is no error
         with pytest.raises(ProviderError):
             await connector.changed(place.account, channel)
+
+
+async def test_changes_come_over_a_connection_that_is_kept_open(place: Lab) -> None:
+    async with place.connector(mode="streaming") as connector:
+        assert connector.push_mode is PushMode.STREAM
+        scopes = await feeds(connector, place.account)
+        ((_, channel),) = await connector.subscribe(place.account, scopes, "name", "", "")
+        told: list[tuple[str, int]] = []
+        async with asyncio.timeout(30):
+            news = connector.stream(place.account, [channel], 1)
+            await touch(connector, place.account)
+            async for each in news:
+                told.append(each)
+                if sum(number for _, number in told) >= 1:
+                    break
+        assert {name for name, _ in told} == {channel.remote_id}
+        await connector.unsubscribe(place.account, channel)
+        with pytest.raises(ProviderError):
+            async for _ in connector.stream(place.account, [channel], 1):
+                pass

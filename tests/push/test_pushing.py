@@ -159,6 +159,18 @@ class PushedMail(FakeMail):
         self.push_mode = PushMode.PUSH
         self.subscribed: list[tuple[str, str, str]] = []
         self.refuse: Exception | None = None
+        self.news: asyncio.Queue[tuple[str, int] | Exception] = asyncio.Queue()
+        self.streamed: list[list[str]] = []
+
+    async def stream(
+        self, account: Account, channels: list[Channel], minutes: int
+    ) -> AsyncIterator[tuple[str, int]]:
+        self.streamed.append(sorted(channel.remote_id for channel in channels))
+        while True:
+            told = await self.news.get()
+            if isinstance(told, Exception):
+                raise told
+            yield told
 
     async def subscribe(
         self, account: Account, scopes: list[Scope], channel_id: str, address: str, token: str
@@ -241,3 +253,29 @@ async def test_pull_needs_no_listener(tmp_path: Path, monkeypatch: pytest.Monkey
         await pusher._pull()
         assert {sub.watermark for sub in pusher._subs.values()} == {"W9"}
         assert set(pusher._hints) == {A, B}
+
+
+async def test_one_connection_streams_for_all_mailboxes_and_what_breaks_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.net.errors import ErrorKind, ProviderError
+
+    monkeypatch.setattr(pushing, "HINT_MS", 10 * HOUR)
+    monkeypatch.setattr(pushing, "STREAM_PAUSE_MS", 0)
+    mail = PushedMail()
+    mail.push_mode = PushMode.STREAM
+    async with engine(tmp_path, AheadClock(), file(), mail) as service:
+        pusher = service._pusher
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        await until(lambda: mail.streamed and len(mail.streamed[-1]) == 2)
+        names = {email: f"SUB-{name}" for email, name, _ in mail.subscribed}
+        pusher._hints.clear()
+        mail.news.put_nowait((names[B], 0))  # only a sign of life
+        mail.news.put_nowait((names[A], 3))
+        await until(lambda: pusher._hints)
+        assert set(pusher._hints) == {A}
+        mail.news.put_nowait(ProviderError(ErrorKind.UNAVAILABLE, "Fake", "the line broke"))
+        await until(lambda: len(mail.subscribed) == 4)
+        await until(lambda: len(mail.streamed[-1]) == 2 and names[A] not in mail.streamed[-1])
+        assert {B, A} == set(pusher._hints)  # what happened meanwhile is read

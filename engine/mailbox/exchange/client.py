@@ -89,6 +89,19 @@ class ExchangeClient:
             account="" if account is None else account.email,
         )
 
+    async def prepared(self, account: Account, body: str) -> tuple[bytes, dict[str, str], Sessions]:
+        """A request as it is sent, its headers, and the sessions to send it by: for answers that are read as they come.
+
+        Raises:
+            ProviderError: there is no way to log in.
+        """
+        mailbox = account.exchange_email or account.email
+        headers = {"content-type": "text/xml; charset=utf-8", "accept": "text/xml", "x-anchormailbox": mailbox}
+        if self.settings.auth == settings_of.OAUTH:
+            headers["authorization"] = f"Bearer {await self._tokens.get('exchange')}"
+        self.net.observer.called(PROVIDER, account.email)
+        return soap.envelope(body, self.settings.version, mailbox), headers, await self._open()
+
     async def _once(
         self, account: Account | None, operation: str, body: str, timeout: float | None
     ) -> list[Message]:

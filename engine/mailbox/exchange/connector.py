@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from engine.mailbox.exchange import apply, doctor, feed, records, structure, subscribe
+from engine.mailbox.exchange import apply, doctor, feed, records, streaming, structure, subscribe
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.settings import ExchangeSettings
 from engine.model.canonical import CONTACT_FIELDS, EVENT_FIELDS, TASK_FIELDS
@@ -37,6 +38,7 @@ class ExchangeConnector:
 
     def __init__(self, settings: ExchangeSettings, net: Net) -> None:
         self.client = ExchangeClient(settings, net)
+        self._threads: ThreadPoolExecutor | None = None
 
     def capability(self, module: Module) -> Capability | None:
         """What Exchange can do for a module."""
@@ -113,11 +115,10 @@ class ExchangeConnector:
 
     @property
     def push_mode(self) -> PushMode:
-        """As the connection says; streaming is not built yet, and is asked as pull is."""
+        """As the connection says."""
         mode = self.client.settings.mode
-        return {"push": PushMode.PUSH, "pull": PushMode.PULL, "streaming": PushMode.PULL}.get(
-            mode, PushMode.NONE
-        )
+        known = {"push": PushMode.PUSH, "pull": PushMode.PULL, "streaming": PushMode.STREAM}
+        return known.get(mode, PushMode.NONE)
 
     async def subscribe(
         self, account: Account, scopes: Sequence[Scope], channel_id: str, address: str, token: str
@@ -135,6 +136,14 @@ class ExchangeConnector:
         """See ``engine.mailbox.exchange.subscribe.changed``."""
         return await subscribe.changed(self.client, account, channel)
 
+    def stream(
+        self, account: Account, channels: Sequence[Channel], minutes: int
+    ) -> AsyncIterator[tuple[str, int]]:
+        """See ``engine.mailbox.exchange.streaming.stream``."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(streaming.CONNECTIONS, thread_name_prefix="exchange-stream")
+        return streaming.stream(self.client, self._threads, account, channels, minutes)
+
     def usage(self) -> list[tuple[str, float, float]]:
         """Calls at once beside what the server bears at present; it is the only limit that Exchange lets us see."""
         return [("Exchange calls at once", float(self.client.active), float(self.client.lane.limit))]
@@ -146,3 +155,6 @@ class ExchangeConnector:
     async def close(self) -> None:
         """Close connections."""
         await self.client.close()
+        if self._threads is not None:
+            # Their sockets are closed by now; a thread that is still on its way out keeps nobody waiting.
+            self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Subscriptions of Exchange: push with status pings, and pull. Notifications of push come to the listener (``engine.push``)."""
+"""Subscriptions of Exchange: push with status pings, streaming, and pull. Notifications of push come to the listener (``engine.push``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.mailbox.exchange.xml import M, T, element, leaf
 from engine.model.port import Account, Channel, PushMode, Scope
 
 #: What we want to hear of. New mails are creations, too.
-_EVENTS = ("CreatedEvent", "DeletedEvent", "ModifiedEvent", "MovedEvent", "CopiedEvent")
+EVENTS = ("CreatedEvent", "DeletedEvent", "ModifiedEvent", "MovedEvent", "CopiedEvent")
 
 #: A pull subscription that is not asked for so long ends, minutes (1 to 1440).
 _PULL_MINUTES = 30
@@ -36,9 +36,11 @@ async def subscribe(
     if not folders:
         return []
     body = element("t:FolderIds", folders)
-    body += element("t:EventTypes", "".join(leaf("t:EventType", event) for event in _EVENTS))
+    body += element("t:EventTypes", "".join(leaf("t:EventType", event) for event in EVENTS))
     settings = client.settings
-    if mode is PushMode.PUSH:
+    if mode is PushMode.STREAM:
+        request = element("m:StreamingSubscriptionRequest", body)
+    elif mode is PushMode.PUSH:
         base = (settings.notification_url or address).rstrip("/")
         body += leaf("t:StatusFrequency", settings.notification_frequency)
         body += leaf("t:URL", f"{base}/{channel_id}.{token}")
@@ -53,7 +55,7 @@ async def subscribe(
 
 
 async def unsubscribe(client: ExchangeClient, account: Account, channel: Channel, mode: PushMode) -> None:
-    """End a pull subscription. A push subscription is ended by the answer to its next notification."""
+    """End a subscription. A push subscription is ended by the answer to its next notification."""
     if mode is PushMode.PUSH:
         return
     body = element("m:Unsubscribe", leaf("m:SubscriptionId", channel.remote_id))
@@ -74,7 +76,7 @@ async def changed(client: ExchangeClient, account: Account, channel: Channel) ->
         told = message.node.find(M + "Notification")
         if told is None:
             return watermark, changes
-        changes += sum(len(told.findall(T + event)) for event in _EVENTS)
+        changes += sum(len(told.findall(T + event)) for event in EVENTS)
         after = [mark.text for mark in told.iter(T + "Watermark") if mark.text]
         before, watermark = watermark, after[-1] if after else watermark
         if told.findtext(T + "MoreEvents") != "true" or watermark == before:

@@ -116,6 +116,12 @@ class GoogleConnector(GmailStore):
         """Google has no subscriptions that are asked."""
         raise NotImplementedError
 
+    def stream(
+        self, account: Account, channels: Sequence[Channel], minutes: int
+    ) -> AsyncIterator[tuple[str, int]]:
+        """Google has no subscriptions that stream."""
+        raise NotImplementedError
+
     def usage(self) -> list[tuple[str, float, float]]:
         """Calls or units of the last minute beside Google's limits: by project, and the busiest mailbox of each kind."""
         return limits_of(self.client.buckets.usage(), self.client.settings.quotas)
