@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from benchmarks import console, demo_company, exchange, ledger, many_users, planner
+from benchmarks import attached, console, demo_company, exchange, ledger, many_users, planner
 from benchmarks.floor import FORMULA
 from benchmarks.rows import Row, store, table
 
@@ -30,6 +30,7 @@ SCENARIOS: dict[str, Scenario] = {
     "ledger": ledger.measure,
     "console": console.measure,
     "exchange": exchange.measure,
+    "attached": attached.measure,
 }
 
 
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("ledger", 1),
         ("console", 1),
         ("exchange", 5),
+        ("attached", 1),
         ("many", 20 if given.quick else given.users),
     )
     for scenario, users in plan:
