@@ -110,6 +110,8 @@ from engine.monitor.explain import (
     Section,
     Standing,
 )
+from engine.monitor.filing import STATES as FILED_STATES
+from engine.monitor.filing import FiledRow, RetryFiling
 from engine.monitor.fold import Fold
 from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
 from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
@@ -142,6 +144,7 @@ from engine.runtime import (
     words,
 )
 from engine.runtime import explain as explained
+from engine.runtime import filing as filings
 from engine.runtime import history as histories
 from engine.runtime import report as reports
 from engine.runtime import support as supporting
@@ -158,6 +161,7 @@ from engine.runtime.timekeeper import FULL, LABELS, Timekeeper, run_row
 
 __all__ = [
     "CALENDAR",
+    "FILED_STATES",
     "KINDS",
     "SETTLES",
     "STEPS",
@@ -196,6 +200,7 @@ __all__ = [
     "Fact",
     "FieldChange",
     "FieldView",
+    "FiledRow",
     "Filtered",
     "FormField",
     "FormPage",
@@ -239,6 +244,7 @@ __all__ = [
     "RemoveOverride",
     "RemoveUsers",
     "ResumeUser",
+    "RetryFiling",
     "RetryMails",
     "Role",
     "RollOut",
@@ -316,6 +322,7 @@ NEED_LEDGER_ONLY = (
     | LeavePolicy
     | DropOrder
     | Reinitialize
+    | RetryFiling
     | RollOut
     | Editing
     | Incidental
@@ -788,6 +795,32 @@ class Service:
         """
         self._known(mailbox, policy)
         return await conflicts.conflicts(self._office, mailbox, policy)
+
+    async def filed(
+        self,
+        mailbox: str | None = None,
+        *,
+        words: str = "",
+        states: Sequence[str] = (),
+        most: int = 500,
+        before: int | None = None,
+    ) -> list[FiledRow]:
+        """Mails that were filed to the CRM, are on their way, or were refused with a reason; the newest first.
+
+        Args:
+            mailbox: address; None for all mailboxes.
+            words: each must occur in subject, sender, record or reason.
+            states: some of ``FILED_STATES``; empty for all.
+            most: rows at most.
+            before: id of the last row of the page before.
+
+        Raises:
+            ServiceError: there is no such mailbox.
+        """
+        self._known(mailbox, None)
+        return await filings.filed(
+            self._office, mailbox or "", words_in=words, states=tuple(states), most=most, before=before
+        )
 
     def refusal(self, row: ConflictRow, text: str) -> str:
         """Why a text that was typed is no value of a conflict's field; "" when it is one. Asks nobody."""

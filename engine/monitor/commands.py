@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from engine.model.states import Move
+from engine.monitor.filing import RetryFiling
 from engine.monitor.history import Reinit
 from engine.monitor.report import Waits
 
@@ -454,6 +455,7 @@ Command = (
     | LeavePolicy
     | DropOrder
     | Reinitialize
+    | RetryFiling
     | Editing
     | Incidental
     | JobEditing

@@ -39,9 +39,10 @@ from engine.monitor.commands import (
     UndoCycle,
     VerifyPolicy,
 )
+from engine.monitor.filing import RetryFiling
 from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, editing, held, incidental, ordering, rollouts, rows, words
+from engine.runtime import conflicts, editing, filing, held, incidental, ordering, rollouts, rows, words
 from engine.runtime.checks import doctor
 from engine.runtime.jobdesk import JobDesk
 from engine.runtime.mailman import Mailman
@@ -197,6 +198,8 @@ class Desk:
                 if refusal := self._busy(mailbox):
                     return refusal
                 return await self._carried_out(mailbox, await conflicts.decide(self._office, command, by))
+            case RetryFiling(ids):
+                return await filing.try_again(self._office, ids)
             case UndoCycle():
                 return self._begin(*await ordering.undo(self._office, command))
             case DropOrder():

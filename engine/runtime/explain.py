@@ -17,6 +17,7 @@ from engine.monitor.why import why_user
 from engine.net.errors import ProviderError
 from engine.runtime import words
 from engine.runtime.explain_words import PLACE, Times, field_views, planner, rules, sides, told, work
+from engine.runtime.filing_why import PREFIX, explain_mail
 from engine.runtime.office import Office
 from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
 
@@ -37,11 +38,13 @@ async def explain(office: Office, query: str, mailbox: str | None, zone: tzinfo 
 
     Args:
         office: the engine.
-        query: ``#12`` (link), an id at a provider, an e-mail address, or words of a name.
+        query: ``#12`` (link), ``mail#12`` (a filed mail), an id at a provider, an e-mail address, or words of a name.
         mailbox: of this mailbox alone.
         zone: for the times in the text.
     """
     query = query.strip()
+    if query.startswith(PREFIX):
+        return await explain_mail(office, query, zone)
     emails = {office.mailbox_ids[row.id]: row.id for row in office.store.users.values()}
     ids = {office.mailbox_ids[mailbox]} if mailbox is not None else set(emails)
     if not query:

@@ -41,6 +41,8 @@ SMALL_PICTURE = 10_000
 
 _ID = re.compile(r"<\s*([^<>\s]{1,400})\s*>")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+\Z")
+_ENCODED = re.compile(r"=\?[^?\s]{1,60}\?[bBqQ]\?[^?\s]*\?=")
+_KEPT = re.compile(r"EW(\d{1,6})EW")
 _BLANKS = re.compile(r"\s+")
 _BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^>]*>", re.IGNORECASE)
 _LINES = re.compile(r"\n{3,}")
@@ -150,10 +152,19 @@ def one_line(text: str) -> str:
 def addresses(value: str) -> tuple[Address, ...]:
     """The addresses of a header, each once, lower-cased where they are compared; what is none is left out."""
     found: dict[str, Address] = {}
-    for name, address in email.utils.getaddresses([_unescaped(value[:MOST_HEADER]).replace("\n", " ")]):
+    words: list[str] = []
+
+    def kept(word: re.Match[str]) -> str:
+        words.append(word[0])
+        return f"EW{len(words) - 1}EW"
+
+    # Encoded words may hold colons and commas, which must not be taken for punctuation.
+    line = _ENCODED.sub(kept, _unescaped(value[:MOST_HEADER]).replace("\r", " ").replace("\n", " "))
+    for name, address in email.utils.getaddresses([line]):
         plain = one_line(address)
         if _ADDRESS.match(plain) and len(plain) <= 320:
-            found.setdefault(plain.casefold(), Address(plain, decoded(name)[:200]))
+            shown = _KEPT.sub(lambda word: words[int(word[1])] if int(word[1]) < len(words) else word[0], name)
+            found.setdefault(plain.casefold(), Address(plain, decoded(shown)[:200]))
     return tuple(found.values())
 
 

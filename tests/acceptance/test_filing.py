@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from engine.service import Service
+from engine.service import RetryFiling, Service
 from tests.acceptance.mails import (
     deliver,
+    drop_label,
     files,
     label,
     labels_of,
@@ -110,3 +111,115 @@ async def test_an_idle_check_is_one_call_per_mailbox_and_commits_nothing(place: 
     calls = {name: count for name, count in counters.items() if name.startswith(("google.gmail", "salesforce"))}
     assert calls == {"google.gmail.users.history.list": len(place.users)}
     assert service._ledger.commits - commits <= 2  # the run on an admin's request, and its audit
+
+
+async def test_a_mail_on_several_labels_is_filed_to_each_record_once(place: Town, service: Service) -> None:
+    user, other = place.users
+    shared = sorted(record_labels(place, user).items())[:2]
+    case = next(iter(record_labels(place, user, "CRM/Cases").values()))
+    raw = letter("Three records")
+    mail = deliver(place, user, raw)["id"]
+    label(place, user, mail, add=[*(one for _, one in shared), case])
+    await check(service)
+    found = messages(place, "Subject = 'Three records'")
+    assert {row["RelatedToId"] for row in found if row["RelatedToId"]} == {
+        opportunity(place, name) for name, _ in shared
+    }
+    assert len([row for row in found if row["ParentId"]]) == 1
+    assert len(found) == 3
+    # A second copy of the mail in the same mailbox, as a mailing list brings it, is the same mail.
+    copy = deliver(place, user, raw)["id"]
+    label(place, user, copy, add=[shared[0][1]])
+    await check(service)
+    assert len(messages(place, "Subject = 'Three records'")) == 3
+    assert other  # whose mailbox nothing of this concerns
+
+
+async def test_a_mail_becomes_a_record_or_says_what_it_lacks(place: Town, service: Service) -> None:
+    user = place.users[0]
+    new_lead = drop_label(place, user, "CRM/Create New Lead")
+    new_case = drop_label(place, user, "CRM/Create New Case")
+    good = deliver(
+        place, user, letter("Interested", sender="Lee Novak <lee@novak-works.example>", identity="lead1")
+    )["id"]
+    label(place, user, good, add=[new_lead])
+    bad = deliver(place, user, letter("Hi", sender="someone@gmail.com", identity="lead2"))["id"]
+    label(place, user, bad, add=[new_lead])
+    issue = deliver(place, user, letter("RE: It is broken", text="It does not start.", identity="case1"))["id"]
+    label(place, user, issue, add=[new_case])
+    await check(service)
+
+    (lead,) = place.soql(
+        "SELECT Id, FirstName, LastName, Company, OwnerId FROM Lead WHERE Email = 'lee@novak-works.example'"
+    )
+    assert (lead["FirstName"], lead["LastName"], lead["Company"]) == ("Lee", "Novak", "Novak Works")
+    assert lead["OwnerId"] == place.crm_user(user)
+    relations = place.soql(f"SELECT EmailMessageId FROM EmailMessageRelation WHERE RelationId = '{lead['Id']}'")
+    assert len(relations) == 1
+    assert "CRM/Create New Lead" not in labels_of(place, user, good)
+
+    assert "CRM/Missing required matches" in labels_of(place, user, bad)
+    assert "CRM/Create New Lead" not in labels_of(place, user, bad)
+    (refused,) = [row for row in await service.filed(user) if row.state == "refused"]
+    assert refused.reason.startswith("no lead can be made of it: the mail gives no family")
+
+    (made,) = place.soql("SELECT Id, Description FROM Case WHERE Subject = 'It is broken'")
+    assert made["Description"] == "It does not start."
+    assert [row["Subject"] for row in messages(place, f"ParentId = '{made['Id']}'")] == ["RE: It is broken"]
+    await check(service)
+    assert len(place.soql("SELECT Id FROM Case WHERE Subject = 'It is broken'")) == 1
+
+
+async def test_later_mails_of_a_conversation_follow(place: Town, service: Service) -> None:
+    user = place.users[0]
+    name, drop = sorted(record_labels(place, user).items())[-1]
+    first = deliver(place, user, letter("Talk", identity="talk1"))
+    label(place, user, first["id"], add=[drop])
+    await check(service)
+    reply = letter(
+        "Re: Talk", identity="talk2", sender=user, to="kim@customer.example",
+        headers=[("In-Reply-To", "<talk1@customer.example>"), ("References", "<talk1@customer.example>")],
+    )  # fmt: skip
+    sent = deliver(place, user, reply, "SENT")
+    assert sent["threadId"] == first["threadId"]
+    deliver(place, user, letter("Re: another", identity="talk3"))
+    await check(service)
+    found = messages(place, f"RelatedToId = '{opportunity(place, name)}'")
+    assert {row["Subject"]: row["Incoming"] for row in found if "alk" in row["Subject"]} == {
+        "Talk": True,
+        "Re: Talk": False,
+    }
+    assert {row["ThreadIdentifier"] for row in found if "alk" in row["Subject"]} == {"talk1@customer.example"}
+
+
+async def test_a_private_mail_is_not_read(place: Town, service: Service) -> None:
+    user = place.users[0]
+    drop = next(iter(record_labels(place, user).values()))
+    raw = letter("My salary", text="SECRET BODY", headers=[("Sensitivity", "Company-Confidential")])
+    mail = deliver(place, user, raw)["id"]
+    label(place, user, mail, add=[drop])
+    place.reset()
+    await check(service)
+    assert place.stats()["google.gmail.users.messages.get"] == 1  # its headers
+    assert messages(place, "Subject = 'My salary'") == []
+    (row,) = [row for row in await service.filed(user) if "confidential" in row.reason]
+    assert (row.state, row.subject) == ("refused", "(private mail)")
+    assert "SECRET" not in (service._ledger.path).read_bytes().decode("latin-1")
+    assert "My salary" not in "".join(line.text for line in service.store.lines[user])
+
+
+async def test_what_the_crm_refuses_is_shown_and_tried_again_on_request(place: Town, service: Service) -> None:
+    user = place.users[0]
+    name, drop = sorted(record_labels(place, user).items())[0]
+    record = opportunity(place, name)
+    mail = deliver(place, user, letter("To nowhere"))["id"]
+    label(place, user, mail, add=[drop])
+    place.crm("DELETE", f"sobjects/Opportunity/{record}")
+    await check(service)
+    (row,) = [row for row in await service.filed(user, words="nowhere") if row.state == "refused"]
+    assert "cross reference" in row.reason
+    answer = await service.do(RetryFiling((row.id,)), "admin")
+    assert answer.ok, answer
+    await check(service)
+    (row,) = await service.filed(user, words="nowhere")
+    assert row.state == "refused"
