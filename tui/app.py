@@ -34,6 +34,7 @@ from engine.service import (
     DecideConflict,
     EnablePolicy,
     Explanation,
+    FiledRow,
     Filtered,
     LedgerFault,
     Line,
@@ -57,6 +58,7 @@ from tui.screens.confirm import Confirm, Report
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.explain import ExplainScreen
+from tui.screens.filed import FiledScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.help import Help
@@ -277,6 +279,10 @@ class SynclineApp(App[None]):
         """Open the rows of a mailbox's preview, of one module."""
         self.push_screen(PreviewRowsScreen(policy, mailbox, module))
 
+    def open_filed(self, mailbox: str) -> None:
+        """Open the filed mails of a mailbox."""
+        self.push_screen(FiledScreen(mailbox))
+
     def open_conflicts(self, *, mailbox: str | None = None, policy: str | None = None) -> None:
         """Open the conflict inbox of a mailbox, or of all mailboxes of a policy."""
         screen = ConflictsScreen if mailbox is not None else PolicyConflictsScreen
@@ -395,6 +401,10 @@ class SynclineApp(App[None]):
     ) -> None:
         """A page of the rows of a preview."""
         self._outside(self.engine.preview_rows(policy, mailbox, module=module, after=after), then)
+
+    def fetch_filed(self, mailbox: str, then: Callable[[list[FiledRow]], None]) -> None:
+        """Mails of a mailbox that were filed or not."""
+        self._outside(self.engine.filed(mailbox), then)
 
     def fetch_conflicts(
         self, mailbox: str | None, policy: str | None, then: Callable[[list[ConflictRow]], None]

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from tui import ask, entry, exits, list_options, order_options, places
+from tui import ask, entry, exits, filing_options, list_options, order_options, places
 from tui.exits import Trouble
 
 #: Kinds of items of the demo company, as the sandbox names them.
@@ -175,6 +175,9 @@ def parser() -> _Parser:
     chosen.add_argument("--keep", choices=("crm", "mailbox"), help="decide: whose value both sides get")
     chosen.add_argument("--value", metavar="TEXT", help="decide: a value for both sides; '' clears the field")
     _shapes(conflicts)
+    filing_options.options(
+        command("mail", "mails that were filed to the CRM, that wait, or that were refused; check, retry")
+    )
     preview = command(
         "preview",
         "show what the next cycle or the first sync would do, and write nothing; apply it in whole or in part, or drop it",

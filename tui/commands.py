@@ -18,6 +18,7 @@ from tui import (
     conflicts,
     events,
     exits,
+    filing,
     incidents,
     lists,
     operators,
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, Run] = {
     "verify": run.verify,
     "held": run.held,
     "conflicts": conflicts.conflicts,
+    "mail": filing.mail,
     "preview": previewing.preview,
     "why": why.why,
     "queue": lists.queue,
@@ -59,7 +61,7 @@ COMMANDS: Mapping[str, Run] = {
 }
 
 #: Commands that run cycles: a signal lets them stop at the next page and report.
-PATIENT = frozenset({"sync", "preview"})
+PATIENT = frozenset({"sync", "preview", "mail"})
 
 
 @dataclass(slots=True)

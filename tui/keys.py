@@ -31,6 +31,7 @@ INCIDENTS = "incidents"
 OPERATORS = "operators"
 RUNS = "runs"
 RUN = "run"
+FILED = "filed"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -54,6 +55,7 @@ PANES: dict[str, str] = {
     OPERATORS: "Operators",
     RUNS: "Runs of a job",
     RUN: "What a run did",
+    FILED: "Filed mail",
 }
 
 #: The four tabs, by their digit.
@@ -160,6 +162,7 @@ KEYS: tuple[Key, ...] = (
             POLICY: "Open the mailbox in the row: counts by module, steps and events.",
             PREVIEW: "Show the items of the row, each with its fields before and after.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            FILED: "Explain the mail: how it came, where it stands in the CRM, why it was refused.",
             EDITOR: "Edit the field: a switch turns over, a choice is offered, a text is typed.",
             MEMBERS: "Open the user: counts by module, steps and events.",
             CONNECTIONS: "Edit the connection.",
@@ -211,9 +214,11 @@ KEYS: tuple[Key, ...] = (
             USER: "Run a full sync of this user as soon as a slot is free.",
             SCHEDULER: "Run the job now.",
             HELD: "Try the held twin or the item in quarantine again in the next cycle.",
+            FILED: "Try the refused mail, or all that are marked, again with the next drop-label check.",
         },
         3,
         {
+            FILED: "try again",
             QUEUE: "sync now",
             USER: "sync now",
             POLICIES: "sync now",
@@ -317,6 +322,7 @@ KEYS: tuple[Key, ...] = (
             HELD: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
             WHY: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
             CONFLICTS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            FILED: "Explain the mail: how it came, where it stands in the CRM, why it was refused.",
             ROWS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         7,
@@ -503,6 +509,16 @@ KEYS: tuple[Key, ...] = (
         1,
     ),
     Key(
+        "i",
+        {"i": "filed"},
+        "filed mail",
+        {
+            QUEUE: "List the user's mails that were filed to the CRM, that wait, or that were refused.",
+            USER: "List this user's mails that were filed to the CRM, that wait, or that were refused.",
+            MONITORS: "List the mails of the panel's user that were filed, that wait, or that were refused.",
+        },
+    ),
+    Key(
         "<",
         {"less_than_sign": "keep_side('crm')"},
         "keep CRM",
@@ -604,6 +620,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Tick the user under the cursor, or close the panel.",
             SCHEDULER: "Mark the job; o, r and x then act on all that are marked.",
             CONFLICTS: "Mark the field; < and > then act on all that are marked.",
+            FILED: "Mark the mail; r then acts on all that are marked.",
             HELD: "Mark the item; d, @, I, K, B, u, b and r then act on all that are marked.",
             PREVIEW: "Mark the row; E then carries out what is marked alone.",
             ROWS: "Mark the item; E then carries out what is marked alone.",
@@ -622,6 +639,7 @@ KEYS: tuple[Key, ...] = (
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
             CONFLICTS: "Mark all shown, or none.",
+            FILED: "Mark all shown, or none.",
             HELD: "Mark all shown, or none.",
             PREVIEW: "Mark all shown, or none.",
             ROWS: "Mark all shown, or none.",
@@ -662,6 +680,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Find a text in the panel.",
             POLICY: "Filter the rows: is:difference text.",
             CONFLICTS: "Filter the rows: is:open module:contacts field:phone user:ann text.",
+            FILED: "Filter the rows: is:refused record:acme via:followed text.",
             HELD: "Filter the rows: is:delete module:contacts in:crm text.",
             PREVIEW: "Filter the rows: user:ann module:contacts text.",
             ROWS: "Filter the rows: is:delete in:crm text.",
@@ -688,6 +707,7 @@ KEYS: tuple[Key, ...] = (
             MONITORS: "Next older or newer match.",
             POLICY: "Next or previous match.",
             CONFLICTS: "Next or previous match.",
+            FILED: "Next or previous match.",
             HELD: "Next or previous match.",
             PREVIEW: "Next or previous match.",
             ROWS: "Next or previous match.",
@@ -712,6 +732,7 @@ KEYS: tuple[Key, ...] = (
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
             POLICY: "Sort: s and the column's letter; S turns the order round.",
             CONFLICTS: "Sort: s and the column's letter; S turns the order round.",
+            FILED: "Sort: s and the column's letter; S turns the order round.",
             HELD: "Sort: s and the column's letter; S turns the order round.",
             PREVIEW: "Sort: s and the column's letter; S turns the order round.",
             ROWS: "Sort: s and the column's letter; S turns the order round.",
@@ -739,6 +760,7 @@ KEYS: tuple[Key, ...] = (
             POLICY: "Go to the next mailbox with a difference.",
             CONFLICTS: "Go to the next field that still waits.",
             HELD: "Go to the next item in quarantine.",
+            FILED: "Go to the next mail that was refused.",
             PREVIEW: "Go to the next row of which something would wait for you.",
             ROWS: "Go to the next item that would wait for you, or no longer holds.",
             HISTORY: "Go to the next cycle that failed.",

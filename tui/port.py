@@ -16,6 +16,7 @@ from engine.service import (
     ConnectionRow,
     CycleRow,
     Explanation,
+    FiledRow,
     Filtered,
     HeldRow,
     IncidentRow,
@@ -136,6 +137,10 @@ class Engine(Protocol):
 
     async def conflicts(self, mailbox: str | None = None, policy: str | None = None) -> list[ConflictRow]:
         """Fields that both sides changed and that wait for an admin: in a mailbox, in a policy, or in all."""
+        ...
+
+    async def filed(self, mailbox: str | None = None) -> list[FiledRow]:
+        """Mails of a mailbox, or of all, that were filed, wait or were refused."""
         ...
 
     def refusal(self, row: ConflictRow, text: str) -> str:

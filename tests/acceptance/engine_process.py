@@ -41,6 +41,27 @@ def start(folder: Path, ahead_ms: int = 0, *, settle: bool = False) -> ForkServe
     return fork(_run, folder, ahead_ms, settle)
 
 
+def start_check(folder: Path) -> ForkServerProcess:
+    """A process that opens ``folder/data`` and looks at all drop labels once. Its runs go to ``folder/checked.json``."""
+    return fork(_run_check, folder)
+
+
+def _run_check(folder: Path) -> None:
+    asyncio.run(_check(folder))
+
+
+async def _check(folder: Path) -> None:
+    service = await Service.open(folder / "data")
+    try:
+        async with service.running(schedule=False):
+            runs = await service.check_labels(None, "test")
+        (folder / "checked.json").write_text(
+            json.dumps([[run.result, run.note] for run in runs]), encoding="utf-8"
+        )
+    finally:
+        await service.close()
+
+
 def _run(folder: Path, ahead_ms: int, settle: bool) -> None:
     asyncio.run(_cycle(folder, AheadClock(ahead_ms), settle))
 

@@ -34,6 +34,7 @@ from engine.service import (
     EnableJob,
     EnablePolicy,
     Explanation,
+    FiledRow,
     Filtered,
     HeldRow,
     IncidentRow,
@@ -110,6 +111,7 @@ class FakeService:
         self.previewing = False
         self.conflicting: list[ConflictRow] = []
         self.exported: list[tuple[str, str, str]] = []
+        self.filings: list[FiledRow] = []
         self.saved: dict[str, dict[str, object]] = {}
         on = tuple(name for name in store.policies if store.policies[name].crm)
         self.linked = (
@@ -302,6 +304,9 @@ class FakeService:
         return [
             row for row in self.conflicting if mailbox in (None, row.mailbox) and policy in (None, row.policy)
         ]
+
+    async def filed(self, mailbox: str | None = None) -> list[FiledRow]:
+        return [row for row in self.filings if mailbox in (None, row.email)]
 
     def refusal(self, row: ConflictRow, text: str) -> str:
         if "phone" in row.label and not any(char.isdigit() for char in text):

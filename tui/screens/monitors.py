@@ -302,6 +302,12 @@ class MonitorsScreen(Frame):
         if key in self.store.users:
             self.console.open_why(key)
 
+    def action_filed(self) -> None:
+        """List the filed mails of the panel's user."""
+        key = self._active or self._cursor
+        if key in self.store.users:
+            self.console.open_filed(key)
+
     def action_mark(self) -> None:
         """Tick the user under the cursor, or close the panel."""
         key = self._active or self._cursor

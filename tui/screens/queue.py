@@ -224,6 +224,11 @@ class QueueScreen(TableFrame):
         if self.table.current is not None:
             self.console.open_conflicts(mailbox=self.table.current)
 
+    def action_filed(self) -> None:
+        """List the user's filed mails."""
+        if self.table.current is not None:
+            self.console.open_filed(self.table.current)
+
     def action_monitor(self) -> None:
         """Open monitors."""
         users.monitor(self, self.table.chosen())

@@ -50,6 +50,7 @@ _OF_ROW = frozenset(
         "checklist",
         "preview",
         "conflicts",
+        "filed",
     ]
 )
 

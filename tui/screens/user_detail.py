@@ -159,6 +159,10 @@ class UserScreen(Frame):
         """List the fields that wait."""
         self.console.open_conflicts(mailbox=self.mailbox)
 
+    def action_filed(self) -> None:
+        """List this user's filed mails."""
+        self.console.open_filed(self.mailbox)
+
     def action_reinitialize(self) -> None:
         """Let modules begin afresh."""
         orders.reinitialize(self, [self.mailbox])
