@@ -36,6 +36,7 @@ class Target:
     mail: str
     label: str
     link_id: int
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,27 @@ def targets(connection: sa.Connection, mailbox_id: int) -> list[Target]:
                 str(native.get("message") or ""),
                 str(native.get("name") or ""),
                 row.link_id,
+                bool(fields.get("closed")),
             )
         )
     return found
+
+
+def rename(connection: sa.Connection, fence: Fence, place: str, name: str) -> None:
+    """A drop label has another full name now.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    check(connection, fence)
+    ours = sa.and_(
+        item.c.mailbox_id == fence.mailbox_id,
+        item.c.side == "mailbox",
+        item.c.remote_id == place,
+        item.c.module.in_(sorted(RECORD_MODULES)),
+    )
+    for row in connection.execute(sa.select(item.c.id, item.c.native).where(ours)).all():
+        set_columns(connection, item, "id", row.id, native={**(row.native or {}), "name": name})
 
 
 def conversations(connection: sa.Connection, mailbox_id: int, threads: Sequence[str]) -> dict[str, list[Seen]]:

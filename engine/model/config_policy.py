@@ -41,11 +41,13 @@ from engine.model.config_values import (
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Direction, Module
 from engine.model.policy import (
     Attendees,
+    ClosedRecords,
     ConflictRule,
     DeleteMode,
     Hours,
     Policy,
     PrivateItems,
+    RenamedLabels,
     Visibility,
 )
 from engine.model.port import CalendarMode
@@ -225,6 +227,19 @@ LABELS = Section(
             whole(1, 5000, "records"),
             "Most drop labels of one mailbox and module.",
             _DEFAULTS.labels.max_records,
+        ),
+        Setting(
+            "closed",
+            one_of(ClosedRecords),
+            "What becomes of the drop label of a record that is closed: it stays, or is kept below *Closed*.",
+            _DEFAULTS.labels.closed,
+        ),
+        Setting(
+            "renamed",
+            one_of(RenamedLabels),
+            "What becomes of a drop label that a person renamed or moved: the new name holds, or the old one is put back. "
+            "Mails under it are filed in any case.",
+            _DEFAULTS.labels.renamed,
         ),
     ),
 )

@@ -134,6 +134,20 @@ class CalendarSettings:
     private: PrivateItems = PrivateItems.SYNC
 
 
+class ClosedRecords(StrEnum):
+    """What becomes of the drop label of a record that is closed."""
+
+    STAY = "stay"
+    KEEP = "keep"  # it moves below *Closed*, and back when the record is opened again
+
+
+class RenamedLabels(StrEnum):
+    """What becomes of a drop label that a person renamed or moved; mails under it are filed in any case."""
+
+    FOLLOW = "follow"
+    REVERT = "revert"
+
+
 @dataclass(frozen=True, slots=True)
 class Labels:
     """The label tree and what is filed below it."""
@@ -145,6 +159,8 @@ class Labels:
     )
     open_only: bool = True
     max_records: int = 200
+    closed: ClosedRecords = ClosedRecords.STAY
+    renamed: RenamedLabels = RenamedLabels.FOLLOW
 
 
 class AfterFiling(StrEnum):

@@ -141,6 +141,7 @@ async def check_labels(
         ValueError: one of the two ends cannot file mails; ask ``files_mail`` before.
     """
     from engine.sync.filing_work import work_off
+    from engine.sync.label_names import look_at_names
 
     store, archive = store_of(context.mailbox), archive_of(context.crm)
     if store is None or archive is None:
@@ -152,6 +153,7 @@ async def check_labels(
         if await context.ledger.read(units.has_work, record.id, context.clock.now_ms()):
             check.begin()
             await work_off(check)
+        await look_at_names(check)
     finally:
         check.end()
     return check

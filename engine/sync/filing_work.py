@@ -529,7 +529,7 @@ async def release(check: Check) -> None:
     groups: dict[tuple[str, str], list[FilingRow]] = {}
     for row in rows:
         groups.setdefault((_label_for(check, row), row.place), []).append(row)
-    ids = {name: await _label_id(check, name) for name, _ in groups if name}
+    ids = {name: await label_id(check, name) for name, _ in groups if name}
     folders = check.store.mail_capability.layout is Layout.FOLDERS
     moves, owners = [], []
     for (name, place), those in groups.items():
@@ -573,7 +573,7 @@ def _label_for(check: Check, row: FilingRow) -> str:
     return ""
 
 
-async def _label_id(check: Check, path: str) -> str:
+async def label_id(check: Check, path: str) -> str:
     """The id of a label of ours, made when it is first needed."""
     run = check.run
     name = f"label:{path}"
