@@ -21,7 +21,7 @@ from engine.sandbox.exchange import (
     availability,
     creates,
     directory,
-    folders,
+    folder_ops,
     items,
     moves,
     names,
@@ -52,7 +52,7 @@ PATH = names.ENDPOINT
 _log = logging.getLogger(__name__)
 _XML = "text/xml; charset=utf-8"
 _MODULES: tuple[Any, ...] = (
-    folders, items, post, creates, updates, moves, sync, attachments, subscriptions, directory, availability,
+    folder_ops, items, post, creates, updates, moves, sync, attachments, subscriptions, directory, availability,
 )  # fmt: skip
 
 
