@@ -10,7 +10,7 @@ import sqlite3
 import orjson
 from lxml import etree
 
-from engine.sandbox.exchange import ids, items, soap, store, times, views
+from engine.sandbox.exchange import ids, item_values, items, soap, store, times
 from engine.sandbox.exchange.call import Call, each, resolve
 from engine.sandbox.exchange.errors import EwsError, not_found
 from engine.sandbox.exchange.nodes import (
@@ -132,7 +132,7 @@ def _touched(call: Call, item: Item) -> dict[str, str]:
     assert stored is not None
     store.update_item(call.world, stored)
     call.happened("Modified", stored.mailbox, stored.folder, stored.row)
-    identity = views.identity(call, stored)
+    identity = item_values.identity(call, stored)
     return {"RootItemId": attribute(identity, "Id"), "RootItemChangeKey": attribute(identity, "ChangeKey")}
 
 

@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 from lxml import etree
 
-from engine.sandbox.exchange import calendar, mapi, store, times, views, zones
+from engine.sandbox.exchange import calendar, item_values, mapi, store, times, zones
 from engine.sandbox.exchange.call import Call
 from engine.sandbox.exchange.errors import EwsError
 from engine.sandbox.exchange.nodes import (
@@ -207,7 +207,7 @@ def complete(call: Call, item: Item, mailbox: Mailbox) -> None:
         _complete_contact(doc)
     elif item.tag == "Task":
         _complete_task(call, doc)
-    elif item.tag in views.MAIL_TAGS:
+    elif item.tag in item_values.MAIL_TAGS:
         doc.setdefault("InternetMessageId", f"<{secrets.token_hex(12)}@{mailbox.email.partition('@')[2]}>")
         doc.setdefault("IsRead", "true")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from lxml import etree
 
-from engine.sandbox.exchange import calendar, items, post, soap, store, times, views
+from engine.sandbox.exchange import calendar, item_values, items, post, soap, store, times
 from engine.sandbox.exchange.call import Call
 from engine.sandbox.exchange.errors import EwsError
 from engine.sandbox.exchange.nodes import Doc, child, children, local, node_of, parent, text
@@ -119,7 +119,7 @@ def _message(item: Item, tag: str, subject: str) -> Doc:
     doc: Doc = {name: copy.deepcopy(item.doc[name]) for name in _COPIED if name in item.doc and name[0] != "_"}
     doc.pop("Attachments", None)
     doc["Subject"] = subject
-    doc["ItemClass"] = views.CLASSES[tag]
+    doc["ItemClass"] = item_values.CLASSES[tag]
     if tag == "MeetingRequest":
         doc["MeetingRequestType"] = "NewMeetingRequest"
         doc["IntendedFreeBusyStatus"] = text(item.doc.get("LegacyFreeBusyStatus")) or "Busy"
@@ -129,7 +129,7 @@ def _message(item: Item, tag: str, subject: str) -> Doc:
 def _deliver(call: Call, sender: Mailbox, to: Mailbox, tag: str, doc: Doc, own: Item | None) -> None:
     made = post.file(call, to, "inbox", tag, doc, sender, own.uid if own else "", own)
     if own is not None:
-        made.doc["AssociatedCalendarItemId"] = views.identity(call, own)
+        made.doc["AssociatedCalendarItemId"] = item_values.identity(call, own)
         store.update_item(call.world, made)
 
 
@@ -215,7 +215,7 @@ def respond(call: Call, element: etree._Element) -> str:
     if reference is None:
         raise EwsError("ErrorMissingInformationReferenceItemId", "ReferenceItemId is missing.")
     item, _ = items.find(call, reference)
-    request = item if item.tag in views.MAIL_TAGS else None
+    request = item if item.tag in item_values.MAIL_TAGS else None
     if request is not None:
         known = store.items_where(
             call.world,

@@ -14,9 +14,10 @@ from email.utils import format_datetime, formataddr, getaddresses, parsedate_to_
 from engine.sandbox.exchange import attachments, ical, times
 from engine.sandbox.exchange.call import Call
 from engine.sandbox.exchange.errors import EwsError
+from engine.sandbox.exchange.item_values import MAIL_TAGS
 from engine.sandbox.exchange.nodes import Doc, Node, attribute, child, children, parent, text
 from engine.sandbox.exchange.store import Item
-from engine.sandbox.exchange.views import MAIL_TAGS, View
+from engine.sandbox.exchange.views import View
 
 _POLICY = policy.default.clone(max_line_length=200)
 

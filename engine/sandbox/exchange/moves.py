@@ -10,10 +10,11 @@ from lxml import etree
 from engine.sandbox.exchange import calendar, documents, folders, items, meetings, soap, store
 from engine.sandbox.exchange.call import Call, each
 from engine.sandbox.exchange.errors import EwsError, SoapFault
+from engine.sandbox.exchange.item_values import MAIL_TAGS
 from engine.sandbox.exchange.nodes import elements
 from engine.sandbox.exchange.shapes import Shape
 from engine.sandbox.exchange.store import Folder, Item
-from engine.sandbox.exchange.views import MAIL_TAGS, View
+from engine.sandbox.exchange.views import View
 
 
 def delete_item(call: Call) -> str:

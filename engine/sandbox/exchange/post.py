@@ -9,6 +9,7 @@ from lxml import etree
 from engine.sandbox.exchange import calendar, documents, folders, items, moves, soap, store, times
 from engine.sandbox.exchange.call import Call, each
 from engine.sandbox.exchange.errors import EwsError
+from engine.sandbox.exchange.item_values import hyper
 from engine.sandbox.exchange.nodes import (
     Doc,
     Node,
@@ -23,7 +24,7 @@ from engine.sandbox.exchange.nodes import (
 )
 from engine.sandbox.exchange.shapes import Shape
 from engine.sandbox.exchange.store import Item, Mailbox
-from engine.sandbox.exchange.views import View, hyper
+from engine.sandbox.exchange.views import View
 
 _RECIPIENTS = ("ToRecipients", "CcRecipients", "BccRecipients")
 

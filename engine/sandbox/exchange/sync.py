@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lxml import etree
 
-from engine.sandbox.exchange import folders, ids, soap, store, views
+from engine.sandbox.exchange import folders, ids, item_values, soap, store
 from engine.sandbox.exchange.call import Call, each
 from engine.sandbox.exchange.errors import EwsError
 from engine.sandbox.exchange.nodes import elements, flag, render, text
@@ -148,7 +148,7 @@ def _change(
         return ""
     if known and item.read_seq > state.cursor and item.seq <= state.cursor:
         read = text(item.doc.get("IsRead")) != "false"
-        return f"<t:ReadFlagChange>{render('ItemId', views.identity(call, item))}<t:IsRead>{flag(read)}</t:IsRead></t:ReadFlagChange>"
+        return f"<t:ReadFlagChange>{render('ItemId', item_values.identity(call, item))}<t:IsRead>{flag(read)}</t:IsRead></t:ReadFlagChange>"
     name = "Update" if known else "Create"
     return f"<t:{name}>{View(call, item, shape.body).show(shape)}</t:{name}>"
 

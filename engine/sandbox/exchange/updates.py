@@ -10,6 +10,7 @@ from engine.sandbox.exchange import (
     calendar,
     documents,
     ids,
+    item_values,
     items,
     mapi,
     meetings,
@@ -199,7 +200,7 @@ def _apply(call: Call, item: Item, update: etree._Element) -> None:
 
 def _check_element(item: Item, element: etree._Element) -> None:
     tag = local(element)
-    if tag not in (item.tag, "Item") and not (item.tag in views.MAIL_TAGS and tag == "Message"):
+    if tag not in (item.tag, "Item") and not (item.tag in item_values.MAIL_TAGS and tag == "Message"):
         raise EwsError("ErrorObjectTypeChanged", f"The item is of type {item.tag}, not {tag}.")
 
 
