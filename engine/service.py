@@ -1047,6 +1047,20 @@ class Service:
         ]
         return report
 
+    async def run_job(self, job: str, by: str) -> RunRow:
+        """Run a job now, to its end. Needs ``running``.
+
+        Raises:
+            ServiceError: it cannot be run now; the text says why.
+        """
+        answer = await self.do(RunJob(job), by)
+        if not answer.ok:
+            raise ServiceError(answer.text)
+        await self._timekeeper.finished(job)
+        last = self.store.jobs[job].last
+        assert last is not None
+        return last
+
     def _enabled(self, policy: str | None) -> list[str]:
         if policy is not None and policy not in self.store.policies:
             known = ", ".join(self.store.policies) or "none"

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from tui.jobs import VERBS as JOB_VERBS
+from tui.jobs import usage as job_usage
+
 LISTS = {
     "queue": "everybody in the order of the Queue: what each does, and what it waits for",
     "users": "everybody by policy: whose mailbox, items, what waits; import adds and changes users in bulk, export writes them",
-    "jobs": "every job: when it runs, when it ran, and how that ended",
+    "jobs": "every job: when it runs, when it ran, and how that ended; switch, run, stop, edit or trace one",
     "runs": "past and present runs of the jobs, youngest first",
     "events": "what happens in the mailboxes, line by line; --follow goes on with what comes",
 }
 
 MOST = 100_000
+
+_METAVAR = {
+    "users": "import FILE.csv | export [FILE.csv] | FILTER",
+    "jobs": "enable|disable|run|stop|reset NAME | edit NAME SETTING=VALUE ... | trace NAME on|off | FILTER",
+}
 
 
 def _limit(text: str) -> int:
@@ -26,7 +34,7 @@ def add_arguments(name: str, command: ArgumentParser) -> None:
     command.add_argument(
         "filter",
         nargs="*",
-        metavar="import FILE.csv | export [FILE.csv] | FILTER" if name == "users" else "FILTER",
+        metavar=_METAVAR.get(name, "FILTER"),
         help="as in the app: state:failed policy:emea text; put -- before it when a word begins with -",
     )
     if name == "users":
@@ -56,6 +64,8 @@ def usage(given: Namespace) -> str | None:
     """What is wrong with a combination of options. ``users`` gets its ``action`` and ``file``."""
     if given.command == "events" and given.follow and given.csv:
         return "events --follow prints lines or --json, not --csv"
+    if given.command == "jobs" and given.filter and given.filter[0] in JOB_VERBS:
+        return job_usage(given.filter)
     if given.command != "users":
         return None
     words = given.filter

@@ -11,6 +11,7 @@ from tui import exits, signs
 from tui import filter as language
 from tui.fields import JOB_KEYS, USER_KEYS, job_fields, urgency, user_fields
 from tui.format import moment
+from tui.jobs import VERBS, do
 from tui.listing import Column, chosen, show
 from tui.out import Out
 
@@ -28,7 +29,7 @@ USERS = (
 )  # fmt: skip
 JOBS = (
     "job", "title", "state", "schedule", "zone", "next_run_ms", "next_why", "last_result", "last_started_ms",
-    "last_ended_ms", "last_items", "last_errors", "last_note", "node", "note",
+    "last_ended_ms", "last_items", "last_errors", "last_note", "node", "note", "context", "overridden", "traced",
 )  # fmt: skip
 RUNS = ("run", "job", "started_ms", "ended_ms", "result", "items", "errors", "note")
 RUN_KEYS = ("job", "result")
@@ -85,7 +86,9 @@ async def users(service: Service, given: Namespace, out: Out) -> int:
 
 
 async def jobs(service: Service, given: Namespace, out: Out) -> int:
-    """Every job: when it runs, when it ran, and how that ended."""
+    """Every job: when it runs, when it ran, and how that ended; or do something with one (``tui.jobs``)."""
+    if given.filter and given.filter[0] in VERBS:
+        return await do(service, given, out)
     wanted = chosen(given.filter, JOB_KEYS)
     rows = [row for row in service.store.jobs.values() if wanted.matches(job_fields(row))]
     columns = [
@@ -199,6 +202,9 @@ def job_record(row: JobRow) -> dict[str, Any]:
         "last_note": "" if last is None else last.note,
         "node": row.node,
         "note": row.note,
+        "context": row.context,
+        "overridden": row.overridden,
+        "traced": row.traced,
     }
 
 

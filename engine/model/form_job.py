@@ -31,10 +31,12 @@ class JobCheck:
 
 
 def job_pages(document: Document, groups: Iterable[str]) -> tuple[FormPage, ...]:
-    """The form of a job: when it runs, with the fields that count for the kind of schedule, and how."""
+    """The form of a job: when it runs, with the fields that count for the kind of schedule or are set, and how."""
     given = str(document.get("schedule", SHIPPED_SCHEDULE))
     uses = USES[ScheduleKind(given)] if given in set(ScheduleKind) else tuple(each.name for each in JOB)
-    timed = tuple(each for each in JOB if each.name in {"schedule", "zone", *uses} and each.name not in _RUN)
+    # What is set is shown although it does not count now: it may be what is wrong.
+    shown = {"schedule", "zone", *uses, *document}
+    timed = tuple(each for each in JOB if each.name in shown and each.name not in _RUN)
     how = tuple(each for each in JOB if each.name in _RUN)
     return (
         FormPage("Schedule", fields_of(timed)),

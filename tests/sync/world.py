@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from engine.jobs.errands import Errand
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.runner import PolicyRun, Runner
 from engine.ledger import fence, mailboxes
@@ -120,13 +121,26 @@ class World:
         self, priority: Priority = Priority.SCHEDULE, *, orders_only: bool = False
     ) -> PolicyRun | None:
         """Run the policy once; None when the process died on the way (and has been started again)."""
+        return await self._serve(
+            self.runner.run_policy(self.policy, priority=priority, orders_only=orders_only)
+        )
+
+    async def errand(self, errand: Errand) -> PolicyRun | None:
+        """Run an errand for the policy; None when the process died on the way (and has been started again)."""
+        return await self._serve(self.runner.run_errand(self.policy, errand))
+
+    async def _serve(self, work: Coroutine[Any, Any, PolicyRun]) -> PolicyRun | None:
         self.clock.ms += 60_000
         stop = asyncio.Event()
         server = asyncio.ensure_future(self.queue.serve(self.runner.handle, 2, stop))
         crashed, result = False, None
+        policy = asyncio.ensure_future(work)
+        await asyncio.wait({server, policy}, return_when=asyncio.FIRST_COMPLETED)
+        if server.done():
+            policy.cancel()  # the process is dead, and nobody is left whom it could wait for
         try:
-            result = await self.runner.run_policy(self.policy, priority=priority, orders_only=orders_only)
-        except Crash:
+            result = await policy
+        except (Crash, asyncio.CancelledError):
             crashed = True
         stop.set()
         try:
