@@ -1047,7 +1047,7 @@ class Service:
         ]
         return report
 
-    async def run_job(self, job: str, by: str) -> RunRow:
+    async def run_job(self, job: str, by: By) -> RunRow:
         """Run a job now, to its end. Needs ``running``.
 
         Raises:
