@@ -36,6 +36,10 @@ APPOINTMENTS = 60
 _HELD = 6
 
 _FOLDERS = 3
+
+#: A rule of Exchange's: an occurrence may not pass its neighbour. The company has a few that do; they are told and set aside.
+_PASSING = "ErrorOccurrenceCrossingBoundary"
+
 _READ = 100
 
 
@@ -106,6 +110,7 @@ def _rows(users: int, size: int, first: Cost, settled: Cost, idle: Cost, labels:
     return [
         Row(f"{name}: calls of the first sync", first.calls.get("Exchange", 0), "calls", floor=floor),
         Row(f"{name}: items written", written, "items"),
+        Row(f"{name}: refused, an occurrence would pass its neighbour", len(first.errors), "items"),
         Row(f"{name}: speed", round(written / first.seconds, 1), "items/s"),
         Row(f"{name}: CPU of the engine", round(first.cpu_ms * 1000 / max(written, 1), 1), "µs/item"),
         Row(f"{name}: second run: writes", settled.run.written, "items"),
@@ -120,8 +125,9 @@ def _must_be_clean(cost: Cost) -> None:
     Raises:
         RuntimeError: with the first failures.
     """
-    if cost.errors:
-        raise RuntimeError(f"{len(cost.errors)} errors: " + "; ".join(cost.errors[:5]))
+    errors = [line for line in cost.errors if _PASSING not in line]
+    if errors:
+        raise RuntimeError(f"{len(errors)} errors: " + "; ".join(errors[:5]))
 
 
 async def _end_state(running: Engine, settings: ExchangeSettings) -> str:

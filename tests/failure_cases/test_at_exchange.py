@@ -126,3 +126,17 @@ async def test_16_a_series_with_a_moved_and_a_deleted_occurrence_stays_so_on_bot
     [series] = room.get(user, [made])
     assert series.shown["Location"] == "Room 7"
     assert room.occurrence(user, made, 2).shown["Subject"] == "Special"
+
+
+async def test_what_a_person_deletes_before_we_have_read_it_back_is_heard_of(
+    room: Mailroom, service: Service
+) -> None:
+    """Exchange's sync tells of an item that came and went since the last state nothing at all (kills, seed 11)."""
+    [user] = room.place.users
+    body = {"LastName": "Shortlived", "OwnerId": room.place.crm_user(user)}
+    record = room.place.crm("POST", "sobjects/Contact", json=body)["id"]
+    await cycle(service)
+    room.remove(user, room.shown(user, record))
+    await cycle(service)
+    await settled(room, service)
+    assert room.place.soql("SELECT Id FROM Contact WHERE LastName = 'Shortlived'") == []
