@@ -91,6 +91,7 @@ from engine.monitor.commands import (
     SetOperator,
     Settle,
     SettleHeld,
+    SetUser,
     StopJob,
     SyncNow,
     TestConnection,
@@ -113,7 +114,7 @@ from engine.monitor.explain import (
 from engine.monitor.filing import STATES as FILED_STATES
 from engine.monitor.filing import FiledRow, RetryFiling
 from engine.monitor.fold import Fold
-from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview
+from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview, WrittenRow
 from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
 from engine.monitor.report import ConflictRow, HeldRow, MailRow, RolloutReport, VerifyRow, Waits, WaveRow
 from engine.monitor.rows import (
@@ -142,6 +143,7 @@ from engine.runtime import (
     rollouts,
     rows,
     words,
+    written,
 )
 from engine.runtime import explain as explained
 from engine.runtime import filing as filings
@@ -261,6 +263,7 @@ __all__ = [
     "ServiceError",
     "SessionRow",
     "SetOperator",
+    "SetUser",
     "Settle",
     "SettleHeld",
     "Side",
@@ -286,6 +289,7 @@ __all__ = [
     "VerifyRow",
     "Waits",
     "WaveRow",
+    "WrittenRow",
     "actor_of",
     "changed",
     "check_connection",
@@ -848,6 +852,16 @@ class Service:
         ]
         whose = None if mailbox is None and policy is None else emails
         return await histories.cycles(self._office, whose, limit)
+
+    async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:
+        """What a cycle wrote, in the order of the journal: one page.
+
+        Args:
+            cycle: its number.
+            after: ``id`` of the last row of the page before.
+            limit: at most so many rows.
+        """
+        return await written.cycle_items(self._office, cycle, after, limit)
 
     async def undo_preview(self, cycle: int, mailbox: str = "", *, whole_run: bool = False) -> UndoPreview:
         """What undoing a cycle would do, from what both sides last showed; see ``UndoCycle``. Writes nothing.

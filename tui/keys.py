@@ -27,6 +27,7 @@ CONFLICTS = "conflicts"
 EDITOR = "editor"
 MEMBERS = "members"
 CONNECTIONS = "connections"
+ITEMS = "items"
 INCIDENTS = "incidents"
 OPERATORS = "operators"
 RUNS = "runs"
@@ -51,6 +52,7 @@ PANES: dict[str, str] = {
     EDITOR: "Editor",
     MEMBERS: "Users of a policy",
     CONNECTIONS: "Connections",
+    ITEMS: "Items of a cycle",
     INCIDENTS: "Incidents",
     OPERATORS: "Operators",
     RUNS: "Runs of a job",
@@ -166,9 +168,13 @@ KEYS: tuple[Key, ...] = (
             EDITOR: "Edit the field: a switch turns over, a choice is offered, a text is typed.",
             MEMBERS: "Open the user: counts by module, steps and events.",
             CONNECTIONS: "Edit the connection.",
+            HISTORY: "List what the cycle wrote, item by item, each with its fields before and after.",
+            ITEMS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         1,
         {
+            HISTORY: "items",
+            ITEMS: "explain",
             EDITOR: "edit field",
             MEMBERS: "user",
             OPERATORS: "user",
@@ -324,6 +330,7 @@ KEYS: tuple[Key, ...] = (
             CONFLICTS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
             FILED: "Explain the mail: how it came, where it stands in the CRM, why it was refused.",
             ROWS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
+            ITEMS: "Explain the item: both sides, the rule that decides, the last writes, the journal.",
         },
         7,
     ),
@@ -547,6 +554,8 @@ KEYS: tuple[Key, ...] = (
             POLICY: "Edit the settings of this policy, page by page.",
             CONNECTIONS: "Edit the connection.",
             SCHEDULER: "Edit when and how the job runs; that is set over its shipped definition, which stays.",
+            MEMBERS: "Name the person in the CRM, where the address differs there, and the time zone.",
+            USER: "Name the person in the CRM, where the address differs there, and the time zone.",
             EDITOR: "Edit the field, as ↵ does.",
         },
         3,
@@ -590,6 +599,13 @@ KEYS: tuple[Key, ...] = (
             POLICY: "List the connections to CRMs and mail systems; they are made and edited there.",
         },
         10,
+    ),
+    Key(
+        "%",
+        {"percent_sign": "limits"},
+        "limits",
+        {QUEUE: "Show the limits now: quotas, waits of the providers, slots, the queue, lateness of the loop."},
+        13,
     ),
     Key(
         "←→",
@@ -690,6 +706,7 @@ KEYS: tuple[Key, ...] = (
             CONNECTIONS: "Filter the rows: kind:google is:unused text.",
             RUNS: "Filter the rows: is:failed text.",
             RUN: "Filter the rows: is:failed policy:sales text.",
+            ITEMS: "Filter the rows: is:update module:contacts in:crm text.",
         },
         7,
         {MONITORS: "find"},
@@ -717,6 +734,7 @@ KEYS: tuple[Key, ...] = (
             CONNECTIONS: "Next or previous match.",
             RUNS: "Next or previous match.",
             RUN: "Next or previous match.",
+            ITEMS: "Next or previous match.",
         },
         others={"match(1)": "next match", "match(-1)": "previous match"},
     ),
@@ -742,6 +760,7 @@ KEYS: tuple[Key, ...] = (
             CONNECTIONS: "Sort: s and the column's letter; S turns the order round.",
             RUNS: "Sort: s and the column's letter; S turns the order round.",
             RUN: "Sort: s and the column's letter; S turns the order round.",
+            ITEMS: "Sort: s and the column's letter; S turns the order round.",
         },
         10,
         others={"reverse": "reverse the order"},
@@ -769,6 +788,7 @@ KEYS: tuple[Key, ...] = (
             WHY: "Go to the next item that was dismissed.",
             EDITOR: "Go to the next field that is not right.",
             MEMBERS: "Go to the next user that failed.",
+            ITEMS: "Go to the next item that was left alone.",
         },
         9,
         {QUEUE: "fault", CONFLICTS: "next open"},
@@ -802,6 +822,7 @@ KEYS: tuple[Key, ...] = (
                 CONFLICTS,
                 MEMBERS,
                 CONNECTIONS,
+                ITEMS,
             ),
             "Write the rows that are shown, or those that are marked, to a CSV or JSON file, or copy them.",
         ),

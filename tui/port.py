@@ -34,6 +34,7 @@ from engine.service import (
     Store,
     UndoPreview,
     VerifyRow,
+    WrittenRow,
 )
 
 
@@ -149,6 +150,10 @@ class Engine(Protocol):
 
     async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
         """Cycles that did something, youngest first."""
+        ...
+
+    async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:
+        """A page of what a cycle wrote."""
         ...
 
     async def undo_preview(self, cycle: int) -> UndoPreview:

@@ -333,6 +333,15 @@ class RemoveUsers:
 
 
 @dataclass(frozen=True, slots=True)
+class SetUser:
+    """Say who a user is in the CRM (its id; "" finds by address) and in which zone ("" is the CRM's)."""
+
+    mailbox: str
+    crm_user: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaveConnection:
     """Store the settings of one connection, by the rules of the configuration file. See ``SavePolicy.was``."""
 
@@ -425,6 +434,7 @@ Editing = (
     | DeletePolicy
     | AddUsers
     | RemoveUsers
+    | SetUser
     | SetOperator
     | ImportUsers
     | SaveConnection

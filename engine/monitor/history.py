@@ -37,6 +37,29 @@ class CycleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenRow:
+    """One write of a cycle, or one item that it left alone. ``at_ms`` is epoch milliseconds.
+
+    Attributes:
+        id: its place in the journal.
+        link: the number of the item, for explaining it.
+        side: where it was written: ``crm`` or ``mailbox``.
+        kind: ``create``, ``update``, ``delete`` or ``left``.
+        fields: (label, before, after) of what changed; empty for a private item.
+    """
+
+    id: int
+    link: int
+    module: str
+    name: str
+    side: str
+    kind: str
+    at_ms: int
+    fields: tuple[tuple[str, str, str], ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UndoLine:
     """What an undo would do with one side of an item, or why it would leave it alone.
 

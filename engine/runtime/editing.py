@@ -33,8 +33,10 @@ from engine.monitor.commands import (
     SaveConnection,
     SavePolicy,
     SetOperator,
+    SetUser,
     TestConnection,
 )
+from engine.monitor.store import Table
 from engine.net.errors import ProviderError
 from engine.runtime import operators, ordering, rows, words
 from engine.runtime.office import Office
@@ -237,6 +239,8 @@ async def do(office: Office, keeper: Timekeeper, command: Editing) -> Answer:
             return answer
         case RemoveUsers():
             return await _remove_users(office, keeper, command)
+        case SetUser():
+            return await _set_user(office, keeper, command)
         case SaveConnection():
             return await _save_connection(office, command)
         case DeleteConnection(name):
@@ -342,6 +346,27 @@ async def _add_users(office: Office, keeper: Timekeeper, command: AddUsers) -> A
     on = office.store.policies[policy].state is PolicyState.ENABLED
     follows = "the first sync of each begins with the next run" if on else f"{policy} is off; o switches it on"
     return Answer(True, f"{words.count(len(fresh), 'user', 'users')} added to {policy}; {follows}")
+
+
+async def _set_user(office: Office, keeper: Timekeeper, command: SetUser) -> Answer:
+    row = office.store.users[command.mailbox]
+    problems = Collector()
+    asked: dict[str, Any] = {"email": command.mailbox, "policy": row.policy}
+    asked |= {"crm_user": command.crm_user, "zone": command.zone}
+    if not check_users([asked], office.policies, problems) or problems.problems:
+        told = tuple(str(each) for each in problems.problems)
+        return Answer(False, f"nothing was changed: {told[0]}", told)
+    if office.runner.running(row.policy):
+        return Answer(False, f"{row.policy} is running; try again when the run has ended")
+    mailbox_id = office.mailbox_ids[command.mailbox]
+    await office.ledger.write(
+        mailboxes.set_mailbox, mailbox_id, crm_user=command.crm_user, zone=command.zone, fault_kind=""
+    )
+    row.crm_user, row.zone = command.crm_user, command.zone
+    office.store.touch(Table.USERS, row)
+    await _rebuilt(office, keeper)
+    who = f"{command.crm_user} in the CRM" if command.crm_user else "found in the CRM by the address"
+    return Answer(True, f"{command.mailbox} is {who}; the next cycle goes by it, r runs one now")
 
 
 async def _remove_users(office: Office, keeper: Timekeeper, command: RemoveUsers) -> Answer:

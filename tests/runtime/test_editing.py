@@ -19,6 +19,7 @@ from engine.service import (
     SaveConnection,
     SavePolicy,
     Service,
+    SetUser,
     TestConnection,
     changed,
     check_connection,
@@ -123,6 +124,16 @@ async def test_users_come_and_go_and_nobody_is_taken_from_another_policy(service
     assert (await service.do(RemoveUsers("Sales", ("carl@example.com",)), "alice")).ok
     assert "carl@example.com" not in service.store.users
     assert (await service.do(RemoveUsers("Sales", ("bob@example.com",)), "alice")).ok is False
+
+
+async def test_who_a_user_is_in_the_crm_is_set_and_the_rest_stays(service: Service) -> None:
+    assert (await service.do(SetUser("ann@example.com", "005A", "Europe/Berlin"), "alice")).ok
+    assert 'crm_user = "005A"' in await service.export()
+    assert service.store.users["ann@example.com"].crm_user == "005A"
+    refused = await service.do(SetUser("ann@example.com", "005A", "Mars"), "alice")
+    assert "no such time zone" in refused.text
+    assert (await service.do(SetUser("ann@example.com", "", ""), "alice")).ok
+    assert "005A" not in await service.export()
 
 
 async def test_a_policy_is_deleted_only_when_it_is_off(service: Service) -> None:

@@ -67,6 +67,7 @@ from engine.service import (
     UserState,
     VerifyPolicy,
     VerifyRow,
+    WrittenRow,
 )
 from tests.screens.fake_jobs import FakeJobs
 
@@ -110,6 +111,7 @@ class FakeService:
         self.previewed: PreviewReport | None = None
         self.previewing = False
         self.conflicting: list[ConflictRow] = []
+        self.written: list[WrittenRow] = []
         self.exported: list[tuple[str, str, str]] = []
         self.filings: list[FiledRow] = []
         self.saved: dict[str, dict[str, object]] = {}
@@ -315,6 +317,9 @@ class FakeService:
 
     async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
         return [row for row in self.did if mailbox in (None, row.mailbox)]
+
+    async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:
+        return [row for row in self.written if row.id > after][:limit]
 
     async def undo_preview(self, cycle: int) -> UndoPreview:
         return self.undoing

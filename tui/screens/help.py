@@ -31,6 +31,7 @@ _ABOUT: dict[str, str] = {
     keys.EDITOR: "Fields by page. Nothing is stored before ctrl+s, and then all of it or nothing.",
     keys.MEMBERS: "One row per user of the policy. A mailbox is in one policy only.",
     keys.CONNECTIONS: "One row per connection: a CRM or a mail system. Secrets are never shown, only where they are kept.",
+    keys.ITEMS: "One row per write of the cycle, in the order in which they were made.",
     keys.USER: "One mailbox: counts by module, the five steps, and its events.",
 }
 

@@ -14,6 +14,7 @@ from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
 from tui.rows import cycle_result
 from tui.screens import orders
+from tui.screens.items import ItemsScreen
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -151,13 +152,19 @@ class HistoryScreen(TableFrame):
             panel.title("Cycle")
             panel.show([])
             return
-        panel.title(f"Cycle {row.id}: {row.kind}", "U undoes it" if undoable(row) else "")
+        panel.title(f"Cycle {row.id}: {row.kind}", "↵ items   U undoes it" if undoable(row) else "↵ items")
         panel.show(details(row, panel.size.width))
 
     def _current(self) -> CycleRow | None:
         return self._rows.get(self.table.current or "")
 
     # Keys
+
+    def action_open(self) -> None:
+        """List what the cycle wrote."""
+        row = self._current()
+        if row is not None:
+            self.app.push_screen(ItemsScreen(self.mailbox, row))
 
     def action_undo(self) -> None:
         """Undo the cycle, after its preview."""

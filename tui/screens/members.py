@@ -13,6 +13,7 @@ from engine.service import AddUsers, RemoveUsers, Table, UserRow, UserState
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import line
+from tui.screens import users
 from tui.screens.ask import Ask
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
@@ -126,7 +127,12 @@ class MembersScreen(TableFrame):
                     (" Items  ", "quiet"),
                     f"{row.items:,} in step   held {row.held:,}{form.conflicts(row.conflicts)}",
                 ),
-                line((" D takes the user out; what was synced stays on both sides.", "quiet")),
+                line(
+                    (
+                        " e names the person in the CRM; D takes the user out, and what was synced stays.",
+                        "quiet",
+                    )
+                ),
             ]
         )
 
@@ -136,6 +142,11 @@ class MembersScreen(TableFrame):
         """Open the user."""
         if self.table.current is not None:
             self.console.open_user(self.table.current)
+
+    def action_edit(self) -> None:
+        """Say who it is in the CRM."""
+        if self.table.current is not None:
+            users.edit(self, self.table.current)
 
     def action_new(self) -> None:
         """Ask for addresses, and add them."""

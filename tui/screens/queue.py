@@ -16,6 +16,7 @@ from tui import keys, rows, signs
 from tui.fields import USER_KEYS, urgency, user_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens import orders, users
+from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -167,9 +168,27 @@ class QueueScreen(TableFrame):
         lines = [_limit(row, self.view, name) for row in limits]
         lines = lines or [line((" No limit has been met yet.", "quiet"))]
         slots = f"{engine.busy} busy of {engine.slots}" if engine.slots else f"{engine.busy} busy"
+        queued = sorted(
+            (
+                row
+                for row in self.store.users.values()
+                if row.place is not None and row.state is UserState.QUEUED
+            ),
+            key=lambda row: row.place or 0,
+        )
+        waits = [
+            line((f" {fit(name_, name)} ", "quiet"), (f"↻ asked to wait, {-(-left // 1000)} s left", "warn"))
+            for name_, until in engine.provider_until_ms.items()
+            if (left := until - self.view.now_ms) > 0
+        ]
         lines += [
+            *waits,
             line(),
             line((f" {fit('Slots', name)} ", "quiet"), slots),
+            line(
+                (f" {fit('Queue', name)} ", "quiet"),
+                f"{len(queued):,} waiting, next {queued[0].id}" if queued else "nobody waits",
+            ),
             line(
                 (f" {fit('Loop lag', name)} ", "quiet"),
                 f"{engine.lag_p99_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
@@ -183,6 +202,10 @@ class QueueScreen(TableFrame):
         """Open the user."""
         if self.table.current is not None:
             self.console.open_user(self.table.current)
+
+    def action_limits(self) -> None:
+        """Show the limits, also where there is no room for their panel."""
+        self.app.push_screen(Report(self.view, "Limits now", self._limits(72)))
 
     def action_run(self) -> None:
         """Sync now."""

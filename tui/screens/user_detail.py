@@ -129,6 +129,10 @@ class UserScreen(Frame):
         """Sync now."""
         users.sync_now(self, [self.mailbox])
 
+    def action_edit(self) -> None:
+        """Say who it is in the CRM."""
+        users.edit(self, self.mailbox)
+
     def action_pause(self) -> None:
         """Pause or resume."""
         users.pause(self, [self.mailbox])

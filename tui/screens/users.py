@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.service import CancelUser, PauseUser, ResumeUser, SyncNow, UserState
+from engine.service import CancelUser, PauseUser, ResumeUser, SetUser, SyncNow, UserState
 from tui import keys, signs
+from tui.screens.ask import Ask
 from tui.screens.frame import Frame
 
 
@@ -58,3 +59,23 @@ def monitor(screen: Frame, mailboxes: Sequence[str]) -> None:
         if mailbox not in view.ticked:
             view.ticked.append(mailbox)
     screen.console.show_tab(keys.MONITORS)
+
+
+def edit(screen: Frame, mailbox: str) -> None:
+    """Ask who a user is in the CRM, and in which zone."""
+    row = screen.store.users.get(mailbox)
+    if row is None:
+        screen.say(f"{mailbox} is no user any more.", "alert")
+        return
+    now = f"{row.crm_user or 'found by the address'}, zone {row.zone or 'as in the CRM'}"
+    text = (
+        f"Who is {mailbox} in the CRM? Type the id of the person there, and after a blank the time zone if it is another; "
+        f"- finds the person by the address. Now: {now}."
+    )
+
+    def named(typed: str | None) -> None:
+        if typed:
+            person, _, zone = typed.partition(" ")
+            screen.send(SetUser(mailbox, "" if person == "-" else person, zone.strip()))
+
+    screen.app.push_screen(Ask(screen.view, "Edit the user", text, "005XXXXXXXXXXXXAAA Europe/Berlin"), named)
