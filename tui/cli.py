@@ -228,7 +228,7 @@ def parser() -> _Parser:
     _shapes(doctor)
     incident = command("incidents", "what is wrong, since when, and what became of its mails")
     incident.add_argument("--all", action="store_true", help="those that are over as well")
-    incident.add_argument("--json", action="store_true", help="as one JSON object")
+    _shapes(incident)
     about = incident.add_mutually_exclusive_group()
     about.add_argument("--ack", nargs="+", type=_id, metavar="ID", help="somebody has seen them")
     about.add_argument(

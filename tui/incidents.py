@@ -10,8 +10,30 @@ from typing import Any
 from engine.service import AcknowledgeIncidents, Command, DropMails, RetryMails, Service
 from tui import exits
 from tui.exits import Trouble
+from tui.listing import show_csv
 from tui.out import Out
 from tui.printing import plain, table, when
+
+#: Keys of an incident that are times, and the head of an empty list.
+_TIMES = frozenset({"first", "last", "closed", "seen"})
+_HEAD = (
+    "id",
+    "kind",
+    "policy",
+    "subject",
+    "class",
+    "phase",
+    "text",
+    "advice",
+    "state",
+    "first_ms",
+    "last_ms",
+    "count",
+    "closed_ms",
+    "mailed",
+    "seen_by",
+    "seen_ms",
+)
 
 #: Kinds as people read them.
 KIND = {
@@ -48,6 +70,10 @@ async def incidents(service: Service, given: Namespace, out: Out) -> int:
     mails = (await service.status())["mails"]
     if given.json:
         out.show({"incidents": rows, "mails": mails})
+    elif given.csv:
+        await show_csv(
+            out, ({f"{key}_ms" if key in _TIMES else key: row[key] for key in row} for row in rows), _HEAD
+        )
     else:
         out.print(incidents_text(rows, mails, out.zone))
     return exits.FAULTS if any(row["state"] in {"open", "cancelled"} for row in rows) else exits.OK
