@@ -94,9 +94,9 @@ def recovery(rows: Sequence[IncidentRow], host: str) -> tuple[str, str]:
 
 
 def _facts(row: IncidentRow) -> list[str]:
-    names = {"policy": "Policy", "job": "Job"}
+    what = "Mailbox" if "@" in row.subject else row.kind.capitalize()
     return [
-        f"  {names.get(row.kind, 'Mailbox'):<12}  {_plain(row.subject)}",
+        f"  {what:<12}  {_plain(row.subject)}",
         *([f"  Policy        {_plain(row.policy)}"] if row.kind != "policy" else []),
         f"  Phase         {_plain(row.phase) or '-'}",
         f"  Error class   {row.fault_class or '-'}",
