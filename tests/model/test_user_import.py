@@ -131,7 +131,7 @@ def test_what_is_written_reads_back_as_it_was() -> None:
 
 
 def test_a_hundred_thousand_rows_are_the_most() -> None:
-    rows = "".join(f"u{n}@acme.example\n" for n in range(20_000))
-    assert len(read("email\n" + rows, policy="Sales").adds) == 20_000
+    rows = "".join(f"u{n}@acme.example\n" for n in range(3_000))
+    assert len(read("email\n" + rows, policy="Sales").adds) == 3_000
     with pytest.raises(NotReadable, match="more than 100,000 rows"):
         read("email\n" + "a\n" * 100_002)

@@ -65,7 +65,7 @@ class Post:
 
     async def until(self, number: int) -> None:
         """Wait until so many mails are there."""
-        async with self.arrived, asyncio.timeout(20):
+        async with self.arrived, asyncio.timeout(120):
             await self.arrived.wait_for(lambda: len(self.mails) >= number)
 
     def authenticate(

@@ -48,7 +48,7 @@ class Heard:
             self.came.notify_all()
 
     async def until(self, changes: int) -> None:
-        async with self.came, asyncio.timeout(30):
+        async with self.came, asyncio.timeout(90):
             await self.came.wait_for(lambda: sum(each.changes for _, each in self.notifications) >= changes)
 
 
@@ -116,7 +116,7 @@ async def test_changes_come_over_a_connection_that_is_kept_open(place: Lab) -> N
         scopes = await feeds(connector, place.account)
         ((_, channel),) = await connector.subscribe(place.account, scopes, "name", "", "")
         told: list[tuple[str, int]] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             news = connector.stream(place.account, [channel], 1)
             await touch(connector, place.account)
             async for each in news:

@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not true():  # noqa: ASYNC110 - what is awaited is in several tasks and threads
             await asyncio.sleep(0.02)
 
