@@ -49,7 +49,7 @@ class Lab:
             url=self.office.endpoint,
             username=SERVICE,
             password_env=PASSWORD_VARIABLE,
-            timeout=10,
+            timeout=60,
             max_connections=4,
         )
         return replace(plain, **options)

@@ -236,7 +236,7 @@ async def test_a_busy_server_slows_all_mailboxes_and_is_a_wait_and_no_error(box:
         seen, _ = await read(connector, box.tasks)
         assert seen == []
         assert [reason for _, reason in ears.waits][:1] == ["asked to slow down"]
-        assert ears.waits[0][0] == pytest.approx(0.04, abs=0.02)
+        assert ears.waits[0][0] <= 0.04
         assert connector.client.lane.limit == 2
         assert len(ears.calls) == 2
         box.lab.fault(route="asmx", kind="status", status=500, body=BUSY.format(600_000))
