@@ -296,6 +296,35 @@ def test_exchange_stands_beside_the_others_when_asked_for(tmp_path: Path) -> Non
         assert counts == {"calendar": 6, "contacts": 5, "tasks": 3}
 
 
+def test_answers_that_last_end_with_the_sandbox(tmp_path: Path) -> None:
+    with sandbox(tmp_path / "data", "--services", "exchange", "--users", "1", "--empty") as (process, ready):
+        exchange, user = ready["exchange"], ready["users"][0]["email"]
+        login = (user, json.loads(Path(exchange["passwords_file"]).read_text(encoding="utf-8"))[user])
+
+        def envelope(body: str) -> str:
+            names = f'xmlns:s="{SOAP}" xmlns:m="{EWS}/messages" xmlns:t="{EWS}/types"'
+            return f"<s:Envelope {names}><s:Body>{body}</s:Body></s:Envelope>"
+
+        kinds = "<t:EventTypes><t:EventType>CreatedEvent</t:EventType></t:EventTypes>"
+        wish = f'<m:StreamingSubscriptionRequest SubscribeToAllFolders="true">{kinds}</m:StreamingSubscriptionRequest>'
+        made = httpx.post(
+            exchange["ews_url"], content=envelope(f"<m:Subscribe>{wish}</m:Subscribe>"), auth=login
+        )
+        name = made.text.partition("SubscriptionId>")[2].partition("<")[0]
+        body = (
+            f"<m:GetStreamingEvents><m:SubscriptionIds><t:SubscriptionId>{name}</t:SubscriptionId></m:SubscriptionIds>"
+            "<m:ConnectionTimeout>30</m:ConnectionTimeout></m:GetStreamingEvents>"
+        )
+        with httpx.stream(
+            "POST", exchange["ews_url"], content=envelope(body), auth=login, timeout=30
+        ) as answer:
+            pieces = answer.iter_text()
+            assert "ConnectionStatus>OK" in next(pieces)
+            process.send_signal(signal.SIGTERM)
+            assert "ErrorSubscriptionNotFound" in "".join(pieces)
+        assert process.wait(timeout=20) == 0
+
+
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     words = command("--data-dir", str(tmp_path / "data"), "--users", "1", "--empty", "--exit-with-parent")
     parent = subprocess.Popen(

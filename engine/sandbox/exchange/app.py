@@ -123,6 +123,7 @@ class _Server:
         self._world = world
         accounts.setup(world)
         self.hub = Hub()
+        world.closing.append(self.hub.clear)
         self.group: asyncio.TaskGroup | None = None
         self._pushing: set[asyncio.Task[None]] = set()
         self._throttle = Throttle(world)

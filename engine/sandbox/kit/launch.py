@@ -339,7 +339,10 @@ async def _watch_parent(stop: asyncio.Event) -> None:
 
 
 async def _serve(
-    servers: list[tuple[_Server, socket.socket]], announce: Callable[[], None], watch: bool
+    servers: list[tuple[_Server, socket.socket]],
+    announce: Callable[[], None],
+    watch: bool,
+    closing: list[Callable[[], None]],
 ) -> None:
     """Run the servers until a signal, the parent's end or the failure of one of them."""
     stop = asyncio.Event()
@@ -363,6 +366,8 @@ async def _serve(
     finally:
         for helper in helpers:
             helper.cancel()
+        for close in closing:
+            close()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
@@ -436,7 +441,7 @@ def _run_world(world: World, options: Options, data_dir: Path) -> None:
         print(line, flush=True)
 
     try:
-        asyncio.run(_serve(servers, announce, options.exit_with_parent))
+        asyncio.run(_serve(servers, announce, options.exit_with_parent, world.closing))
     finally:
         if options.ready_file:
             options.ready_file.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +33,14 @@ class World:
         clock: current time.
         settings: what the launcher was told: quotas, lags, latency; see each service for its keys.
         counters: calls by ``service.method``, mails sent to guests (``google.mails``) and the like, for tests.
+        closing: called when the process is asked to end, so that answers which last for minutes end themselves.
     """
 
     db: sqlite3.Connection
     clock: SandboxClock = field(default_factory=SandboxClock)
     settings: dict[str, Any] = field(default_factory=dict)
     counters: Counter[str] = field(default_factory=Counter)
+    closing: list[Callable[[], None]] = field(default_factory=list)
 
 
 def open_world(data_dir: Path | None, settings: dict[str, Any] | None = None) -> World:
