@@ -28,6 +28,11 @@ MODULE_WORD: dict[Module, str] = {
 }
 
 
+def module_word(module: str) -> str:
+    """A module as people read it; a filed mail, which is none, is a mail."""
+    return MODULE_WORD[Module(module)] if module in set(Module) else module
+
+
 def number(value: int | None) -> str:
     """``1204`` as ``1,204``; nothing as ``-``."""
     return "-" if value is None else f"{value:,}"

@@ -6,10 +6,10 @@ import dataclasses
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
-from engine.service import Explanation, Filtered, Hit, Item, Module, Service, Standing
+from engine.service import Explanation, Filtered, Hit, Item, Service, Standing
 from tui import exits
 from tui.exits import Trouble
-from tui.format import MODULE_WORD
+from tui.format import module_word
 from tui.out import Out
 from tui.printing import plain, table
 
@@ -95,7 +95,7 @@ def hits_text(hits: Sequence[Hit]) -> str:
 
 
 def _word(module: str) -> str:
-    return MODULE_WORD[Module(module)]
+    return module_word(module)
 
 
 def explanation_text(found: Explanation) -> str:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from engine.service import FILED_STATES, FiledRow
+from engine.service import FILED_STATES, Explanation, Fact, FiledRow, Hit, Item, Section
 from tests.screens.test_filed import FILED
 from tui import filing_options
 from tui.cli import parse
 from tui.filing import mail_text
+from tui.format import module_word
+from tui.why import explanation_text
 
 
 def test_the_states_are_those_of_the_engine() -> None:
     assert filing_options.STATES == FILED_STATES
+
+
+def test_a_mail_explained_is_called_a_mail() -> None:
+    hit = Hit(None, "a@b.example", "mail", "Offer", "refused", "too large", "mailbox", "m1")
+    item = Item(
+        hit, "Sales", "It was not filed: too large.", "fault", (), (Section("How", (Fact("Why", "dropped"),)),)
+    )
+    assert explanation_text(Explanation("mail#1", item=item)).startswith("mail")
+    assert module_word("opportunity") == "opportunities"
 
 
 def test_words_of_the_command() -> None:

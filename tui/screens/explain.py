@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from engine.service import Explanation, FieldView, Item, Module, Table
+from engine.service import Explanation, FieldView, Item, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, fit, line, wrapped
@@ -70,9 +70,7 @@ class ExplainScreen(Frame):
         panel = self.query_one("#answer", LineView)
         answer = wrapped(self.item.answer, max(20, self.size.width - 4))
         panel.styles.height = min(len(answer) + 2, _ANSWER_ROWS)
-        panel.title(
-            f"{form.MODULE_WORD[Module(self.item.hit.module)]}: {self.item.hit.name}", _where(self.item)
-        )
+        panel.title(f"{form.module_word(self.item.hit.module)}: {self.item.hit.name}", _where(self.item))
         panel.show([line((f" {part}", self.item.tone or "text")) for part in answer])
         self.query_one("#known", Pager).set(known(self.item, self.size.width))
 
@@ -88,9 +86,7 @@ class ExplainScreen(Frame):
 
     def copied(self) -> str:
         """All of it, as text."""
-        lines = [
-            f"{form.MODULE_WORD[Module(self.item.hit.module)]}: {self.item.hit.name}   {_where(self.item)}"
-        ]
+        lines = [f"{form.module_word(self.item.hit.module)}: {self.item.hit.name}   {_where(self.item)}"]
         lines += [self.item.answer, ""]
         lines += ["".join(text for text, _ in painted.spans).rstrip() for painted in known(self.item, 140)]
         return "\n".join(lines)
