@@ -58,6 +58,8 @@ class Engine:
             [sys.executable, "-m", "tui.cli", *words, "--json", "--data-dir", str(self.folder)],
             env=self.env, capture_output=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
+        if done.returncode not in {0, 1}:
+            raise RuntimeError(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.decode()}")
         return json.loads(done.stdout)
 
     def cpu(self) -> float:
