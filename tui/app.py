@@ -54,6 +54,7 @@ from tui.host import PULL_SECONDS, Host
 from tui.palette import Everything
 from tui.port import Engine
 from tui.screens.ask import Ask
+from tui.screens.audit import AuditScreen
 from tui.screens.confirm import Confirm, Report
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.connections import ConnectionsScreen
@@ -452,6 +453,11 @@ class SynclineApp(App[None]):
     def action_stop_engine(self) -> None:
         """Stop the engine, after a word was typed."""
         leaving.stop_engine(self)
+
+    def action_audit(self) -> None:
+        """Open the audit log."""
+        if not isinstance(self.screen, AuditScreen):
+            self.push_screen(AuditScreen())
 
     def action_attached(self) -> None:
         """Who is attached."""

@@ -206,6 +206,10 @@ def parser() -> _Parser:
         "--filtered", action="store_true", help="with a mailbox: list what does not cross over, and why"
     )
     why.add_argument("--json", action="store_true", help="as one JSON object")
+    audit = command("audit", "who asked for what, from where, how it stood before and after; youngest first")
+    audit.add_argument("words", nargs="*", metavar="WORD", help="entries with all these words")
+    audit.add_argument("--limit", type=_items, default=200, metavar="N", help="at most so many (default 200)")
+    _shapes(audit)
     for name, text in list_options.LISTS.items():
         list_options.add_arguments(name, command(name, text))
     for name, text in order_options.ORDERS.items():

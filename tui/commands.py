@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from engine.service import Service
 from tui import (
+    audit,
     conflicts,
     events,
     exits,
@@ -36,6 +37,7 @@ Run = Callable[[Service, Namespace, Out], Coroutine[None, None, int]]
 
 COMMANDS: Mapping[str, Run] = {
     "apply": run.apply,
+    "audit": audit.audit,
     "export": run.export,
     "sync": run.sync,
     "status": run.status,

@@ -30,6 +30,7 @@ CONNECTIONS = "connections"
 ITEMS = "items"
 INCIDENTS = "incidents"
 OPERATORS = "operators"
+AUDIT = "audit"
 RUNS = "runs"
 RUN = "run"
 FILED = "filed"
@@ -55,6 +56,7 @@ PANES: dict[str, str] = {
     ITEMS: "Items of a cycle",
     INCIDENTS: "Incidents",
     OPERATORS: "Operators",
+    AUDIT: "Audit",
     RUNS: "Runs of a job",
     RUN: "What a run did",
     FILED: "Filed mail",
@@ -629,6 +631,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Mark the incident; . then acknowledges all that are marked.",
             OPERATORS: "Mark the operator; o then switches all that are marked.",
+            AUDIT: "Mark the entry; an export then has what is marked alone.",
             EDITOR: "Turn a switch over, or take the next word of a choice.",
             MEMBERS: "Mark the user; D then takes out all that are marked.",
             POLICIES: "Mark the policy; o, r and p then act on all that are marked.",
@@ -651,6 +654,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Mark all shown, or none.",
             OPERATORS: "Mark all shown, or none.",
+            AUDIT: "Mark all shown, or none.",
             POLICIES: "Mark all shown, or none.",
             QUEUE: "Mark all shown, or none.",
             SCHEDULER: "Mark all shown, or none.",
@@ -690,6 +694,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Filter the rows: is:open policy:sales class:connection text.",
             OPERATORS: "Filter the rows: is:off policy:sales text.",
+            AUDIT: "Filter the rows: is:refused who:ann command:pause text.",
             POLICIES: "Filter: state:error crm:sales mail:google text. A second / searches instead.",
             QUEUE: "Filter: state:failed policy:emea text. A second / searches instead.",
             SCHEDULER: "Filter: state:disabled text. A second / searches instead.",
@@ -718,6 +723,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Next or previous match.",
             OPERATORS: "Next or previous match.",
+            AUDIT: "Next or previous match.",
             POLICIES: "Next or previous match.",
             QUEUE: "Next or previous match.",
             SCHEDULER: "Next or previous match.",
@@ -745,6 +751,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Sort: s and the column's letter; S turns the order round.",
             OPERATORS: "Sort: s and the column's letter; S turns the order round.",
+            AUDIT: "Sort: s and the column's letter; S turns the order round.",
             POLICIES: "Sort: s and the column's letter; S turns the order round.",
             QUEUE: "Sort: s and the column's letter; S turns the order round.",
             SCHEDULER: "Sort: s and the column's letter; S turns the order round.",
@@ -772,6 +779,7 @@ KEYS: tuple[Key, ...] = (
         {
             INCIDENTS: "Go to the next live incident.",
             OPERATORS: "Go to the next user that failed.",
+            AUDIT: "Go to the next entry that was refused.",
             POLICIES: "Go to the next policy with a fault.",
             QUEUE: "Go to the next user that failed.",
             SCHEDULER: "Go to the next job whose last run failed.",
@@ -823,6 +831,7 @@ KEYS: tuple[Key, ...] = (
                 MEMBERS,
                 CONNECTIONS,
                 ITEMS,
+                AUDIT,
             ),
             "Write the rows that are shown, or those that are marked, to a CSV or JSON file, or copy them.",
         ),
@@ -848,6 +857,12 @@ KEYS: tuple[Key, ...] = (
         {"Q": "app.stop_engine"},
         "stop engine",
         _all("Stop the engine at its next page, for everybody; you type stop."),
+    ),
+    Key(
+        '"',
+        {"quotation_mark": "app.audit"},
+        "audit",
+        _all("List who asked for what: from where, how it stood before and after, and what came of it."),
     ),
     Key(
         "#",

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
+from tui.screens.audit import AuditScreen
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.edit_connection import ConnectionForm
@@ -48,6 +49,7 @@ SCREENS: tuple[type[Frame], ...] = (
     ConnectionsScreen,
     IncidentsScreen,
     OperatorsScreen,
+    AuditScreen,
 )
 
 

@@ -29,12 +29,15 @@ PATIENCE = 60.0
 class Client:
     """``syncline attach`` in a pseudo-terminal. What it paints is taken in by the loop, unless the terminal is stalled."""
 
-    def __init__(self, path: str, size: tuple[int, int] = (100, 30), **env: str) -> None:
+    def __init__(
+        self, path: str, size: tuple[int, int] = (100, 30), words: list[str] | None = None, **env: str
+    ) -> None:
         self.seen = b""
         self.pid, self.fd = pty.fork()
         if not self.pid:
             os.environ.update({"TERM": "xterm-256color", "LANG": "C.UTF-8", **env})
-            os.execv(sys.executable, [sys.executable, "-m", "tui.entry", "attach", "--socket", path])
+            words = words or [sys.executable, "-m", "tui.entry", "attach", "--socket", path]
+            os.execv(words[0], words)
         self.before = termios.tcgetattr(self.fd)
         self.resize(*size)
         os.set_blocking(self.fd, False)
@@ -112,8 +115,8 @@ class Place:
         self.service, self.guests, self.path = service, guests, path
         self._clients: list[Client] = []
 
-    def attach(self, size: tuple[int, int] = (100, 30), **env: str) -> Client:
-        client = Client(self.path, size, **env)
+    def attach(self, size: tuple[int, int] = (100, 30), words: list[str] | None = None, **env: str) -> Client:
+        client = Client(self.path, size, words, **env)
         self._clients.append(client)
         return client
 
