@@ -32,6 +32,7 @@ _LEAST_ROWS = 6
 _OF_PANEL = frozenset(
     [
         "open",
+        "filed",
         "follow",
         "level",
         "wrap",

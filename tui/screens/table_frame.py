@@ -19,6 +19,7 @@ from tui.widgets.store_table import StoreTable
 
 _OF_ROW = frozenset(
     [
+        "filed",
         "open",
         "switch",
         "run",
