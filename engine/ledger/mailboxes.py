@@ -172,9 +172,15 @@ def _upserting(table: sa.Table, key: str, columns: tuple[str, ...]) -> Statement
     return Statement(build, (key, *columns))
 
 
+def _address(of: Any) -> sa.ColumnElement[str]:
+    """The address of a mailbox at its server."""
+    return sa.case((of.exchange_email != "", of.exchange_email), else_=of.email)
+
+
 def _upsert_mailbox(insert: Any) -> Any:
     upsert = insert(mailbox)
     new = upsert.excluded
+    elsewhere = sa.or_(mailbox.c.policy != new.policy, _address(mailbox.c) != _address(new))
     return upsert.on_conflict_do_update(
         index_elements=["email"],
         set_={
@@ -184,12 +190,9 @@ def _upsert_mailbox(insert: Any) -> Any:
             "calendar_sync": new.calendar_sync,
             "exchange_email": new.exchange_email,
             "removed": 0,
-            "structure": sa.case((mailbox.c.policy != new.policy, ""), else_=mailbox.c.structure),
-            # Who comes back, or moves to another policy, is read completely again.
-            "phase": sa.case(
-                (sa.or_(mailbox.c.policy != new.policy, mailbox.c.removed == 1), "new"),
-                else_=mailbox.c.phase,
-            ),
+            "structure": sa.case((elsewhere, ""), else_=mailbox.c.structure),
+            # Who comes back, or moves to another policy or mailbox, is read completely again.
+            "phase": sa.case((sa.or_(elsewhere, mailbox.c.removed == 1), "new"), else_=mailbox.c.phase),
         },
     )
 
@@ -203,7 +206,9 @@ _DROP_CONNECTIONS = Statement(sa.delete(connection_table))
 _TURN = Statement(
     sa.update(mailbox).where(mailbox.c.removed == sa.bindparam("was")).values(removed=sa.bindparam("becomes"))
 )
-_PLACES = Statement(sa.select(mailbox.c.id, mailbox.c.email, mailbox.c.policy))
+_PLACES = Statement(
+    sa.select(mailbox.c.id, mailbox.c.email, mailbox.c.policy, _address(mailbox.c).label("address"))
+)
 
 
 def replace_configuration(
@@ -252,17 +257,21 @@ def replace_configuration(
 def put_users(conn: sa.Connection, users: Iterable[Sequence[Any]]) -> None:
     """Add users, or change those of the same address; see ``replace_configuration``."""
     rows = [dict(zip(_USER, (*user, *_USUAL[len(user) - 4 :]), strict=True)) for user in users]
-    _forget_moved(conn, {row["email"]: row["policy"] for row in rows})
+    _forget_moved(conn, {row["email"]: (row["policy"], row["exchange_email"] or row["email"]) for row in rows})
     _UPSERT_MAILBOX.many(conn, rows)
 
 
-def _forget_moved(conn: sa.Connection, policy_of: Mapping[str, str]) -> None:
-    """Who moves to another policy begins anew there: what both sides agreed on under other rules says nothing.
+def _forget_moved(conn: sa.Connection, place_of: Mapping[str, tuple[str, str]]) -> None:
+    """Who moves to another policy or another mailbox begins anew there.
 
-    Nothing is created twice by it: our marks on the items find their twins again. The journal stays.
+    What both sides agreed on under other rules says nothing, and what stood in the old mailbox and is not in the new one
+    was deleted by nobody. Nothing is created twice by it: our marks on the items find their twins again. The journal stays.
     """
     for row in _PLACES.rows(conn):
-        if policy_of.get(row.email, row.policy) == row.policy:
+        policy_name, address = place_of.get(row.email, (row.policy, row.address))
+        if address != row.address:
+            set_mailbox(conn, row.id, containers={})
+        elif policy_name == row.policy:
             continue
         forget_items(conn, row.id)
 

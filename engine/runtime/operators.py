@@ -66,6 +66,12 @@ async def set_operator(office: Office, command: SetOperator) -> Answer:
             changed.append(after)
     if not changed:
         return Answer(False, "it is so already; nothing was changed")
+    if command.exchange_email is not None and office.runner.running(changed[0].policy):
+        # Another mailbox begins anew; a cycle that still reads the old one would mix the two.
+        return Answer(
+            False,
+            f"{changed[0].policy} is running; the mailbox can be changed when the run has ended (x stops it)",
+        )
     problem, valid = _problem(office, everybody, changed)
     if problem:
         return Answer(False, f"nothing was changed: {problem}")
@@ -78,7 +84,7 @@ async def set_operator(office: Office, command: SetOperator) -> Answer:
     if command.calendar_sync is not None:
         return Answer(True, f"Calendar Sync of {who} is {'on' if command.calendar_sync else 'off'}")
     shown = valid[0].exchange_email or f"{valid[0].email}, the own address"
-    return Answer(True, f"Exchange e-mail of {who}: {shown}; the next cycle uses it")
+    return Answer(True, f"Exchange e-mail of {who}: {shown}; the next cycle reads that mailbox anew")
 
 
 def _problem(
@@ -124,17 +130,19 @@ async def carry_out(office: Office, command: ImportUsers) -> tuple[Answer, bool]
         return Answer(
             True, f"{command.source}: all {found.same:,} users are so already; nothing was changed"
         ), False
-    moved = [change for change in found.changes if "policy" in change.fields]
+    moved = [change for change in found.changes if {"policy", "exchange_email"} & set(change.fields)]
     busy = {
         str(policy)
         for change in moved
-        for policy in change.fields["policy"]
+        for policy in change.fields.get("policy", (change.user.policy,))
         if office.runner.running(str(policy))
     }
     if busy:
         names = ", ".join(sorted(busy))
         return Answer(
-            False, f"{names} is running, and users would leave or join it; try again when it has ended"
+            False,
+            f"{names} is running, and users would leave or join it, or change their mailbox; "
+            "try again when it has ended",
         ), False
     await office.ledger.write(mailboxes.put_users, [astuple(one) for one in found.users])
     text = (
