@@ -25,7 +25,7 @@ from tui.serve.manner import Manner
 POLICY = "Acme Sales"
 
 #: The policy of the people whose mailboxes are at Exchange; off until somebody switches it on.
-EXCHANGE_POLICY = "Acme Exchange"
+EXCHANGE_POLICY = "Acme Service"
 
 #: For so many people at Google one more is at Exchange.
 EACH = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from tui.jobs import VERBS as JOB_VERBS
-from tui.jobs import usage as job_usage
+from tui.job_options import VERBS as JOB_VERBS
+from tui.job_options import usage as job_usage
 
 LISTS = {
     "queue": "everybody in the order of the Queue: what each does, and what it waits for",

@@ -11,7 +11,8 @@ from tui import exits, signs
 from tui import filter as language
 from tui.fields import JOB_KEYS, USER_KEYS, job_fields, urgency, user_fields
 from tui.format import moment
-from tui.jobs import VERBS, do
+from tui.job_options import VERBS
+from tui.jobs import do
 from tui.listing import Column, chosen, show
 from tui.out import Out
 

@@ -79,12 +79,12 @@ def test_an_exchange_policy_stands_beside_it_off_and_with_people_of_its_own(
     first: dict[str, Any], folder: Path
 ) -> None:
     declared = tomllib.loads((folder / "demo.toml").read_text(encoding="utf-8"))
-    assert set(declared["policies"]) == {"Acme Sales", "Acme Exchange"}
+    assert set(declared["policies"]) == {"Acme Sales", "Acme Service"}
     assert declared["connections"]["Acme Exchange Server"]["kind"] == "exchange"
-    assert [user["policy"] for user in declared["users"]] == ["Acme Sales", "Acme Exchange"]
+    assert [user["policy"] for user in declared["users"]] == ["Acme Sales", "Acme Service"]
     status = json.loads(run(folder, "status", "--json").stdout)
     states = {row["name"]: row["state"] for row in status["policies"]}
-    assert states == {"Acme Sales": "enabled", "Acme Exchange": "disabled"}
+    assert states == {"Acme Sales": "enabled", "Acme Service": "disabled"}
 
 
 def test_a_second_demo_writes_nothing(first: dict[str, Any], folder: Path) -> None:

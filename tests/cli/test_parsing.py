@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,15 @@ def test_wrong_usage_is_one_clear_message(
     capsys: pytest.CaptureFixture[str], words: list[str], told: str
 ) -> None:
     assert told in refused(capsys, *words)
+
+
+def test_help_and_wrong_usage_do_not_wait_for_the_engine() -> None:
+    script = "import sys, tui.cli; print({name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "tui" in loaded.stdout
+    assert not {"engine", "textual", "sqlalchemy"} & set(literal_eval(loaded.stdout))
 
 
 def test_kinds_and_limits_are_the_sandboxs() -> None:

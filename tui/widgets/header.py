@@ -88,20 +88,27 @@ class Header(LineView):
         left.append((form.pulse(row.buckets, 30 if wide else 20, self.view.now_ms), "quiet"))
         if wide:
             left.append((" 5 min", "quiet"))
-        if row.first_total:
-            part = form.share(row.first_done, row.first_total)
-            label = (
-                f"   first sync {form.percent(part)} {form.bar(part, 28 if width >= 135 else 14)}"
-                if wide
-                else f"  first {form.percent(part)}"
-            )
-            left.append((f"{label} ETA {form.eta(row.eta_seconds)}", "first"))
         right: list[Span] = []
         for name, text in row.providers.items():
             left_ms = row.provider_until_ms.get(name, 0) - self.view.now_ms
             right.append(self._provider(name, text, left_ms, wide))
         right.append((" ", "text"))
+        if row.first_total:
+            room = width - sum(len(text) for text, _ in left + right) - 1
+            left.append((self._first(row, wide, room), "first"))
         return between(left, right, width)
+
+    @staticmethod
+    def _first(row: EngineRow, wide: bool, room: int) -> str:
+        """How far first syncs are; the bar gives way before the time that is left does."""
+        part = form.share(row.first_done, row.first_total)
+        eta = f"ETA {form.eta(row.eta_seconds)}"
+        if not wide:
+            return f"  first {form.percent(part)} {eta}"
+        label = f"   first sync {form.percent(part)} "
+        sizes = (one for one in (28, 14) if len(label) + one + 1 + len(eta) <= room)
+        cells = next(sizes, 0)
+        return label + (f"{form.bar(part, cells)} " if cells else "") + eta
 
     @staticmethod
     def _provider(name: str, text: str, left_ms: int, wide: bool) -> Span:
