@@ -33,7 +33,7 @@ lint: $(VENV)/.ready  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## lint, then all tests
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 check: test  ## the same as test
 

@@ -208,7 +208,10 @@ def _not_written_ahead(patch: pytest.MonkeyPatch) -> None:
 
 
 def _windows_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine.sync.observe, "_windowed", lambda *_: False)
+    has = engine.sync.observe._is
+    patch.setattr(
+        engine.sync.observe, "_is", lambda port, feed, trait: trait != "windowed" and has(port, feed, trait)
+    )
 
 
 MUTANTS = (

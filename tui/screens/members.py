@@ -129,7 +129,7 @@ class MembersScreen(TableFrame):
                 ),
                 line(
                     (
-                        " e names the person in the CRM; D takes the user out, and what was synced stays.",
+                        " e: the person in the CRM.  D takes the user out; what was synced stays.",
                         "quiet",
                     )
                 ),

@@ -308,6 +308,8 @@ class MonitorsScreen(Frame):
         key = self._active or self._cursor
         if key in self.store.users:
             self.console.open_filed(key)
+        else:
+            self.say("Nobody is under the cursor. Tick users in Queue with m.")
 
     def action_mark(self) -> None:
         """Tick the user under the cursor, or close the panel."""

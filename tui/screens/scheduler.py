@@ -300,7 +300,9 @@ class SchedulerScreen(TableFrame):
     def action_trace(self) -> None:
         """Trace the next runs, or not."""
         row = self.store.jobs.get(self.table.current or "")
-        if row is not None:
+        if row is None:
+            self.say("There is no row to act on.")
+        else:
             self.send(TraceJob(row.id, not row.traced))
 
     def action_open(self) -> None:
