@@ -1,0 +1,109 @@
+"""CalendarSynchronization as an admin has it: Exchange and Salesforce over real sockets, and batches of 1, 7 and 512."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.service import CALENDAR, RunRow, Service
+from tests.acceptance.calendars import NOBODY_MEETS, Calendars
+from tests.acceptance.mailroom import SERVICES
+from tests.acceptance.town import assert_all_green, engine, town
+
+SIZES = (1, 7, 512)
+
+
+async def full(service: Service) -> None:
+    """One full sync of every policy, which must end well."""
+    report = await service.sync(None, "admin")
+    assert [user["text"] for user in report["users"] if user["text"]] == []
+
+
+async def run(service: Service) -> RunRow:
+    """One run of the job, which must end well."""
+    done = await service.run_job(CALENDAR, "admin")
+    assert (done.result, done.errors) == ("ok", 0), done
+    return done
+
+
+async def filtered(service: Service, done: RunRow) -> dict[str, dict[str, int]]:
+    """What a run left out, and why, by mailbox."""
+    return {box.mailbox: dict(box.filtered) for box in (await service.jobs.detail(done.id)).mailboxes}
+
+
+async def test_first_and_later_runs_end_the_same_whatever_the_batch_size(tmp_path: Path) -> None:
+    with town(tmp_path, users=len(SIZES), sizes=NOBODY_MEETS, options=SERVICES) as place:
+        room = Calendars(place)
+        users = place.users
+        near = [f"near {number}" for number in range(9)]
+        record: dict[tuple[str, str], str] = {}
+        for user in users:
+            for subject, days in (("gone", -181), ("winter", -179), ("june", -60), ("far", 700), ("late", 3)):
+                record[user, subject] = room.meet(user, subject, days)
+            for number, subject in enumerate(near):
+                record[user, subject] = room.meet(user, subject, 1 + number)
+        async with engine(tmp_path, room.company(dict(zip(users, SIZES, strict=True)))) as service:
+            await full(service)
+            assert [room.subjects(user) for user in users] == [sorted(["late", *near])] * 3
+
+            # The first run: everything ahead, and 180 days back; what is older is counted.
+            place.reset()
+            done = await run(service)
+            assert done.items == 3 * 3
+            assert [room.subjects(user) for user in users] == [
+                sorted(["winter", "june", "far", "late", *near])
+            ] * 3
+            assert await filtered(service, done) == {
+                user: {"ended more than 180 days ago": 1} for user in users
+            }
+            assert "3 filtered" in done.note
+
+            # Later runs: what is ahead and was made, changed or cancelled since, on either side.
+            for user in users:
+                shown = {item.shown["Subject"]: item for item in room.calendar(user) if item.key}
+                place.change("Event", record[user, "june"], Subject="june, edited")
+                for number in range(8):
+                    place.change("Event", record[user, f"near {number}"], Subject=f"next {number}")
+                place.remove("Event", record[user, "far"])
+                place.remove("Event", record[user, "winter"])
+                room.remove(user, shown["late"])
+                room.change(user, shown["near 8"], "CalendarItem", Location="Room 8")
+                room.meet(user, "yesterday", -1)
+                room.meet(user, "tomorrow", 1)
+                room.meet_in_outlook(user, "in a week", 7)
+                room.meet_in_outlook(user, "a week ago", -7)
+            done = await run(service)
+            ahead = [*(f"next {number}" for number in range(8)), "near 8", "tomorrow", "in a week"]
+            assert [room.subjects(user) for user in users] == [
+                sorted(["winter", "june", "a week ago", *ahead])
+            ] * 3
+            assert await filtered(service, done) == {
+                user: {"ended already; later runs look at future appointments only": 4} for user in users
+            }
+            crm = sorted(["gone", "june, edited", "yesterday", *ahead])
+            assert [[subject for subject, _, _ in room.in_crm(user)] for user in users] == [crm] * 3
+            [place_of] = place.soql(f"SELECT Location FROM Event WHERE Id = '{record[users[0], 'near 8']}'")
+            assert place_of["Location"] == "Room 8"
+
+            # Nothing new: nothing is written, and one call for each calendar.
+            await run(service)
+            place.reset()
+            assert (await run(service)).items == 0
+            assert room.writes() == {}
+            assert room.asked() == {"SyncFolderItems": 3}
+
+            # What it left is the full sync's; both sides agree to the second, whatever the batch size was.
+            await full(service)
+            await full(service)
+            everything = [("june, edited", -60), ("yesterday", -1), ("a week ago", -7)]
+            subjects = sorted([*(name for name, _ in everything), *ahead])
+            assert [room.subjects(user) for user in users] == [subjects] * 3
+            assert room.in_outlook(users[0]) == room.in_outlook(users[1]) == room.in_outlook(users[2])
+            for user in users:
+                assert [row for row in room.in_crm(user) if row[0] != "gone"] == room.in_outlook(user)
+            place.reset()
+            assert (await run(service)).items == 0
+            await full(service)
+            assert room.writes() == {}
+            assert place.stats()["exchange.mails"] == 0
+            room.assert_no_doubles()
+            await assert_all_green(service)
