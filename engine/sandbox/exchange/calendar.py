@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from engine.sandbox.exchange import recurrence, store, times, zones
@@ -66,13 +66,16 @@ def settle(doc: Doc) -> tuple[int, int]:
 
 
 def _whole_days(start: int, end: int, zone: tzinfo) -> tuple[int, int]:
+    """The days that a span touches. One that ends where a day begins does not touch it, also where clocks skip midnight."""
     first = times.from_ms(start).astimezone(zone).date()
-    last = times.from_ms(end).astimezone(zone)
-    day = last.date() if last.time() == time() and last.date() > first else last.date() + timedelta(days=1)
-    return (
-        times.to_ms(datetime.combine(first, time(), zone).astimezone(UTC)),
-        times.to_ms(datetime.combine(day, time(), zone).astimezone(UTC)),
-    )
+    last = times.from_ms(end).astimezone(zone).date()
+    if last == first or end != _begins(last, zone):
+        last += timedelta(days=1)
+    return _begins(first, zone), _begins(last, zone)
+
+
+def _begins(day: date, zone: tzinfo) -> int:
+    return times.to_ms(datetime.combine(day, time(), zone).astimezone(UTC))
 
 
 def originals(master: Item) -> Iterator[int]:
