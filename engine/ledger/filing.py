@@ -200,6 +200,26 @@ def conversations(connection: sa.Connection, mailbox_id: int, threads: Sequence[
     return {thread: list(those.values()) for thread, those in found.items()}
 
 
+def known(connection: sa.Connection, mailbox_id: int, mails: Sequence[str]) -> set[str]:
+    """Those of some mails of which there is a row."""
+    found: set[str] = set()
+    for piece in chunks(mails):
+        query = sa.select(filing.c.mail).where(filing.c.mailbox_id == mailbox_id, filing.c.mail.in_(piece))
+        found |= set(connection.execute(query).scalars())
+    return found
+
+
+def lying(connection: sa.Connection, mailbox_id: int, places: Sequence[str]) -> list[tuple[str, str]]:
+    """Mails that lie in some places as far as we know, with their place; those that we move away ourselves do not."""
+    found: list[tuple[str, str]] = []
+    for piece in chunks(places):
+        query = sa.select(filing.c.mail, filing.c.place).where(
+            filing.c.mailbox_id == mailbox_id, filing.c.place.in_(piece), filing.c.released == 0
+        )
+        found += [(row.mail, row.place) for row in connection.execute(query)]
+    return found
+
+
 def record_page(
     connection: sa.Connection,
     fence: Fence,

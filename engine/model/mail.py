@@ -30,13 +30,11 @@ class MailCapability:
         layout: labels or folders.
         heads: most mails whose headers one call should ask for.
         source_bytes: bytes of whole mails that one call should bring.
-        threads: whether the feed tells the conversation of a new mail.
     """
 
     layout: Layout
     heads: int = 50
     source_bytes: int = 4_000_000
-    threads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,15 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class MailPage:
-    """Part of the feed; the cursor is on the last page only."""
+    """Part of the feed; the cursor is on the last page only.
+
+    ``listed``: places whose whole content this page tells: a mail of which we know that it lay there, and which the page
+    does not name, has left. A provider that tells of removals by themselves names none.
+    """
 
     placements: tuple[Placement, ...]
     cursor: str | None = None
+    listed: tuple[str, ...] = ()
 
 
 class Sensitivity(StrEnum):
@@ -113,6 +116,14 @@ class Move:
     remove: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How a move ended; ``ids``: by their old ids the new ones of mails whose ids a move changes, as far as known."""
+
+    outcome: Outcome
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
 @runtime_checkable
 class MailStore(Protocol):
     """The mails of one mail system's mailboxes. All methods raise ``ProviderError`` when a call as a whole fails."""
@@ -132,7 +143,8 @@ class MailStore(Protocol):
         Args:
             account: the mailbox.
             cursor: where to start.
-            watched: the places that matter; a provider without one feed for all asks these alone.
+            watched: the places that matter, where the layout is folders: those alone are asked. Received and sent mails
+                are among them (``mail_inbox``) when mails that arrive matter.
 
         Raises:
             CursorExpired: list the places instead.
@@ -149,12 +161,12 @@ class MailStore(Protocol):
         """Headers; mails that are gone are left out. No body is read."""
         ...
 
-    async def mail_sources(self, account: Account, mails: Sequence[str]) -> dict[str, bytes]:
-        """Whole mails as sent over the wire (RFC 5322); those that are gone are left out."""
+    async def mail_sources(self, account: Account, mails: Sequence[str]) -> dict[str, bytes | str]:
+        """Whole mails as sent over the wire (RFC 5322), or why one cannot be given; those that are gone are left out."""
         ...
 
-    async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Outcome]:
-        """Change where mails lie, as few calls as possible; repeating a move is harmless. One outcome per move."""
+    async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Moved]:
+        """Change where mails lie, as few calls as possible; repeating a move is harmless. One answer per move."""
         ...
 
     async def mail_places(self, account: Account) -> dict[str, str]:
@@ -165,7 +177,7 @@ class MailStore(Protocol):
         """Give a label or folder its full name (back)."""
         ...
 
-    def mail_inbox(self) -> tuple[str, ...]:
+    def mail_inbox(self) -> tuple[str, str]:
         """The place of received and that of sent mails: ``(inbox, sent)``."""
         ...
 

@@ -18,6 +18,7 @@ from engine.model.activity import ActivityKind
 from engine.model.mail import (
     Address,
     Hidden,
+    Layout,
     MailArchive,
     MailHead,
     MailPage,
@@ -166,11 +167,16 @@ async def observe(check: Check) -> None:
     if not cursor:
         await _list(check, None)
         return
-    watched = (await _places(check)).watched if not check.store.mail_capability.threads else ()
+    watched: tuple[str, ...] = ()
+    if check.store.mail_capability.layout is Layout.FOLDERS:
+        watched = (await _places(check)).watched
+        policy = run.policy.mail
+        if policy.follow or policy.inbox or policy.sent:
+            watched += check.store.mail_inbox()
     try:
         async for page in check.store.mail_changes(run.account, cursor, watched):
             run.check_stop()
-            if page.placements:
+            if page.placements or page.listed:
                 await _record(check, page)
             elif page.cursor is not None and page.cursor != cursor:
                 await run.ledger.write(units.set_cursor, run.fence, page.cursor, run.clock.now_ms())
@@ -219,6 +225,7 @@ async def _record(check: Check, page: MailPage) -> None:
     """Record a page: mails dropped, labels taken off, mails of followed conversations, mails to be filed by themselves."""
     run = check.run
     places = await _places(check)
+    left = await _left(check, page)
     seen: list[Seen] = []
     arrived: list[Placement] = []
     for one in page.placements:
@@ -228,6 +235,10 @@ async def _record(check: Check, page: MailPage) -> None:
         seen += dropped
         if one.arrived and not dropped:
             arrived.append(one)
+    if arrived and check.store.mail_capability.layout is Layout.FOLDERS:
+        # A mail that we have put back into the inbox has not arrived.
+        known = await run.ledger.read(units.known, check.mailbox_id, [one.mail for one in arrived])
+        arrived = [one for one in arrived if one.mail not in known]
     if arrived and run.policy.mail.follow:
         threads = await run.ledger.read(
             units.conversations, check.mailbox_id, sorted({one.thread for one in arrived})
@@ -246,7 +257,7 @@ async def _record(check: Check, page: MailPage) -> None:
         run.fence,
         page.cursor,
         seen,
-        {one.mail: one.left for one in page.placements if one.left},
+        left,
         [one.mail for one in page.placements if one.gone],
         run.policy.mail.unfile,
         run.clock.now_ms(),
@@ -255,6 +266,18 @@ async def _record(check: Check, page: MailPage) -> None:
         if row.state == "waiting":
             check.begin()
             run.note("a drop label was taken off a mail before it was filed: it is not filed")
+
+
+async def _left(check: Check, page: MailPage) -> dict[str, tuple[str, ...]]:
+    """Places that mails have left, by mail: as the page says, or by their absence from places that it lists as a whole."""
+    left = {one.mail: one.left for one in page.placements if one.left}
+    if page.listed:
+        here = {(one.mail, place) for one in page.placements for place in one.places}
+        lying = await check.run.ledger.read(units.lying, check.mailbox_id, page.listed)
+        for mail, place in lying:
+            if (mail, place) not in here:
+                left[mail] = (*left.get(mail, ()), place)
+    return left
 
 
 def _dropped(one: Placement, places: Places) -> list[Seen]:

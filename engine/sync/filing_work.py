@@ -230,7 +230,11 @@ async def _file_group(check: Check, group: Sequence[_Draft]) -> None:
     for one in group:
         mail = one.row.mail
         if mail in sources and mail not in parsed:
-            parsed[mail] = await asyncio.to_thread(_parse, sources.pop(mail), limits, one.head.received_ms)
+            source = sources.pop(mail)
+            if isinstance(source, str):
+                parsed[mail] = Unreadable(source)
+            else:
+                parsed[mail] = await asyncio.to_thread(_parse, source, limits, one.head.received_ms)
     changes = _Changes()
     drafts = []
     for one in group:
@@ -521,27 +525,32 @@ async def _unfile(check: Check) -> None:
 
 
 async def release(check: Check) -> None:
-    """Take drop labels off settled mails, or exchange them, as the policy says. Repeating it is harmless."""
+    """Take drop labels off settled mails, or exchange them, as the policy says. Repeating it is harmless.
+
+    A mail that lies in a folder goes back to the received or the sent mails: nothing is ever deleted.
+    """
     run = check.run
     rows = await run.ledger.read(units.to_release, check.mailbox_id)
     if not rows:
         return
-    groups: dict[tuple[str, str], list[FilingRow]] = {}
-    for row in rows:
-        groups.setdefault((_label_for(check, row), row.place), []).append(row)
-    ids = {name: await label_id(check, name) for name, _ in groups if name}
     folders = check.store.mail_capability.layout is Layout.FOLDERS
+    received, sent = check.store.mail_inbox()
+    groups: dict[tuple[str, str, str], list[FilingRow]] = {}
+    for row in rows:
+        back = (received if row.incoming else sent) if folders else ""
+        groups.setdefault((_label_for(check, row), row.place, back), []).append(row)
+    ids = {name: await label_id(check, name) for name, _, _ in groups if name}
     moves, owners = [], []
-    for (name, place), those in groups.items():
+    for (name, place, back), those in groups.items():
         mails = tuple(dict.fromkeys(row.mail for row in those))
-        back = (check.store.mail_inbox()[0],) if folders else ()
-        add = (ids[name],) if name else back
-        moves.append(Move(mails, add, (place,)))
+        to = ids[name] if name else back
+        moves.append(Move(mails, (to,) if to else (), (place,)))
         owners.append(those)
-    outcomes = await check.store.mail_move(run.account, moves)
+    answers = await check.store.mail_move(run.account, moves)
     changes = _Changes()
     wait: ProviderError | None = None
-    for those, move, outcome in zip(owners, moves, outcomes, strict=True):
+    for those, move, answer in zip(owners, moves, answers, strict=True):
+        outcome = answer.outcome
         if outcome.result in (Result.REFUSED, Result.UNKNOWN):
             wait = ProviderError(
                 ErrorKind.THROTTLED, "mail labels", outcome.reason, retry_after=outcome.retry_after
@@ -556,7 +565,7 @@ async def release(check: Check) -> None:
             run.note(f"a label for settled mails was missing: {outcome.reason}", "!")
             continue
         for row in those:
-            changes.add(row, released=2)
+            changes.add(row, released=2, mail=answer.ids.get(row.mail, row.mail))
     if changes.rows:
         await run.ledger.write(units.change, run.fence, changes.rows)
     if wait is not None:

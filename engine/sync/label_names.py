@@ -33,6 +33,11 @@ async def look_at_names(check: Check) -> None:
         return
     targets = await run.ledger.read(units.targets, check.mailbox_id)
     present = await check.store.mail_places(run.account) if targets else {}
+    # Full names were not always kept of folders: one whose own name is the same is where it was.
+    for one in targets:
+        if "/" not in one.label and (name := present.get(one.place, "")).endswith(f"/{one.label}"):
+            await run.ledger.write(units.rename, run.fence, one.place, name)
+    targets = await run.ledger.read(units.targets, check.mailbox_id) if targets else []
     renamed = [one for one in targets if one.label and present.get(one.place, one.label) != one.label]
     await _renamed(check, renamed, present)
     lost = [one for one in targets if one.place not in present]

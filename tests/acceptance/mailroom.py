@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -228,6 +229,41 @@ class Mailroom:
             '<m:DeleteItem DeleteType="MoveToDeletedItems" SendMeetingCancellations="SendToNone" '
             f'AffectedTaskOccurrences="AllOccurrences"><m:ItemIds>{ids}</m:ItemIds></m:DeleteItem>',
         )
+
+    # -- mails -----------------------------------------------------------------------------------------
+
+    def deliver(self, user: str, raw: bytes, folder: str = "inbox") -> str:
+        """Put a mail into a folder as it comes from elsewhere: unread in the inbox; returns its id."""
+        read = "0" if folder == "inbox" else "1"
+        flags = f'<t:ExtendedFieldURI PropertyTag="0x0E07" PropertyType="Integer"/><t:Value>{read}</t:Value>'
+        return self.create(
+            user,
+            folder,
+            f'<t:Message><t:MimeContent CharacterSet="UTF-8">{base64.b64encode(raw).decode()}</t:MimeContent>'
+            f"<t:ExtendedProperty>{flags}</t:ExtendedProperty></t:Message>",
+        )
+
+    def move(self, user: str, folder: str, *mails: str, copy: bool = False) -> list[str]:
+        """A person drags mails into a folder; returns the ids that they have there."""
+        operation = "CopyItem" if copy else "MoveItem"
+        ids = "".join(f'<t:ItemId Id="{one}"/>' for one in mails)
+        answer = self.call(
+            user,
+            f"<m:{operation}><m:ToFolderId>{reference(folder)}</m:ToFolderId><m:ItemIds>{ids}</m:ItemIds></m:{operation}>",
+        )
+        return [str(one.get("Id")) for one in answer.iter(f"{T}ItemId")]
+
+    def record_folders(self, user: str, branch: str = "CRM/Opportunities") -> dict[str, str]:
+        """Folders of records in a branch: id by the record's name."""
+        return {
+            path.removeprefix(branch + "/"): one
+            for path, one in self.tree(user).items()
+            if path.startswith(branch + "/")
+        }
+
+    def subjects(self, user: str, folder: str) -> list[str]:
+        """Subjects of the mails in a folder, those of ours left out."""
+        return sorted(one.shown.get("Subject", "") for one in self.folder_items(user, folder) if not one.key)
 
     def occurrence(self, user: str, series: Item | str, number: int) -> Item:
         """The n-th occurrence of a series."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from engine.mailbox.exchange import apply, doctor, feed, records, streaming, structure, subscribe
 from engine.mailbox.exchange.client import ExchangeClient
+from engine.mailbox.exchange.mailstore import ExchangeStore
 from engine.mailbox.exchange.settings import ExchangeSettings
 from engine.model.canonical import CONTACT_FIELDS, EVENT_FIELDS, TASK_FIELDS
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module
@@ -29,8 +30,8 @@ from engine.model.port import (
 from engine.net.net import Net
 
 
-class ExchangeConnector:
-    """A ``MailboxConnector``. Holds connections, nothing that matters after a crash.
+class ExchangeConnector(ExchangeStore):
+    """A ``MailboxConnector`` and ``MailStore``. Holds connections, nothing that matters after a crash.
 
     Scope keys: ``contacts``, ``calendar`` (the person's own, by categories), ``calendar:crm`` (a separate one), ``tasks``,
     ``mail`` (drop folders).

@@ -21,17 +21,18 @@ MANY = 100
 #: Longest name of a folder that Outlook shows whole.
 NAME_MAX = 255
 
-_SHAPE = element(
-    "m:FolderShape",
-    leaf("t:BaseShape", "IdOnly")
-    + element(
-        "t:AdditionalProperties",
-        "".join(
-            field(f"folder:{name}")
-            for name in ("DisplayName", "ParentFolderId", "TotalCount", "ChildFolderCount")
-        )
-        + props.own(props.KEY),
-    ),
+
+def shape(names: Sequence[str], extra: str) -> str:
+    """``m:FolderShape`` with ids and what is named."""
+    paths = "".join(field(f"folder:{name}") for name in names)
+    return element(
+        "m:FolderShape", leaf("t:BaseShape", "IdOnly") + element("t:AdditionalProperties", paths + extra)
+    )
+
+
+_SHAPE = shape(
+    ("DisplayName", "ParentFolderId", "TotalCount", "ChildFolderCount"),
+    props.own(props.KEY),
 )
 
 
@@ -110,16 +111,40 @@ async def inside(client: ExchangeClient, account: Account, parent: str) -> list[
     Raises:
         ProviderError: a read failed.
     """
-    found: list[Folder] = []
+    return [_folder(node) for node in await _found(client, account, parent, _SHAPE, "Shallow")]
+
+
+async def below(client: ExchangeClient, account: Account, parent: str) -> list[Folder]:
+    """All folders below one, however deep; one call per 1,000.
+
+    Raises:
+        ProviderError: a read failed.
+    """
+    return [_folder(node) for node in await _found(client, account, parent, _SHAPE, "Deep")]
+
+
+async def nodes_below(client: ExchangeClient, account: Account, parent: str, wanted: str) -> list[Any]:
+    """The elements of all folders below one with what a shape names; one call per 1,000.
+
+    Raises:
+        ProviderError: a read failed.
+    """
+    return await _found(client, account, parent, wanted, "Deep")
+
+
+async def _found(
+    client: ExchangeClient, account: Account, parent: str, wanted: str, traversal: str
+) -> list[Any]:
+    found: list[Any] = []
     while True:
         body = element(
             "m:FindFolder",
-            _SHAPE
+            wanted
             + element(
                 "m:IndexedPageFolderView", MaxEntriesReturned=1000, Offset=len(found), BasePoint="Beginning"
             )
             + element("m:ParentFolderIds", reference(parent)),
-            Traversal="Shallow",
+            Traversal=traversal,
         )
         [message] = await client.call(account, "FindFolder", body, idempotent=True)
         if is_missing(message.code):
@@ -128,10 +153,43 @@ async def inside(client: ExchangeClient, account: Account, parent: str) -> list[
             raise errors.fault_of(message.code, message.text, message.back_off)
         root = message.node.find(f"{M}RootFolder")
         held = None if root is None else root.find("{*}Folders")
-        page = [] if held is None else [_folder(node) for node in held]
+        page = [] if held is None else list(held)
         found += page
         if root is None or not page or root.get("IncludesLastItemInRange") != "false":
             return found
+
+
+def paths(present: Sequence[Folder]) -> dict[str, str]:
+    """Full names of folders by id, ``CRM/Opportunities``, as far up as they are among these.
+
+    A slash in a folder's own name, which Exchange allows, becomes a hyphen.
+    """
+    by_id = {one.id: one for one in present}
+    known: dict[str, str] = {}
+
+    def path(one: Folder) -> str:
+        if one.id not in known:
+            above = by_id.get(one.parent)
+            name = one.name.replace("/", "-")
+            known[one.id] = f"{path(above)}/{name}" if above is not None and above is not one else name
+        return known[one.id]
+
+    return {one.id: path(one) for one in present}
+
+
+def within(present: Sequence[Folder], root: str) -> set[str]:
+    """Those of some folders, by id, that stand somewhere below one."""
+    children: dict[str, list[str]] = {}
+    for one in present:
+        children.setdefault(one.parent, []).append(one.id)
+    inside_: set[str] = set()
+    waiting = [root]
+    while waiting:
+        for child_ in children.get(waiting.pop(), ()):
+            if child_ not in inside_:
+                inside_.add(child_)
+                waiting.append(child_)
+    return inside_
 
 
 def named(folders: Sequence[Folder], name: str) -> Folder | None:
@@ -214,6 +272,20 @@ async def rename(client: ExchangeClient, account: Account, wanted: Mapping[str, 
     if len(messages) != len(wanted):
         raise feed.short("UpdateFolder", len(wanted), len(messages))
     return dict(zip(wanted, messages, strict=True))
+
+
+async def move(client: ExchangeClient, account: Account, folder: str, to: str) -> Message:
+    """Put a folder into another one.
+
+    Raises:
+        ProviderError: the call failed as a whole.
+    """
+    body = element(
+        "m:MoveFolder",
+        element("m:ToFolderId", reference(to)) + element("m:FolderIds", reference(folder)),
+    )
+    [message] = await client.call(account, "MoveFolder", body, idempotent=True)
+    return message
 
 
 async def delete(client: ExchangeClient, account: Account, ids: Sequence[str]) -> list[Message]:

@@ -283,8 +283,20 @@ def _observation(draft: _Draft) -> Observation:
         draft.write.module,
         fields=compact(draft.write.fields),
         marker=draft.write.key,
-        native={"name": draft.name, "message": draft.mail},
+        native={"name": _full_name(draft), "message": draft.mail},
     )
+
+
+def _full_name(draft: _Draft) -> str:
+    """The folder's full name as we gave it, by which a person's renaming or moving of it is recognised."""
+    path = next((one.removeprefix("path:") for one in draft.write.containers if one.startswith("path:")), "")
+    before = str((draft.write.native or {}).get("name") or "")
+    if "/" in before and not draft.names:
+        return before
+    above = before.rpartition("/")[0] or path
+    # The name as Exchange has it may hold a slash where a person has renamed the folder.
+    own = draft.name.replace("/", "-")
+    return f"{above}/{own}" if above else own
 
 
 # -- updates and deletes -----------------------------------------------------------------------------------
@@ -403,7 +415,9 @@ async def fetch(client: ExchangeClient, scope: Scope, ids: Sequence[str]) -> lis
     """
     account = account_of(scope)
     present = await folders.get(client, account, ids)
-    mails = await mails_in(client, account, [one.id for one in present if one is not None])
+    known = [one for one in present if one is not None]
+    mails = await mails_in(client, account, [one.id for one in known])
+    full = await _full_names(client, account, known)
     observations = []
     for identity, folder in zip(ids, present, strict=True):
         if folder is None:
@@ -414,15 +428,27 @@ async def fetch(client: ExchangeClient, scope: Scope, ids: Sequence[str]) -> lis
             scope.modules[0],
             fields=compact({"name": text(folder.name)}),
             marker=folder.key or None,
-            native={"name": folder.name},
+            native={"name": full[folder.id]},
         )
         for mail in mails[folder.id][:1]:
-            native = {"name": folder.name, "message": mail.id}
+            native = {"name": full[folder.id], "message": mail.id}
             seen = replace(
                 seen, module=mail.module or seen.module, fields=mail.fields or seen.fields, native=native
             )
         observations.append(seen)
     return observations
+
+
+async def _full_names(client: ExchangeClient, account: Account, known: Sequence[Folder]) -> dict[str, str]:
+    """Full names of some folders; the folders above them are read level by level."""
+    chain = {one.id: one for one in known}
+    waiting = {one.parent for one in known} - chain.keys()
+    [top] = await folders.get(client, account, [folders.ROOT]) if waiting else [None]
+    while waiting := waiting - ({top.id} if top else set()) - {""}:
+        found = [one for one in await folders.get(client, account, sorted(waiting)) if one is not None]
+        chain |= {one.id: one for one in found}
+        waiting = {one.parent for one in found} - chain.keys()
+    return folders.paths(list(chain.values()))
 
 
 async def occupied(client: ExchangeClient, account: Account, ids: Sequence[str]) -> set[str]:

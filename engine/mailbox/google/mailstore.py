@@ -15,7 +15,7 @@ from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.errors import HttpFailure, outcome_of
 from engine.mailbox.google.gmail_labels import list_labels
 from engine.mailbox.google.settings import Api
-from engine.model.mail import Layout, MailCapability, MailHead, MailPage, Move, Placement
+from engine.model.mail import Layout, MailCapability, MailHead, MailPage, Move, Moved, Placement
 from engine.model.port import Account, Outcome, Result
 from engine.net.errors import CursorExpired, ProviderError
 
@@ -43,7 +43,7 @@ class GmailStore:
         """Labels, any number on one mail; fifty gets a batch."""
         return MailCapability(Layout.LABELS, heads=self.client.settings.batch_size(Api.GMAIL))
 
-    def mail_inbox(self) -> tuple[str, ...]:
+    def mail_inbox(self) -> tuple[str, str]:
         """Ids of the system labels of received and sent mails."""
         return ("INBOX", "SENT")
 
@@ -144,14 +144,14 @@ class GmailStore:
                 raise part.error
         return found
 
-    async def mail_sources(self, account: Account, mails: Sequence[str]) -> dict[str, bytes]:
+    async def mail_sources(self, account: Account, mails: Sequence[str]) -> dict[str, bytes | str]:
         """Whole mails by id, fifty a call, a single one in a call of its own; those that are gone are left out.
 
         Raises:
             ProviderError: a call failed.
         """
         requests = [self.client.gmail.users.messages.get(userId="me", id=mail, format="raw") for mail in mails]
-        found: dict[str, bytes] = {}
+        found: dict[str, bytes | str] = {}
         if len(requests) == 1:
             try:
                 answer = await self.client.execute(requests[0], account, idempotent=True)
@@ -169,7 +169,7 @@ class GmailStore:
                 raise part.error
         return found
 
-    async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Outcome]:
+    async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Moved]:
         """Labels on and off, 1,000 mails a request and fifty requests a call. A mail that is gone is passed over.
 
         Raises:
@@ -190,13 +190,13 @@ class GmailStore:
             try:
                 await self.client.execute(requests[0], account, idempotent=True)
             except ProviderError as error:
-                return [outcome_of(error)]
-            return outcomes
+                return [Moved(outcome_of(error))]
+            return [Moved(one) for one in outcomes]
         parts = await self.client.execute_batch(Api.GMAIL, requests, account)
         for number, part in zip(owners, parts, strict=True):
             if part.error is not None:
                 outcomes[number] = outcome_of(part.error)
-        return outcomes
+        return [Moved(one) for one in outcomes]
 
     async def mail_places(self, account: Account) -> dict[str, str]:
         """The labels that people and programs made: full name by id; one call.

@@ -98,12 +98,12 @@ async def test_a_record_is_a_folder_with_one_mail_that_says_all_of_it(box: Mailb
     assert seen.fields == DEAL
     assert seen.module is Module.OPPORTUNITY
     assert (seen.native or {})["message"] == (made.native or {})["message"]
-    assert (seen.native or {})["name"] == "Big-Deal"
+    assert (seen.native or {})["name"] == "CRM/Opportunities/Big-Deal"
     patch = {"name": "Deal won", "stage": "Won", "description": None}
     [changed] = await done(box.connector, box.mail, update(seen, patch, containers=("label:x",)))
     [seen] = await box.connector.fetch(box.mail, [made.remote_id])
     assert seen.fields == changed.fields
-    assert (seen.native or {})["name"] == "Deal won"
+    assert (seen.native or {})["name"] == "CRM/Opportunities/Deal won"
     [folder] = await folders.get(box.connector.client, box.lab.account, [made.remote_id])
     assert folder is not None
     assert folder.items == 1
@@ -118,7 +118,7 @@ async def test_records_of_one_name_get_folders_of_their_own(box: Mailbox) -> Non
         record(box, "c.006B.aa.0", {"name": "deal", "number": "2"}),
         record(box, "c.006C.aa.0", {"name": "Deal"}),
     )
-    names = [str((one.native or {})["name"]) for one in made]
+    names = [str((one.native or {})["name"]).removeprefix("CRM/Opportunities/") for one in made]
     assert names[:2] == ["Deal", "deal (2)"]
     assert names[2].startswith("Deal (")
     assert len({one.remote_id for one in made}) == 3
