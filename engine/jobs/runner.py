@@ -126,6 +126,11 @@ class Runner:
         """Whether a run of this policy is under way."""
         return policy in self._stops
 
+    @property
+    def busy(self) -> bool:
+        """Whether any run is under way."""
+        return bool(self._stops)
+
     def stop(self, policy: str) -> None:
         """Ask the run of a policy to stop at the next page boundary."""
         stop = self._stops.get(policy)

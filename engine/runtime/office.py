@@ -120,7 +120,7 @@ class Office:
         self.incidents = Incidents(self.ledger, self.clock, self.store, self.policies, self.connections)
 
     async def load(self) -> None:
-        """Read connections and policies from the ledger; connectors in use are closed and made again when needed."""
+        """Read connections and policies from the ledger; connectors are made again when needed, and runs keep theirs."""
         stored = await self.ledger.read(mailboxes.connections)
         self.connections = {name: Connection(name, kind, settings) for name, kind, settings in stored}
         self.policies = {
@@ -129,7 +129,9 @@ class Office:
         }
         self.setup = setup_from_docs(await self.ledger.read(mailboxes.sections))
         self.incidents.policies, self.incidents.connections = self.policies, self.connections
-        await self.close_connectors()
+        # A run may have begun since whoever loads has looked: it must not find its connections closed.
+        self.retire_connectors()
+        await self.sweep()
 
     async def close_connectors(self) -> None:
         """Close all connections."""
@@ -147,7 +149,7 @@ class Office:
 
     async def sweep(self) -> None:
         """Close retired connections, once nothing runs that may use one."""
-        if self._retired and not self.queue.running():
+        if self._retired and not self.queue.running() and not self.runner.busy:
             retired, self._retired = self._retired, []
             await asyncio.gather(*(connector.close() for connector in retired))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from engine.mailbox.exchange import apply, doctor, feed, records, streaming, structure, subscribe
+from engine.mailbox.exchange import apply, doctor, feed, records, separate, streaming, structure, subscribe
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.mailstore import ExchangeStore
 from engine.mailbox.exchange.settings import ExchangeSettings
@@ -74,6 +74,8 @@ class ExchangeConnector(ExchangeStore):
         """
         if scope.key == records.SCOPE_KEY:
             return records.changes(self.client, scope, cursor)
+        if scope.key == separate.SCOPE_KEY:
+            return separate.changes(self.client, scope, cursor)
         return feed.changes(self.client, scope, cursor)
 
     async def fetch(self, scope: Scope, ids: Sequence[str]) -> list[Observation]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.mailbox.exchange import errors, folders, props
+from engine.mailbox.exchange import errors, folders, props, separate
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.folders import Folder
 from engine.mailbox.exchange.kinds import EVENTS_IN_ORDER
@@ -42,7 +42,7 @@ async def ensure(
         else:
             identity = found.id
         ids["calendar"] = identity
-        scopes.append(Scope("calendar:crm", identity, EVENTS_IN_ORDER, account))
+        scopes.append(Scope(separate.SCOPE_KEY, identity, EVENTS_IN_ORDER, account))
     if structure.labels:
         present = await _labels(client, account, structure.labels, known)
         for path in structure.labels:
@@ -75,7 +75,7 @@ async def survey(
             missing.append(f"calendar {structure.calendar_name}")
         else:
             ids["calendar"] = found.id
-            scopes.append(Scope("calendar:crm", found.id, EVENTS_IN_ORDER, account))
+            scopes.append(Scope(separate.SCOPE_KEY, found.id, EVENTS_IN_ORDER, account))
     if structure.labels:
         present = await _labels(client, account, structure.labels, known)
         ids |= {label(path): folder.id for path, folder in present.items()}
@@ -140,10 +140,9 @@ async def _separate(
     own: Mapping[str, Folder],
     known: Mapping[str, str],
 ) -> Folder | None:
-    """The separate calendar by its id, else by its name below the mailbox's calendar."""
-    present = await folders.inside(client, account, own["calendar"].id)
-    held = next((one for one in present if one.id == known.get("calendar")), None)
-    return held or folders.named(present, structure.calendar_name)
+    return await separate.find(
+        client, account, own["calendar"].id, structure.calendar_name, known.get("calendar")
+    )
 
 
 async def _labels(
@@ -222,7 +221,10 @@ async def _verify_calendar(
     client: ExchangeClient, account: Account, structure: Structure, known: Mapping[str, str]
 ) -> list[Finding]:
     identity = known.get("calendar", "calendar")
-    [folder] = await folders.get(client, account, [identity])
+    if structure.calendar_mode is CalendarMode.SEPARATE:
+        folder = await separate.held(client, account, identity)
+    else:
+        [folder] = await folders.get(client, account, [identity])
     if folder is None:
         return [Finding(False, "calendar", "the calendar is not there", _MISSING)]
     findings = [Finding(True, "calendar", f"{folder.name}: {folder.items} items")]
