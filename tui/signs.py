@@ -36,6 +36,7 @@ CONFLICT = Sign("!", "conflicts", "alert")
 QUARANTINED = Sign("⊗", "quarantined", "fault")
 FAILED = Sign("✗", "failed", "fault")
 STALE = Sign("!", "stale", "alert")
+INCIDENT = Sign("⊠", "incidents", "fault")
 OFF = Sign("⊘", "off", "off")
 
 USER: dict[UserState, Sign] = {
@@ -122,6 +123,7 @@ _ASCII = str.maketrans(
         "↻": "~",
         "⚑": "?",
         "⊗": "Q",
+        "⊠": "M",  # the key that shows them
         "✗": "X",
         "⊘": "o",
         "►": ">",

@@ -7,7 +7,16 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.model.states import FaultClass
-from engine.service import AcknowledgeIncidents, DropMails, IncidentRow, MailRow, RetryMails, SetOperator, Table
+from engine.service import (
+    AcknowledgeIncidents,
+    DropMails,
+    IncidentRow,
+    MailRow,
+    RetryMails,
+    SetOperator,
+    Table,
+    UserState,
+)
 from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tests.screens.fake import MINUTE, NOW, FakeService
@@ -135,6 +144,30 @@ def test_operators(snap_compare, build: Build, size: tuple[int, int]) -> None:  
         await user.pull()
 
     assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "140x40"])
+async def test_the_header_counts_incidents_and_loses_no_other_count_for_them(
+    build: Build, size: tuple[int, int]
+) -> None:
+    app = build()
+    service = with_trouble(app)
+    engine = service.store.engine
+    engine.stale, engine.conflicts, engine.held = 2, 4, 11
+    async with app.run_test(size=size) as pilot:
+        user = User(app, pilot)
+        await user.pull()
+        shown = user.text().splitlines()[0]
+        for text in ("⊠ 3", "! stale 2", "⚑ 11", "! 4", f"✓ {engine.states[UserState.IDLE]}", app.view.who):
+            assert text in shown, shown
+        engine.stale = engine.conflicts = engine.held = 0
+        service.store.touch(Table.ENGINE, engine)
+        await user.pull()
+        assert ("⊠ incidents 3" if size is LARGE else "⊠ 3") in user.text().splitlines()[0]
+        engine.incidents = engine.unseen = 0
+        service.store.touch(Table.ENGINE, engine)
+        await user.pull()
+        assert "⊠" not in user.text().splitlines()[0]
 
 
 async def test_an_incident_is_read_acknowledged_and_opened(build: Build) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.service import EngineRow, UserState
 from tui import format as form
 from tui import signs
@@ -47,12 +49,16 @@ class Header(LineView):
     def _status(self, row: EngineRow, width: int) -> TextLine:
         others = f" +{self.others}" if self.others else ""
         right: list[Span] = [(f"{self.view.who}{others} ", "quiet")]
-        left = self._states(row, True)
-        if sum(len(text) for text, _ in left + right) >= width:
-            left = self._states(row, False)
+        # First the words give way, then what is not there, then a blank between two: what is wrong is always counted.
+        for wide, zeros in ((True, True), (False, True), (False, False)):
+            left = self._states(row, wide, zeros)
+            if sum(len(text) for text, _ in left + right) < width:
+                break
+        else:
+            left = [(text.replace("  ", " ", 1), role) for text, role in left]
         return between(left, right, width)
 
-    def _states(self, row: EngineRow, wide: bool) -> list[Span]:
+    def _states(self, row: EngineRow, wide: bool, zeros: bool) -> list[Span]:
         left: list[Span] = [(" syncline ", "bold")]
         if row.fault:
             left.append(("✗ fault", "fault"))
@@ -66,10 +72,15 @@ class Header(LineView):
             number = row.states.get(state, 0)
             if state is UserState.FAILED:
                 number += row.states.get(UserState.QUARANTINED, 0)
-            left.append(self._count(signs.USER[state], word, number, wide))
+            if number or zeros:
+                left.append(self._count(signs.USER[state], word, number, wide))
+        if row.incidents:  # what somebody has acknowledged still counts, and stands out no more
+            sign = signs.INCIDENT if row.unseen else replace(signs.INCIDENT, role="alert")
+            left.append(self._count(sign, sign.word, row.incidents, wide))
         if row.stale:  # with its word: its sign alone would not tell it from the conflicts
             left.append(self._count(signs.STALE, "stale", row.stale, True))
-        left.append(self._count(signs.HELD, "held", row.held, wide))
+        if row.held or zeros:
+            left.append(self._count(signs.HELD, "held", row.held, wide))
         if row.conflicts:
             left.append(self._count(signs.CONFLICT, "conflicts", row.conflicts, wide))
         left.append(self._count(signs.IDLE, "idle", row.states.get(UserState.IDLE, 0), wide))
