@@ -186,6 +186,17 @@ class MailStore(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesWithHeads(Protocol):
+    """A mail store that tells the names of the labels in the same call as headers, so that to look at them costs nothing."""
+
+    async def mail_heads_and_places(
+        self, account: Account, mails: Sequence[str]
+    ) -> tuple[list[MailHead], dict[str, str] | None]:
+        """As ``mail_heads`` and ``mail_places``; None for the names when there was no room for them in the calls."""
+        ...
+
+
 # -- the CRM's side ------------------------------------------------------------------------------------------
 
 
@@ -351,6 +362,19 @@ class MailArchive(Protocol):
 def store_of(connector: object) -> MailStore | None:
     """The mail store that a mailbox connector offers, if it does."""
     return connector if isinstance(connector, MailStore) else None
+
+
+async def heads_and_places(
+    store: MailStore, account: Account, mails: Sequence[str]
+) -> tuple[list[MailHead], dict[str, str] | None]:
+    """Headers, and the names of the labels where that costs no call more.
+
+    Raises:
+        ProviderError: a call failed.
+    """
+    if isinstance(store, NamesWithHeads):
+        return await store.mail_heads_and_places(account, mails)
+    return await store.mail_heads(account, mails), None
 
 
 def archive_of(connector: object) -> MailArchive | None:

@@ -51,6 +51,7 @@ class Check:
         filed, refused, unfiled, waiting: how many mails ended so.
         places: what the labels stand for, once they were asked for.
         told: the monitors have heard that there is something to do.
+        names: the names of the labels by id, when a call for something else brought them.
     """
 
     run: Run
@@ -62,6 +63,7 @@ class Check:
     waiting: int = 0
     places: Places | None = None
     told: bool = False
+    names: dict[str, str] | None = None
 
     @property
     def mailbox_id(self) -> int:

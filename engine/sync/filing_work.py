@@ -27,6 +27,7 @@ from engine.model.mail import (
     ParsedMail,
     Person,
     Sensitivity,
+    heads_and_places,
 )
 from engine.model.modules import Module
 from engine.model.policy import AfterFiling
@@ -128,7 +129,8 @@ async def _file(check: Check, rows: Sequence[FilingRow]) -> None:
     mails = list(dict.fromkeys(row.mail for row in rows))
     step = check.store.mail_capability.heads
     for start in range(0, len(mails), step):
-        heads = await check.store.mail_heads(run.account, mails[start : start + step])
+        heads, names = await heads_and_places(check.store, run.account, mails[start : start + step])
+        check.names = check.names if names is None else names
         found |= {head.mail: head for head in heads}
     drafts = await _admitted(check, rows, found)
     for group in _parcels(drafts, check.store.mail_capability.source_bytes):
@@ -475,7 +477,7 @@ async def _unfile(check: Check) -> None:
     rows = await run.ledger.read(units.due, check.mailbox_id, run.clock.now_ms(), ("unfiling",), 1000)
     if not rows:
         return
-    places = await check.store.mail_places(run.account)
+    places = check.names = await check.store.mail_places(run.account)
     changes = _Changes()
     now = run.clock.now_ms()
     # A label that was deleted leaves all its mails: that is tidying up, and no wish to take them out of the CRM.

@@ -1,7 +1,7 @@
 """What people did to the drop labels themselves: renamed or moved ones are followed or put back, closed records are set aside.
 
 A label is known by its id, so that filing goes on whatever it is called. Its name is looked at when there was something to
-file, and every six hours; nothing about it happens in silence.
+file (Gmail tells the names along with the headers), and every six hours; nothing about it happens in silence.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from engine.ledger import filing as units
 from engine.ledger.filing import Target
+from engine.model.mail import NamesWithHeads
 from engine.model.modules import Module
 from engine.model.policy import ClosedRecords, Policy, RenamedLabels
 from engine.model.port import Result
@@ -29,10 +30,15 @@ async def look_at_names(check: Check) -> None:
     """
     run = check.run
     now = run.clock.now_ms()
-    if not check.told and now - await run.ledger.read(units.names_at, check.mailbox_id) < LOOK_MS:
+    # Where the names come along with the headers, a look of its own would be one call for each mailbox that files anything.
+    free = isinstance(check.store, NamesWithHeads)
+    wait = check.names is None and (free or not check.told)
+    if wait and now - await run.ledger.read(units.names_at, check.mailbox_id) < LOOK_MS:
         return
     targets = await run.ledger.read(units.targets, check.mailbox_id)
-    present = await check.store.mail_places(run.account) if targets else {}
+    present = check.names
+    if present is None:
+        present = await check.store.mail_places(run.account) if targets else {}
     # Full names were not always kept of folders: one whose own name is the same is where it was.
     for one in targets:
         if "/" not in one.label and (name := present.get(one.place, "")).endswith(f"/{one.label}"):

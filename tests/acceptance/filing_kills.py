@@ -133,12 +133,12 @@ def _drop(place: Town, mails: int) -> dict[str, set[str]]:
 
 def _floor(dropped: dict[str, set[str]], lives: int) -> int:
     """Per life and mailbox one look at the history; where there are mails, heads, mails, people, e-mails and files in
-    batches, and the names of the labels, which no history tells of."""
+    batches. The names of the labels, which no history tells of, come along with the heads."""
     work = 0
     for those in dropped.values():
         if those:
             batches = math.ceil(len(those) / BATCH)
-            work += 4 * batches + math.ceil(len(those) / FILES) + 1
+            work += 4 * batches + math.ceil(len(those) / FILES)
     return lives * len(dropped) + work
 
 

@@ -32,7 +32,13 @@ async def list_labels(client: GoogleClient, account: Account) -> list[dict[str, 
     Raises:
         ProviderError: the call failed.
     """
-    answer = await client.execute(client.gmail.users.labels.list(userId="me"), account, idempotent=True)
+    return made_by_people(
+        await client.execute(client.gmail.users.labels.list(userId="me"), account, idempotent=True)
+    )
+
+
+def made_by_people(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The labels in an answer of ``labels.list`` that are none of Gmail's own."""
     return [label for label in answer.get("labels") or () if label.get("type") != "system"]
 
 

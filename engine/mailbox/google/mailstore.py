@@ -10,10 +10,13 @@ import base64
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
+from googleapiclient.http import HttpRequest
+
 from engine.mailbox.google import quickconnect
+from engine.mailbox.google.batch import PartResult
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.errors import HttpFailure, outcome_of
-from engine.mailbox.google.gmail_labels import list_labels
+from engine.mailbox.google.gmail_labels import list_labels, made_by_people
 from engine.mailbox.google.settings import Api
 from engine.model.mail import Layout, MailCapability, MailHead, MailPage, Move, Moved, Placement
 from engine.model.port import Account, Outcome, Result
@@ -129,20 +132,33 @@ class GmailStore:
         Raises:
             ProviderError: a call failed.
         """
+        requests = [self._head_request(mail) for mail in mails]
+        return _heads(await self.client.execute_batch(Api.GMAIL, requests, account))
+
+    async def mail_heads_and_places(
+        self, account: Account, mails: Sequence[str]
+    ) -> tuple[list[MailHead], dict[str, str] | None]:
+        """Headers, and the names of the labels in the last batch, if it has room for one request more.
+
+        No history tells of a label that was renamed, so its name has to be looked at; here it costs a unit and no call.
+
+        Raises:
+            ProviderError: a call failed; of the names alone it is no reason to file nothing.
+        """
+        room = len(mails) % self.client.settings.batch_size(Api.GMAIL) and self.client.batches(Api.GMAIL)
+        if not room:
+            return await self.mail_heads(account, mails), None
         requests = [
-            self.client.gmail.users.messages.get(
-                userId="me", id=mail, format="metadata", metadataHeaders=list(HEADERS)
-            )
-            for mail in mails
+            *(self._head_request(mail) for mail in mails),
+            self.client.gmail.users.labels.list(userId="me"),
         ]
-        parts = await self.client.execute_batch(Api.GMAIL, requests, account)
-        found = []
-        for part in parts:
-            if part.ok:
-                found.append(_head(part.body))
-            elif part.error is not None and part.status not in (400, 404):
-                raise part.error
-        return found
+        *parts, names = await self.client.execute_batch(Api.GMAIL, requests, account)
+        return _heads(parts), _names(made_by_people(names.body)) if names.ok else None
+
+    def _head_request(self, mail: str) -> HttpRequest:
+        return self.client.gmail.users.messages.get(
+            userId="me", id=mail, format="metadata", metadataHeaders=list(HEADERS)
+        )
 
     async def mail_sources(self, account: Account, mails: Sequence[str]) -> dict[str, bytes | str]:
         """Whole mails by id, fifty a call, a single one in a call of its own; those that are gone are left out.
@@ -204,7 +220,7 @@ class GmailStore:
         Raises:
             ProviderError: the call failed.
         """
-        return {str(row["id"]): str(row["name"]) for row in await list_labels(self.client, account)}
+        return _names(await list_labels(self.client, account))
 
     async def mail_rename(self, account: Account, place: str, name: str) -> Outcome:
         """Give a label its full name."""
@@ -218,6 +234,10 @@ class GmailStore:
     def mail_is_ours(self, head: MailHead) -> bool:
         """Whether it is a quick connect mail: by its sender, whose domain nobody can own."""
         return quickconnect.SENDER in head.headers.get("from", "").casefold()
+
+
+def _names(labels: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {str(row["id"]): str(row["name"]) for row in labels}
 
 
 def _placements(records: Iterable[Mapping[str, Any]]) -> Iterable[Placement]:
@@ -265,6 +285,21 @@ def _placements(records: Iterable[Mapping[str, Any]]) -> Iterable[Placement]:
             arrived=one["arrived"],
             gone=one["gone"] or _TRASH in one["places"],
         )
+
+
+def _heads(parts: Sequence[PartResult]) -> list[MailHead]:
+    """What the answers say; mails that are gone are left out.
+
+    Raises:
+        ProviderError: of the first that failed otherwise.
+    """
+    found = []
+    for part in parts:
+        if part.ok:
+            found.append(_head(part.body))
+        elif part.error is not None and part.status not in (400, 404):
+            raise part.error
+    return found
 
 
 def _head(message: Mapping[str, Any]) -> MailHead:
