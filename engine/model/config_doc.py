@@ -150,6 +150,10 @@ def _rows(name: str, setting: Setting, default: Any) -> Iterator[str]:
             yield from _rows(f"{name}.{each.name}", each, getattr(default, each.name))
     elif isinstance(kind, ByModule):
         yield _row(name, setting.meaning, kind.allowed, "")
+        if isinstance(kind.kind, Section):
+            for each in kind.kind.settings:
+                yield from _rows(f"{name}.MODULE.{each.name}", each, each.default)
+            return
         for module in kind.modules:
             yield _row(f"{name}.{module}", "", kind.kind.allowed, _written(kind.kind, default[module]))
     else:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.model.canonical import FIELDS, SEVERAL
+from engine.model.config_labels import LABELS, check_labels
 from engine.model.config_mail import MAIL, check_mail
 from engine.model.config_problems import Collector, join
 from engine.model.config_sections import (
@@ -41,13 +42,11 @@ from engine.model.config_values import (
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Direction, Module
 from engine.model.policy import (
     Attendees,
-    ClosedRecords,
     ConflictRule,
     DeleteMode,
     Hours,
     Policy,
     PrivateItems,
-    RenamedLabels,
     Visibility,
 )
 from engine.model.port import CalendarMode
@@ -57,9 +56,6 @@ _NAME = text(100)
 
 #: Gmail allows 225 characters for a whole path; a slash would make a level of its own.
 _LABEL = text(60, without="/")
-
-#: The only modules that the label tree has "Create New" entries for.
-_CREATABLE = (Module.CASE, Module.OPPORTUNITY, Module.LEAD, Module.CONTACT)
 
 
 def _in_order(modules: frozenset[Module]) -> tuple[Module, ...]:
@@ -202,44 +198,6 @@ CALENDAR = Section(
             ByModule(_in_order(EVENT_MODULES), colour_label(), _DEFAULTS.calendar.colours),
             "Label name and colour, by module.",
             _DEFAULTS.calendar.colours,
-        ),
-    ),
-)
-
-LABELS = Section(
-    (
-        Setting("master", _LABEL, "The label above all others.", _DEFAULTS.labels.master),
-        Setting(
-            "create_new",
-            ListOf(one_of(Module, _CREATABLE)),
-            'Modules that have a "Create New" label.',
-            _DEFAULTS.labels.create_new,
-        ),
-        Setting(
-            "assign_to",
-            ByModule(_in_order(RECORD_MODULES), _LABEL, _DEFAULTS.labels.assign_to),
-            "Label below which each record of a module has a drop label, by module.",
-            _DEFAULTS.labels.assign_to,
-        ),
-        Setting("open_only", flag(), "Only open records have a drop label.", _DEFAULTS.labels.open_only),
-        Setting(
-            "max_records",
-            whole(1, 5000, "records"),
-            "Most drop labels of one mailbox and module.",
-            _DEFAULTS.labels.max_records,
-        ),
-        Setting(
-            "closed",
-            one_of(ClosedRecords),
-            "What becomes of the drop label of a record that is closed: it stays, or is kept below *Closed*.",
-            _DEFAULTS.labels.closed,
-        ),
-        Setting(
-            "renamed",
-            one_of(RenamedLabels),
-            "What becomes of a drop label that a person renamed or moved: the new name holds, or the old one is put back. "
-            "Mails under it are filed in any case.",
-            _DEFAULTS.labels.renamed,
         ),
     ),
 )
@@ -396,6 +354,7 @@ def _check(policy: Policy, where: str, problems: Collector) -> None:
                 value=policy.settings(module).direction.value,
                 allowed=Direction.TO_MAILBOX.value,
             )
+    check_labels(policy.labels, where, problems)
     check_mail(policy.mail, where, problems)
     for module, chosen in policy.modules.items():
         _check_conflicts(f"{where}.modules.{module}.conflicts", module, chosen.conflicts, problems)

@@ -139,6 +139,7 @@ class ClosedRecords(StrEnum):
 
     STAY = "stay"
     KEEP = "keep"  # it moves below *Closed*, and back when the record is opened again
+    REMOVE = "remove"  # it is taken away; mails under it stay in the mailbox, and filed ones in the CRM
 
 
 class RenamedLabels(StrEnum):
@@ -146,6 +147,30 @@ class RenamedLabels(StrEnum):
 
     FOLLOW = "follow"
     REVERT = "revert"
+
+
+class FirstRecords(StrEnum):
+    """Which records have a drop label when a mailbox has more of them than the policy shows."""
+
+    KEPT = "kept"  # those that have one keep it; others get one when there is room
+    CHANGED = "changed"  # those changed last
+    CLOSING = "closing"  # those whose close date comes first
+    AMOUNT = "amount"  # those of the largest amount
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLabels:
+    """Which records of one module have a drop label.
+
+    Attributes:
+        open_only: open ones alone; None: as ``Labels.open_only``.
+        most: at most so many of one mailbox; None: as ``Labels.max_records``.
+        first: which, when there are more.
+    """
+
+    open_only: bool | None = None
+    most: int | None = None
+    first: FirstRecords = FirstRecords.KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +186,19 @@ class Labels:
     max_records: int = 200
     closed: ClosedRecords = ClosedRecords.STAY
     renamed: RenamedLabels = RenamedLabels.FOLLOW
+    records: Mapping[Module, RecordLabels] = field(
+        default_factory=lambda: {Module.OPPORTUNITY: RecordLabels(), Module.CASE: RecordLabels()}
+    )
+
+    def open_records(self, module: Module) -> bool:
+        """Whether open records of a module alone get a drop label."""
+        own = self.records[module].open_only
+        return self.open_only if own is None else own
+
+    def most(self, module: Module) -> int:
+        """Most drop labels of one mailbox for a module."""
+        own = self.records[module].most
+        return self.max_records if own is None else own
 
 
 class AfterFiling(StrEnum):

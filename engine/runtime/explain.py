@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, tzinfo
 
 from engine.ledger import explain as units
@@ -19,6 +20,7 @@ from engine.runtime import words
 from engine.runtime.explain_words import PLACE, Times, field_views, planner, rules, sides, told, work
 from engine.runtime.filing_why import PREFIX, explain_mail
 from engine.runtime.office import Office
+from engine.sync.assigned import CROWDED
 from engine.sync.plan import Planned, Planning, find_twins, plan_link, rules_for
 
 #: Items offered to choose from.
@@ -200,7 +202,10 @@ def _planned(office: Office, material: Material, mailbox: str, held: str | None)
     crm, mail = records[Side.CRM], records[Side.MAILBOX]
     if crm is None or mail is None:
         return None, f"one of the two sides cannot hold {module.value.replace('_', ' ')} items"
-    return plan_link(material.row, _planning(office, policy.name, mailbox, module, crm, mail), held), ""
+    planning = _planning(office, policy.name, mailbox, module, crm, mail)
+    if material.row.reason == CROWDED:
+        planning = replace(planning, crowded=frozenset({material.row.id}))
+    return plan_link(material.row, planning, held), ""
 
 
 def _planning(

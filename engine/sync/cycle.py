@@ -18,7 +18,6 @@ from engine.model.modules import (
     RECORD_MODULES,
     STEP_MODULES,
     STEPS,
-    ItemOutcome,
     Module,
     Side,
     Step,
@@ -28,6 +27,7 @@ from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
 from engine.sync.calendar import first_run_ended, narrow, widen
+from engine.sync.choose import choose_records, remember_rules, rules_changed
 from engine.sync.chosen import Chosen
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.doubles import plan_double
@@ -339,14 +339,18 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
         await _roll_window(run)
     names = [module.value for module in modules]
     pending = await run.ledger.read(links.pending, run.record.id, names, deferred=run.window is None)
-    if not pending.dirty and not pending.open:
+    changed = step is Step.RECORDS and rules_changed(run)
+    if not pending.dirty and not pending.open and not changed:
         return
     if pending.open:
         await repeat_lost(run, modules)
     await carry_out(run, feeds, names)
     run.total = pending.dirty
     run.progress()
-    planning = planning_for(run, modules)
+    crowded = await choose_records(run, modules)
+    if changed:
+        await remember_rules(run)
+    planning = planning_for(run, modules, crowded=crowded)
     for _ in range(ROUNDS):
         planned = await _plan_all(run, planning, names)
         await hold_excess(run, modules)
@@ -386,10 +390,20 @@ async def _roll_window(run: Run) -> None:
         await run.ledger.write(links.open_window, run.fence, until)
 
 
-def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = None) -> Planning:
+def planning_for(
+    run: Run,
+    modules: Sequence[Module],
+    *,
+    nowhere: int | None = None,
+    crowded: frozenset[int] = frozenset(),
+) -> Planning:
     """What planning needs to know about some modules.
 
-    ``nowhere``: scope id that stands for a container which is not there yet; without it that is a fault.
+    Args:
+        run: the cycle.
+        modules: of one step.
+        nowhere: scope id that stands for a container which is not there yet; without it that is a fault.
+        crowded: see ``Planning.crowded``.
     """
     rules, guards, scopes = {}, {}, {}
     for module in modules:
@@ -419,6 +433,7 @@ def planning_for(run: Run, modules: Sequence[Module], *, nowhere: int | None = N
         # Invariant I12: a first sync mails nobody, whatever the policy says.
         mails=may_mail(run.policy, run.kind),
         windowed=run.window is None,
+        crowded=crowded,
     )
 
 
@@ -427,7 +442,6 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
     await _match(run, names)
     doubles = await run.ledger.read(links.doubles, run.record.id, names)
     after, total = 0, 0
-    room = await room_for(run, names)
     while True:
         run.check_stop()
         rows = await run.ledger.read(
@@ -455,7 +469,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
                     held.pop(row.id, None)
         planned = [
             (plan_double(row, doubles[row.id], planning) if row.id in doubles else None)
-            or within_room(plan_link(row, planning, held.get(row.id)), room)
+            or plan_link(row, planning, held.get(row.id))
             for row in rows
         ]
         if run.chosen is not None:
@@ -507,34 +521,6 @@ async def candidates_of(run: Run, link_ids: list[int]) -> list[Candidate]:
     if others:
         found += await run.ledger.read(links.candidates, sorted(others))
     return found
-
-
-async def room_for(run: Run, names: list[str]) -> dict[Module, int]:
-    """How many more records may be shown below the labels, by module."""
-    modules = [module for module in RECORD_MODULES if module.value in names]
-    if not modules:
-        return {}
-    totals = await run.ledger.read(links.module_totals, run.record.id)
-    return {module: run.policy.labels.max_records - totals.get((module.value, "live"), 0) for module in modules}
-
-
-def within_room(planned: Planned, room: dict[Module, int]) -> Planned:
-    """Keep the label tree within the policy's size; what is left out is filtered and counted."""
-    if planned.module not in room or not any(intent.kind == "create" for intent in planned.plan.intents):
-        return planned
-    if room[planned.module] > 0:
-        room[planned.module] -= 1
-        return planned
-    return Planned(
-        links.LinkPlan(
-            planned.plan.link_id,
-            planned.module,
-            state="filtered",
-            reason="more records than the policy shows below one label",
-        ),
-        planned.module,
-        ItemOutcome.FILTERED,
-    )
 
 
 def _tell_planned(run: Run, planned: Sequence[Planned]) -> None:

@@ -46,7 +46,7 @@ def why_filtered(
             reason = _outside(policy, fields, now)
             if reason:
                 return reason
-    if module in RECORD_MODULES and policy.labels.open_only and fields.get("closed"):
+    if module in RECORD_MODULES and policy.labels.open_records(module) and fields.get("closed"):
         return "closed, and only open records are shown below the labels"
     if policy.start_date is not None and modified is not None and not occurrence:
         start = datetime.combine(policy.start_date, datetime.min.time(), UTC)

@@ -9,11 +9,12 @@ from typing import Any
 from engine.ledger.conflicts import Questions
 from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
 from engine.model.canonical import FIELDS, display_name, instant, moment, same
-from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.modules import RECORD_MODULES, ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
 from engine.model.port import Capability, Guard, WriteKind
 from engine.model.recurrence import in_series, moved_to
 from engine.sync.asking import Judged, judge
+from engine.sync.assigned import CLOSED, CROWDED, taken_away
 from engine.sync.filters import millis, why_filtered, window
 from engine.sync.invitations import guests_mailed, series_of
 from engine.sync.markers import create_key
@@ -39,6 +40,7 @@ class Planning:
         scopes: scope id by side and module, for creates.
         mails: whether guests may be mailed: the policy invites them, and this is no first sync.
         windowed: whether the policy's calendar window decides; a job with a window of its own has decided already.
+        crowded: links of CRM records for which the policy shows no drop label, since others come first.
     """
 
     policy: Policy
@@ -49,6 +51,7 @@ class Planning:
     scopes: Mapping[tuple[Side, Module], int]
     mails: bool = False
     windowed: bool = True
+    crowded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,12 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
         return follows or Planned(
             LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED
         )
+    unlabelled = _without_label(row, module, planning)
+    if unlabelled is not None:
+        return unlabelled
     base = row.base
+    if module in RECORD_MODULES and row.state == "filtered" and len(live) == 1:
+        base = None  # the policy took its label away, and gives it one again
     if row.state == "tombstone" and len(live) == 1:
         # Taken back from the bin, or back from another owner, after both sides had lost it: the other side lost it through
         # us or long ago, and a person wants it.
@@ -221,6 +229,38 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
             LinkPlan(row.id, module, state="absent", reason=row.reason), module, ItemOutcome.FILTERED
         )
     return _to_plan(row, module, judged, planning)
+
+
+def _without_label(row: LinkRow, module: Module, planning: Planning) -> Planned | None:
+    """The plan of a record that has no drop label by the policy, or loses the one it has; None when it may have one."""
+    if module not in RECORD_MODULES or row.crm is None or row.crm.deleted:
+        return None
+    if taken_away(planning.policy, row.crm.fields):
+        reason = CLOSED
+    elif row.id in planning.crowded:
+        reason = CROWDED
+    else:
+        return None
+    label = row.mailbox
+    if label is None or label.deleted:
+        plan = LinkPlan(row.id, module, state="filtered", reason=reason)
+        return Planned(plan, module, ItemOutcome.FILTERED)
+    if row.state == "absent" and row.reason in KEPT:
+        return None
+    intent = NewIntent(
+        side=Side.MAILBOX.value,
+        scope_id=label.scope_id,
+        kind=WriteKind.DELETE.value,
+        key=f"{row.id}.{WriteKind.DELETE}",
+        remote_id=label.remote_id,
+        fields={},
+        patch={},
+        before={},
+        etag=None,
+        why=reason,
+    )
+    # It stays on the work list: once the label is gone, the link is filtered with this reason.
+    return Planned(LinkPlan(row.id, module, intents=(intent,), settled=False), module)
 
 
 def _went_with_series(row: LinkRow, live: Sequence[ItemRow]) -> bool:

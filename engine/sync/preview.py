@@ -24,6 +24,7 @@ from engine.model.modules import EVENT_MODULES, STEP_MODULES, STEPS, ItemOutcome
 from engine.model.port import Scope
 from engine.model.states import CycleKind
 from engine.net.errors import ErrorKind, ProviderError
+from engine.sync.choose import choose_records
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource
 from engine.sync.cycle import (
     HOPELESS,
@@ -31,9 +32,7 @@ from engine.sync.cycle import (
     account_of,
     candidates_of,
     planning_for,
-    room_for,
     stored_feeds,
-    within_room,
 )
 from engine.sync.doubles import plan_double
 from engine.sync.filters import window
@@ -154,12 +153,12 @@ async def _step(run: Run, preview: int, step: Step, first: bool) -> None:
 
 async def _plan(run: Run, preview: int, modules: Sequence[Module], first: bool) -> None:
     names = [module.value for module in modules]
-    planning = planning_for(run, modules, nowhere=NOWHERE)
+    crowded = await choose_records(run, modules)
+    planning = planning_for(run, modules, nowhere=NOWHERE, crowded=crowded)
     if first:
         planning = replace(planning, mails=False)
     pairs = await _pairs(run, names)
     doubles = await run.ledger.read(links.doubles, run.record.id, names)
-    room = await room_for(run, names)
     out: dict[int, str] = {}
     after = 0
     while True:
@@ -170,14 +169,14 @@ async def _plan(run: Run, preview: int, modules: Sequence[Module], first: bool) 
         if not rows:
             break
         after = rows[-1].id
-        await _batch(run, preview, planning, pairs, doubles, room, out, rows)
+        await _batch(run, preview, planning, pairs, doubles, out, rows)
         await asyncio.sleep(0)
     if EVENT_MODULES & set(modules):
         _, until = window(run.policy, run.clock.now_ms())
         coming = await run.ledger.read(proposals.coming_in, run.record.id, until)
         rows = [row for row in await run.ledger.read(links.trees, coming) if row.module in names]
         if rows:
-            await _batch(run, preview, planning, pairs, doubles, room, out, rows)
+            await _batch(run, preview, planning, pairs, doubles, out, rows)
 
 
 async def _pairs(run: Run, names: list[str]) -> _Pairs:
@@ -212,7 +211,6 @@ async def _batch(
     planning: Planning,
     pairs: _Pairs,
     doubles: Mapping[int, ItemRow],
-    room: dict[Module, int],
     out: dict[int, str],
     rows: Sequence[LinkRow],
 ) -> None:
@@ -245,8 +243,8 @@ async def _batch(
         parent = pairs.keep.get(whole.parent_link or 0, whole.parent_link)
         if parent in out:
             whole = replace(whole, parent_state=out[parent])
-        planned = (plan_double(row, doubles[row.id], planning) if row.id in doubles else None) or within_room(
-            plan_link(whole, planning, held.get(row.id)), room
+        planned = (plan_double(row, doubles[row.id], planning) if row.id in doubles else None) or plan_link(
+            whole, planning, held.get(row.id)
         )
         if planned.plan.state in PARENT_OUT:
             out[row.id] = planned.plan.state or ""

@@ -1,0 +1,111 @@
+"""The settings of a policy about its drop labels: their table, and what no single one can tell."""
+
+from __future__ import annotations
+
+from engine.model.config_mail import CREATABLE
+from engine.model.config_problems import Collector, join
+from engine.model.config_sections import ByModule, ListOf, Section, Setting
+from engine.model.config_values import flag, one_of, optional, text, whole
+from engine.model.modules import RECORD_MODULES, Module
+from engine.model.policy import ClosedRecords, FirstRecords, Labels, RecordLabels, RenamedLabels
+
+_DEFAULTS = Labels()
+_LABEL = text(60, without="/")
+
+_RECORDS = tuple(module for module in Module if module in RECORD_MODULES)
+
+#: What the records of a module can be ordered by: a case has neither a close date nor an amount.
+ORDERS = {
+    Module.OPPORTUNITY: tuple(FirstRecords),
+    Module.CASE: (FirstRecords.KEPT, FirstRecords.CHANGED),
+}
+
+_RECORD = Section(
+    (
+        Setting("open_only", optional(flag()), "Open records alone; as `labels.open_only` unless given.", None),
+        Setting(
+            "most",
+            optional(whole(1, 5000, "records")),
+            "Most drop labels of one mailbox; as `labels.max_records` unless given.",
+            None,
+        ),
+        Setting(
+            "first",
+            one_of(FirstRecords),
+            "Which records have one when there are more: those that have one already keep it, those changed last, those that "
+            "close first, or those of the largest amount. A record that others push out loses its label, no mail.",
+            RecordLabels().first,
+        ),
+    ),
+)
+
+LABELS = Section(
+    (
+        Setting("master", _LABEL, "The label above all others.", _DEFAULTS.master),
+        Setting(
+            "create_new",
+            ListOf(one_of(Module, CREATABLE)),
+            'Modules that have a "Create New" label.',
+            _DEFAULTS.create_new,
+        ),
+        Setting(
+            "assign_to",
+            ByModule(_RECORDS, _LABEL, _DEFAULTS.assign_to),
+            "Label below which each record of a module has a drop label, by module.",
+            _DEFAULTS.assign_to,
+        ),
+        Setting("open_only", flag(), "Only open records have a drop label.", _DEFAULTS.open_only),
+        Setting(
+            "max_records",
+            whole(1, 5000, "records"),
+            "Most drop labels of one mailbox and module; `records` has more.",
+            _DEFAULTS.max_records,
+        ),
+        Setting(
+            "closed",
+            one_of(ClosedRecords),
+            "What becomes of the drop label of a record that is closed: it stays, is kept below *Closed*, or is removed. "
+            "Mails under it stay in the mailbox, and filed ones in the CRM.",
+            _DEFAULTS.closed,
+        ),
+        Setting(
+            "renamed",
+            one_of(RenamedLabels),
+            "What becomes of a drop label that a person renamed or moved: the new name holds, or the old one is put back. "
+            "Mails under it are filed in any case.",
+            _DEFAULTS.renamed,
+        ),
+        Setting(
+            "records",
+            ByModule(_RECORDS, _RECORD, _DEFAULTS.records),
+            "Which records of a module have a drop label, by module.",
+            _DEFAULTS.records,
+        ),
+    ),
+)
+
+
+def check_labels(labels: Labels, where: str, problems: Collector) -> None:
+    """What no single setting can tell: orders that a module does not know, closed records that are shown and removed."""
+    for module, chosen in labels.records.items():
+        at = f"{where}.labels.records.{module}"
+        if chosen.first not in ORDERS[module]:
+            problems.add(
+                join(at, "first"),
+                f"is nothing that a {module} has",
+                value=chosen.first.value,
+                allowed=", ".join(ORDERS[module]),
+            )
+    if labels.closed is ClosedRecords.REMOVE:
+        shown = [module for module in labels.records if not labels.open_records(module)]
+        own = [module for module in shown if labels.records[module].open_only is not None]
+        places = [f"{where}.labels.records.{module}.open_only" for module in own]
+        if len(shown) > len(own):
+            places.append(f"{where}.labels.open_only")
+        for place in places:
+            problems.add(
+                place,
+                'gives closed records a drop label, which `labels.closed = "remove"` takes away',
+                value="false",
+                allowed="true, or another value of `labels.closed`",
+            )
