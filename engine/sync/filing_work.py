@@ -589,7 +589,13 @@ async def label_id(check: Check, path: str) -> str:
     run = check.run
     name = f"label:{path}"
     if name not in run.containers:
-        found = await run.base.mailbox.ensure(run.account, Structure(labels=(path,)), {})
+        above: tuple[str, ...] = ()
+        if check.store.mail_capability.layout is Layout.FOLDERS:
+            # A folder stands in another one, which is known by its id whatever it is called now.
+            parts = path.split("/")
+            above = tuple("/".join(parts[:end]) for end in range(1, len(parts)))
+        known = {label: run.containers[label] for one in above if (label := f"label:{one}") in run.containers}
+        found = await run.base.mailbox.ensure(run.account, Structure(labels=(*above, path)), known)
         run.containers[name] = found.ids[name]
         if name in found.created:
             run.containers[f"{MADE}{name}"] = found.ids[name]

@@ -253,6 +253,23 @@ class Mailroom:
         )
         return [str(one.get("Id")) for one in answer.iter(f"{T}ItemId")]
 
+    def move_folder(self, user: str, to: str, folder: str) -> None:
+        """A person drags a folder into another one."""
+        self.call(
+            user,
+            f"<m:MoveFolder><m:ToFolderId>{reference(to)}</m:ToFolderId>"
+            f"<m:FolderIds>{reference(folder)}</m:FolderIds></m:MoveFolder>",
+        )
+
+    def rename_folder(self, user: str, folder: str, name: str) -> None:
+        """A person gives a folder another name."""
+        self.call(
+            user,
+            f"<m:UpdateFolder><m:FolderChanges><t:FolderChange>{reference(folder)}<t:Updates><t:SetFolderField>"
+            f'<t:FieldURI FieldURI="folder:DisplayName"/><t:Folder><t:DisplayName>{escape(name)}</t:DisplayName></t:Folder>'
+            "</t:SetFolderField></t:Updates></t:FolderChange></m:FolderChanges></m:UpdateFolder>",
+        )
+
     def record_folders(self, user: str, branch: str = "CRM/Opportunities") -> dict[str, str]:
         """Folders of records in a branch: id by the record's name."""
         return {

@@ -104,3 +104,105 @@ async def test_an_idle_check_is_one_call_per_mailbox_and_commits_nothing(
     # The run on an admin's request, its audit, and what the monitors had to say before.
     assert set(units) <= {"_record_run", "add_audit", "_flush"}
     assert place.stats()["exchange.mails"] == 0
+
+
+async def test_a_mail_copied_into_several_folders_is_filed_to_each_record_once(
+    room: Mailroom, place: Town, service: Service
+) -> None:
+    user = place.users[0]
+    (one, first), (two, second) = sorted(room.record_folders(user).items())[:2]
+    case = next(iter(room.record_folders(user, "CRM/Cases").values()))
+    mail = room.deliver(user, letter("Three records"))
+    [copied] = room.move(user, first, mail, copy=True)
+    room.move(user, case, mail, copy=True)
+    room.move(user, second, mail)
+    await check(service)
+    found = messages(place, "Subject = 'Three records'")
+    assert {row["RelatedToId"] for row in found if row["RelatedToId"]} == {
+        opportunity(place, one),
+        opportunity(place, two),
+    }
+    assert (len(found), len([row for row in found if row["ParentId"]])) == (3, 1)
+    # A second copy in one folder is the same mail, and so is one that goes out and comes back with another id.
+    room.move(user, first, *room.move(user, "inbox", copied))
+    room.deliver(user, letter("Three records"), first)
+    await check(service)
+    assert len(messages(place, "Subject = 'Three records'")) == 3
+
+
+async def test_a_mail_becomes_a_record_or_says_what_it_lacks(
+    room: Mailroom, place: Town, service: Service
+) -> None:
+    user = place.users[0]
+    tree = room.tree(user)
+    good = letter("Interested", sender="Lee Novak <lee@novak-works.example>", identity="lead1")
+    bad = letter("Hi", sender="someone@gmail.com", identity="lead2")
+    room.move(user, tree["CRM/Create New Lead"], room.deliver(user, good), room.deliver(user, bad))
+    room.move(user, tree["CRM/Create New Case"], room.deliver(user, letter("RE: It is broken")))
+    await check(service)
+    (lead,) = place.soql("SELECT Id, LastName, OwnerId FROM Lead WHERE Email = 'lee@novak-works.example'")
+    assert (lead["LastName"], lead["OwnerId"]) == ("Novak", place.crm_user(user))
+    assert len(place.soql("SELECT Id FROM Case WHERE Subject = 'It is broken'")) == 1
+    assert room.subjects(user, room.tree(user)["CRM/Missing required matches"]) == ["Hi"]
+    assert room.subjects(user, tree["CRM/Create New Lead"]) == []
+    # A mail that made a record goes back to where mails arrive, and is not taken for a new one of its conversation.
+    assert {"Interested", "RE: It is broken"} <= set(room.subjects(user, "inbox"))
+    (refused,) = [row for row in await service.filed(user) if row.state == "refused"]
+    assert refused.reason.startswith("no lead can be made of it: the mail gives no family")
+    before = [(row.id, row.state) for row in await service.filed(user)]
+    await check(service)
+    assert [(row.id, row.state) for row in await service.filed(user)] == before
+    assert len(place.soql("SELECT Id FROM Case WHERE Subject = 'It is broken'")) == 1
+
+
+async def test_later_mails_of_a_conversation_follow(room: Mailroom, place: Town, service: Service) -> None:
+    user = place.users[0]
+    name, folder = sorted(room.record_folders(user).items())[-1]
+    room.move(user, folder, room.deliver(user, letter("Talk", identity="talk1")))
+    await check(service)
+    thread = [("In-Reply-To", "<talk1@customer.example>"), ("References", "<talk1@customer.example>")]
+    own = letter("Re: Talk", identity="talk2", sender=user, to="kim@customer.example", headers=thread)
+    room.deliver(user, own, "sentitems")
+    room.deliver(user, letter("Re: another", identity="talk3"))
+    await check(service)
+    place.reset()
+    await check(service)
+    assert room.asked() == {"FindFolder": len(place.users)}  # what was filed from the inbox left no trace there
+    room.deliver(user, letter("RE: Talk", identity="talk4", headers=thread))
+    await check(service)
+    found = messages(place, f"RelatedToId = '{opportunity(place, name)}'")
+    assert {row["Subject"]: row["Incoming"] for row in found if "alk" in row["Subject"]} == {
+        "Talk": True,
+        "Re: Talk": False,
+        "RE: Talk": True,
+    }
+    assert "RE: Talk" not in room.subjects(user, folder)  # they stay where they arrived
+
+
+async def test_a_private_mail_is_not_read(room: Mailroom, place: Town, service: Service) -> None:
+    user = place.users[0]
+    folder = next(iter(room.record_folders(user).values()))
+    raw = letter("My salary", text="SECRET BODY", headers=[("Sensitivity", "Company-Confidential")])
+    room.move(user, folder, room.deliver(user, raw))
+    await check(service)
+    assert messages(place, "Subject = 'My salary'") == []
+    (row,) = [row for row in await service.filed(user) if "confidential" in row.reason]
+    assert (row.state, row.subject) == ("refused", "(private mail)")
+    assert b"SECRET" not in service._ledger.path.read_bytes()
+    assert "My salary" not in "".join(line.text for line in service.store.lines[user])
+
+
+async def test_a_folder_that_was_thrown_away_files_nothing_and_one_brought_back_does(
+    room: Mailroom, place: Town, service: Service
+) -> None:
+    user = place.users[1]
+    name, folder = next(iter(room.record_folders(user).items()))
+    branch = room.tree(user)["CRM/Opportunities"]
+    room.move_folder(user, "deleteditems", folder)
+    room.deliver(user, letter("In the bin"), folder)
+    await check(service)
+    assert messages(place, "Subject = 'In the bin'") == []
+    room.move_folder(user, branch, folder)
+    await check(service)
+    (found,) = messages(place, "Subject = 'In the bin'")
+    assert found["RelatedToId"] == opportunity(place, name)

@@ -47,6 +47,9 @@ _NO_MIME = frozenset(
     }
 )
 
+#: A mail's header by Exchange's property (RFC 2156 5.3.4).
+_SENSITIVITY = {"Normal": "", "Confidential": "Company-Confidential"}
+
 #: The folder to which mails should go is not there.
 _NO_TARGET = frozenset({"ErrorToFolderNotFound", "ErrorFolderNotFound", "ErrorInvalidFolderId"})
 
@@ -228,6 +231,7 @@ def _head(node: Any, own: set[str]) -> MailHead:
     thread = node.find(f"{T}ConversationId")
     received = time_of(text_of(node, "DateTimeReceived"))
     senders = _people(node, "From") or _people(node, "Sender")
+    marked = text_of(node, "Sensitivity")
     headers: dict[str, str] = {
         "message-id": text_of(node, "InternetMessageId"),
         "subject": text_of(node, "Subject"),
@@ -236,7 +240,7 @@ def _head(node: Any, own: set[str]) -> MailHead:
         "cc": ", ".join(_people(node, "CcRecipients")),
         "bcc": ", ".join(_people(node, "BccRecipients")),
         "date": text_of(node, "DateTimeSent"),
-        "sensitivity": "" if text_of(node, "Sensitivity") == "Normal" else text_of(node, "Sensitivity"),
+        "sensitivity": _SENSITIVITY.get(marked, marked),
         "in-reply-to": text_of(node, "InReplyTo"),
         "references": text_of(node, "References"),
     }

@@ -49,7 +49,7 @@ async def ensure(
             folder = present.get(path)
             if folder is None:
                 above, _, name = path.rpartition("/")
-                parent = ids.get(label(above), folders.ROOT) if above else folders.ROOT
+                parent = ids[label(above)] if above else folders.ROOT
                 ids[label(path)], made = await folders.child(client, account, parent, name)
                 created += [label(path)] if made else []
             else:

@@ -19,6 +19,8 @@ from engine.sandbox.exchange.nodes import Doc, Node, attribute, child, children,
 from engine.sandbox.exchange.store import Item
 from engine.sandbox.exchange.views import View
 
+_SENSITIVITIES = {"personal": "Personal", "private": "Private", "company-confidential": "Confidential"}
+"""What the header ``Sensitivity`` becomes (RFC 2156 5.3.4)."""
 _POLICY = policy.default.clone(max_line_length=200)
 
 
@@ -50,6 +52,9 @@ def take(tag: str, doc: Doc, raw: Node) -> bytes:
     ):
         if message.get(header):
             found[name] = str(message[header]).strip()
+    marked = _SENSITIVITIES.get(str(message.get("Sensitivity", "")).strip().casefold())
+    if marked:
+        found["Sensitivity"] = marked
     body = message.get_body(("html", "plain"))
     if body is not None:
         kind = "HTML" if body.get_content_subtype() == "html" else "Text"
