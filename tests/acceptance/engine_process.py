@@ -8,7 +8,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from engine.model.clock import SystemClock
-from engine.service import Service, Settle, SettleHeld
+from engine.service import CALENDAR, Service, Settle, SettleHeld
 from tests.acceptance.forks import fork
 
 
@@ -77,5 +77,25 @@ async def _cycle(folder: Path, clock: AheadClock, settle: bool) -> None:
         async with service.running():
             report = await service.sync(None, "test")
         (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    finally:
+        await service.close()
+
+
+def start_job(folder: Path, ahead_ms: int = 0) -> ForkServerProcess:
+    """A process that opens ``folder/data`` and runs CalendarSynchronization once. Its run goes to ``folder/run.json``."""
+    return fork(_run_job, folder, ahead_ms)
+
+
+def _run_job(folder: Path, ahead_ms: int) -> None:
+    asyncio.run(_job(folder, AheadClock(ahead_ms)))
+
+
+async def _job(folder: Path, clock: AheadClock) -> None:
+    service = await Service.open(folder / "data", clock=clock)
+    try:
+        async with service.running(schedule=False):
+            run = await service.run_job(CALENDAR, "test")
+        text = json.dumps({"result": run.result, "items": run.items, "errors": run.errors, "note": run.note})
+        (folder / "run.json").write_text(text, encoding="utf-8")
     finally:
         await service.close()

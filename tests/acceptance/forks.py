@@ -10,7 +10,11 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-PRELOADED = ["tests.acceptance.engine_process", "tests.acceptance.sandbox_process"]
+PRELOADED = [
+    "tests.acceptance.engine_process",
+    "tests.acceptance.sandbox_process",
+    "engine.mailbox.exchange.sessions",  # which an engine imports at its first call: exchangelib takes half a second
+]
 
 
 def fork(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:

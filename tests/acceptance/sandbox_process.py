@@ -42,6 +42,7 @@ class Sentence:
             or ``answered`` (``delay`` seconds after the answer was sent).
         sign: the signal's number. SIGSTOP comes when the engine waits for answers and does nothing else: halted in the
             midst of sending, it would send the rest when it goes on, which no lease can prevent.
+        mark: only calls with this text in path or body count, such as ``m:CreateItem``; empty: all.
     """
 
     pid: int
@@ -49,6 +50,7 @@ class Sentence:
     when: str
     delay: float = 0.0
     sign: int = signal.SIGKILL
+    mark: str = ""
 
     def strike(self) -> None:
         """Send the signal; the process may have ended by itself."""
@@ -110,7 +112,10 @@ class Court:
             return
         async with self._silence:
             pass  # nobody is answered meanwhile
-        sentence = self._due(scope)
+        body = b""
+        if self.sentence is not None and self.sentence.mark:
+            receive, body = await _kept(receive)
+        sentence = self._due(scope, body)
         if sentence is None:
             await app(scope, receive, send)
         elif sentence.when == "lost":
@@ -118,7 +123,7 @@ class Court:
             await read_all(receive)
             await drop(scope, receive)
         elif sentence.when == "done":
-            whole = await _kept(receive)
+            whole, _ = await _kept(receive)
             await self._strike(sentence)
             await app(scope, whole, send)
         else:
@@ -132,12 +137,14 @@ class Court:
                 await sentence.until_it_waits()
             sentence.strike()
 
-    def _due(self, scope: Scope) -> Sentence | None:
+    def _due(self, scope: Scope, body: bytes) -> Sentence | None:
         """The sentence, when this call is the one."""
         sentence = self.sentence
         if sentence is None or scope["method"] == "GET" or scope["path"].endswith("token"):
             return None
         if scope["path"].startswith("/_") or (b"user-agent", PEOPLE.encode()) in scope["headers"]:
+            return None
+        if sentence.mark not in scope["path"] and sentence.mark.encode() not in body:
             return None
         sentence.calls -= 1
         if sentence.calls > 0:
@@ -146,19 +153,20 @@ class Court:
         return sentence
 
 
-async def _kept(receive: Receive) -> Receive:
-    """The request's body as it came, to be read although its sender is dead."""
+async def _kept(receive: Receive) -> tuple[Receive, bytes]:
+    """The request's body as it came, to be read although its sender is dead; and its text."""
     messages = []
     while True:
         message = await receive()
         messages.append(message)
         if message["type"] != "http.request" or not message.get("more_body", False):
             break
+    body = b"".join(message.get("body", b"") for message in messages)
 
     async def again() -> Any:
         return messages.pop(0) if messages else await receive()
 
-    return again
+    return again, body
 
 
 def serve(words: Sequence[str], out: Connection, errors: Path) -> None:

@@ -183,9 +183,11 @@ class Town:
         """Edit contacts as a person would, by what stands behind the sandbox's own command."""
         return list(edit.run(side, self.ready_file, user, count, seed))
 
-    def sentence(self, pid: int, calls: int, when: str, delay: float = 0.0, sign: int = SIGKILL) -> None:
+    def sentence(
+        self, pid: int, calls: int, when: str, delay: float = 0.0, sign: int = SIGKILL, mark: str = ""
+    ) -> None:
         """Have an engine killed at its so-many-th call that may write, see ``sandbox_process.Sentence``."""
-        sentence = {"pid": pid, "calls": calls, "when": when, "delay": delay, "sign": sign}
+        sentence = {"pid": pid, "calls": calls, "when": when, "delay": delay, "sign": sign, "mark": mark}
         self.client.post(self._court, json=sentence).raise_for_status()
 
     @property
