@@ -239,13 +239,6 @@ async def test_a_live_sort_waits_while_keys_are_pressed(build: Build) -> None:
         assert screen.table.order[0] == "i.novak@example.com"
 
 
-async def test_a_hidden_tab_listens_to_nothing(build: Build) -> None:
-    async with at_keys(build) as user:
-        for key in ("2", "3", "4", "1"):
-            await user.press(key)
-        assert len(user.service.store._subscriptions) == 1
-
-
 async def test_filter_search_and_esc(build: Build) -> None:
     async with at_keys(build) as user:
         await user.press("2", "slash")

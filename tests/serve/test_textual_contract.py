@@ -10,7 +10,8 @@ import pytest
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.driver import Driver
-from textual.events import Key
+from textual.events import Key, ScreenResume
+from textual.screen import Screen
 
 from tui.serve.loop import EngineLoop
 
@@ -64,3 +65,14 @@ def test_an_app_makes_the_tasks_of_no_other_eager() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 def test_textual_would_make_them_eager_otherwise() -> None:
     assert "eager_task_factory" in inspect.getsource(App.run_async)
+
+
+def test_tabs_are_made_before_they_are_shown() -> None:
+    app: App[None] = App()
+    assert {"_screen_stacks", "_css_update_count"} <= vars(app).keys()
+    assert callable(app._init_mode)
+    assert ScreenResume().refresh_styles
+    screen: Screen[None] = Screen()
+    assert "_css_update_count" in vars(screen)
+    assert callable(screen._refresh_layout)
+    assert screen._layout_required is False

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import events
 from textual._context import active_app
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.timer import Timer
 
 from engine.service import Command, Store, Subscription, Table
 from tui.paint import line
@@ -39,6 +41,9 @@ class Frame(Screen[None]):
     ]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (LEAST[1], "-tall")]  # noqa: RUF012
 
+    #: Whether the tab, made before it is shown, also paints before: where all that it shows is in the store.
+    PAINTS_AHEAD: ClassVar[bool] = False
+
     PANE: ClassVar[str] = ""
     TAB: ClassVar[str] = ""
     LISTENS: ClassVar[tuple[Table, ...]] = ()
@@ -46,13 +51,17 @@ class Frame(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._subscription: Subscription | None = None
+        self._pulling: Timer | None = None
+        self.shown = False
+        #: Made before anybody asked for it, and not yet done with it.
+        self.ahead = False
         self.frozen = False
         self._due = ""
         # Textual (8.2.8) reads all style sheets anew, twice, when a mode is shown for the first time, because a new
-        # screen knows of no update: 60 to 90 ms of the loop. Where the screen before it is up to date, so is this one.
-        app = active_app.get()
-        if app.screen_stack and app.screen._css_update_count == app._css_update_count:
-            self._css_update_count = app._css_update_count
+        # screen knows of no update: 60 to 90 ms of the loop. Where the style sheets are up to date, so is this screen.
+        app = cast("SynclineApp", active_app.get())
+        if app.styled == app._css_update_count:
+            self._css_update_count = app.styled
 
     @property
     def console(self) -> SynclineApp:
@@ -95,33 +104,45 @@ class Frame(Screen[None]):
     # Pull
 
     def on_mount(self) -> None:
-        """Start to pull."""
-        self._pull_later()
+        """Mounted; subclasses read what they show."""
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Shown: listen, and paint what has changed; everything when nothing was heard while hidden."""
+        # Textual styles all widgets anew whenever a screen is shown. They have their styles already.
+        event.refresh_styles = self._css_update_count != self.app._css_update_count
+        self.shown = True
+        if self._subscription is None:
+            self._subscription = self.store.subscribe(Table.ENGINE, *self.LISTENS)
+        if self._pulling is None:
+            self._pull_later()
+        self._soon(whole=False)
 
     def _pull_later(self) -> None:
         seconds = self.console.next_pull()
-        if seconds is not None:
-            self.set_timer(seconds, self._pull_again)
+        self._pulling = None if seconds is None else self.set_timer(seconds, self._pull_again)
 
     def _pull_again(self) -> None:
         self.pull()
         self._pull_later()
 
-    def on_screen_resume(self) -> None:
-        """Shown: listen, and paint everything."""
-        if self._subscription is None:
-            self._subscription = self.store.subscribe(Table.ENGINE, *self.LISTENS)
-        self._soon(whole=False)
-
     def on_screen_suspend(self) -> None:
-        """Hidden: cost nothing."""
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
+        """Hidden: cost nothing. A tab still hears which rows change (up to a bound), so that it soon shows them."""
+        self.shown = False
+        if self._pulling is not None:
+            self._pulling.stop()
+            self._pulling = None
+        if self.PANE != self.TAB:
+            self._hear_no_more()
 
     def on_unmount(self) -> None:
         """Gone: cost nothing."""
         self.on_screen_suspend()
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
 
     def on_resize(self) -> None:
         """Widths changed: paint everything."""
@@ -130,6 +151,11 @@ class Frame(Screen[None]):
         notice.show([line(f"needs {LEAST[0]}x{LEAST[1]}, has {width}x{height}")])
         self._soon(whole=True)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all is painted that is to be painted."""
+        return not self._due
+
     def _soon(self, whole: bool) -> None:
         """Paint once the layout is known; what asks several times until then is answered once."""
         if not self._due:
@@ -137,6 +163,19 @@ class Frame(Screen[None]):
         self._due = "all" if whole or self._due == "all" else "changes"
 
     def _paint_due(self) -> None:
+        if self.ahead and not self.is_current:
+            if self._layout_required:  # Textual does so for the screen that is shown only
+                self._layout_required = False
+                self._refresh_layout(self.app.size)
+                self.call_after_refresh(self._paint_due)
+                return
+            self.ahead = False
+            if self.PAINTS_AHEAD:
+                self.repaint()
+                self._due = ""
+            self.on_screen_suspend()
+            return
+        self.ahead = False
         due, self._due = self._due, ""
         if due == "all":
             self.repaint()
@@ -145,7 +184,7 @@ class Frame(Screen[None]):
 
     def pull(self) -> None:
         """Take over what changed in the store since the last pull, and paint it."""
-        if self._subscription is None or not self.is_mounted:
+        if self._subscription is None or not self.shown or not self.is_mounted:
             return
         self.view.now_ms = self.engine.clock.now_ms()
         self._frame()
@@ -154,7 +193,7 @@ class Frame(Screen[None]):
 
     def repaint(self) -> None:
         """Paint everything now."""
-        if self._subscription is None or not self.is_mounted:
+        if self._subscription is None or not self.shown or not self.is_mounted:
             return
         self.view.now_ms = self.engine.clock.now_ms()
         self._frame()

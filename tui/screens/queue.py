@@ -104,6 +104,7 @@ class QueueScreen(TableFrame):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.QUEUE)
     PANE = TAB = keys.QUEUE
+    PAINTS_AHEAD = True
     LISTENS = (Table.USERS, Table.POLICIES, Table.LIMITS)
     SOURCE = Table.USERS
     FILTER_KEYS = USER_KEYS

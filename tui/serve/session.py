@@ -172,6 +172,7 @@ class Session:
             plain=terminal.plain,
             host=self,
             session_id=self.id,
+            ahead=True,
         )
         # Several apps in one process would put back each other's streams: they leave the process's own alone.
         app._capture_stdout = cast("Any", sys.stdout)

@@ -6,7 +6,8 @@ moves them onto another row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, TypeVar
@@ -25,10 +26,16 @@ R = TypeVar("R")
 SORT_EVERY_MS = 1000
 SORT_AFTER_KEY_MS = 2000
 
+#: So many rows that changed their place are put there one by one; for more than these, sorting all is cheaper.
+_FEW = 200
+
 #: Rows looked at for the completion of a filter, and values kept of each field.
 _SAMPLE, _VALUES = 2000, 200
 
 _GUTTER = 2
+
+#: From so many cells on the wide columns are shown.
+_WIDE = 118
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,15 @@ class StoreTable(LineView, Generic[R]):
 
     @property
     def columns(self) -> tuple[Column[R], ...]:
-        """The columns of this width, with the flexible ones stretched."""
-        wide = self.size.width >= 118
-        return self._columns[1 if wide else 0]
+        """The columns of this width: of the wide ones those that fit, the last give way."""
+        width = self.size.width
+        if width < _WIDE:
+            return self._columns[0]
+        columns = self._columns[1]
+        room = width - _GUTTER + 1
+        while len(columns) > 1 and sum(column.width + 1 for column in columns) > room:
+            columns = columns[:-1]
+        return columns
 
     @property
     def current(self) -> str | None:
@@ -302,28 +315,34 @@ class StoreTable(LineView, Generic[R]):
         if self._all_stale:
             self._order_all()
             return True
-        rows, rank, moved = self._rows(), self._rank(), False
+        rows, rank = self._rows(), self._rank()
+        moved: set[str] = set()
         for key in self._stale:
             row = rows.get(key)
             if self._passing is not None:
                 passes = row is not None and self.filter.matches(self._fields(row))
-                moved |= passes != (key in self._passing)
+                if passes != (key in self._passing):
+                    moved.add(key)
                 (self._passing.add if passes else self._passing.discard)(key)
             now = None if row is None else rank(row)
-            moved |= key not in self._ranks or self._ranks[key] != now
+            if key not in self._ranks or self._ranks[key] != now:
+                moved.add(key)
             self._ranks[key] = now
         self._stale.clear()
         if moved:
-            self._sort()
-        return moved
+            self._sort(moved)
+        return bool(moved)
 
-    def _sort(self) -> None:
+    def _sort(self, moved: Set[str] | None = None) -> None:
+        """Order all rows; when only the rows ``moved`` have left their places, these."""
         rows, rank, passing = self._rows(), self._rank(), self._passing
-        shown = rows if passing is None else {key: row for key, row in rows.items() if key in passing}
         self._stale.clear()
         self._all_stale = False
         self._sorted_ms = self.view.now_ms
-        if rank is self._urgency and self._alike is not None:
+        shown = rows if passing is None else {key: row for key, row in rows.items() if key in passing}
+        if moved is not None and len(moved) <= _FEW:
+            self._put_back(moved, shown)
+        elif rank is self._urgency and self._alike is not None:
             self.order = self._in_kinds(shown, self._alike)
         else:
             self.order = [key for _, key in sorted(zip(map(rank, shown.values()), shown, strict=True))]
@@ -338,6 +357,20 @@ class StoreTable(LineView, Generic[R]):
                 self.post_message(self.Moved())
         if self.order:
             self._scroll(self._at)
+
+    def _put_back(self, moved: Set[str], shown: Mapping[str, R]) -> None:
+        """Take rows out of the order and put them where they belong now; all others keep their places."""
+        rank = self._rank()
+        if self.reversed:
+            self.order.reverse()
+        order = [key for key in self.order if key not in moved and key in shown]
+
+        def at(key: str) -> tuple[Any, str]:
+            return rank(shown[key]), key
+
+        for key in moved & shown.keys():
+            order.insert(bisect_left(order, at(key), key=at), key)
+        self.order = order
 
     def _in_kinds(self, rows: Mapping[str, R], alike: Callable[[R], Hashable]) -> list[str]:
         """By urgency, then by id: a sort of strings in each kind, and one of the kinds."""
