@@ -66,11 +66,13 @@ class MailPage:
 
     ``listed``: places whose whole content this page tells: a mail of which we know that it lay there, and which the page
     does not name, has left. A provider that tells of removals by themselves names none.
+    ``names``: full names of the labels or folders by id, where they came along.
     """
 
     placements: tuple[Placement, ...]
     cursor: str | None = None
     listed: tuple[str, ...] = ()
+    names: dict[str, str] | None = None
 
 
 class Sensitivity(StrEnum):

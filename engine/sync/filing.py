@@ -178,6 +178,7 @@ async def observe(check: Check) -> None:
     try:
         async for page in check.store.mail_changes(run.account, cursor, watched):
             run.check_stop()
+            check.names = check.names if page.names is None else page.names
             if page.placements or page.listed:
                 await _record(check, page)
             elif page.cursor is not None and page.cursor != cursor:

@@ -1,7 +1,7 @@
 """What people did to the drop labels themselves: renamed or moved ones are followed or put back, closed records are set aside.
 
 A label is known by its id, so that filing goes on whatever it is called. Its name is looked at when there was something to
-file (Gmail tells the names along with the headers), and every six hours; nothing about it happens in silence.
+file (Gmail tells the names along with the headers, Exchange with what has changed), and every six hours; nothing about it happens in silence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def look_at_names(check: Check) -> None:
     now = run.clock.now_ms()
     # Where the names come along with the headers, a look of its own would be one call for each mailbox that files anything.
     free = isinstance(check.store, NamesWithHeads)
-    wait = check.names is None and (free or not check.told)
+    wait = not check.told or (check.names is None and free)
     if wait and now - await run.ledger.read(units.names_at, check.mailbox_id) < LOOK_MS:
         return
     targets = await run.ledger.read(units.targets, check.mailbox_id)

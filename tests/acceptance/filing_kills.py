@@ -1,6 +1,6 @@
 """Many mails dropped at once over many mailboxes, while the engine is killed: each is filed once, with few calls.
 
-``python -m tests.acceptance.filing_kills --mailboxes 50 --mails 1000 --kills 2`` prints the figures.
+``python -m tests.acceptance.filing_kills --system exchange --mailboxes 50 --mails 1000 --kills 2`` prints the figures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 from tests.acceptance.engine_process import start, start_check
+from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.mails import deliver, letter, messages, record_labels
 from tests.acceptance.town import Town, assert_idle, town
 
@@ -57,17 +58,29 @@ class Figures:
     files: int
 
 
-def rampage(folder: Path, *, mailboxes: int, mails: int, kills: int, seed: int = 1) -> Figures:
+def rampage(
+    folder: Path, *, mailboxes: int, mails: int, kills: int, seed: int = 1, system: str = "google"
+) -> Figures:
     """Drop, kill, look."""
     dice = Random(seed)
-    with town(folder / "town", users=mailboxes, sizes=SIZES | {"opportunities": mailboxes * 3}) as place:
-        (folder / "demo.toml").write_text(place.config(policy="enabled = true"), encoding="utf-8")
+    exchange = system == "exchange"
+    with town(
+        folder / "town",
+        users=mailboxes,
+        sizes=SIZES | {"opportunities": mailboxes * 3},
+        options=SERVICES if exchange else (),
+    ) as place:
+        room = Mailroom(place)
+        config = room.config("enabled = true") if exchange else place.config(policy="enabled = true")
+        (folder / "demo.toml").write_text(config, encoding="utf-8")
         process = start(folder)
         process.join(PATIENCE)
         assert process.exitcode == 0
         assert_idle(json.loads((folder / "report.json").read_text(encoding="utf-8")))
         _finish(folder)  # the first check takes the cursors
-        dropped = _drop(place, mails)
+        if exchange:
+            _finish(folder)  # and the second knows what lies in the folders
+        dropped = _drop(place, mails, room if exchange else None)
         place.reset()
         began = time.monotonic()
         for number in range(kills):
@@ -89,11 +102,13 @@ def rampage(folder: Path, *, mailboxes: int, mails: int, kills: int, seed: int =
             sum(
                 count
                 for name, count in stats.items()
-                if name == "google.http" or (name.startswith("salesforce.") and name != "salesforce.logins")
+                if name in ("google.http", "exchange.http")
+                or (name.startswith("salesforce.") and name != "salesforce.logins")
             )
             - stats["google.token"]
         )
-        floor = _floor(dropped, kills + 1)
+        # Gmail's history tells which mails lie where; at Exchange the folders that have changed are listed.
+        floor = _floor(dropped, kills + 1, listing=int(exchange))
         return Figures(
             mailboxes,
             mails,
@@ -116,9 +131,12 @@ def _finish(folder: Path) -> None:
     assert [run for run in runs if run[0] != "ok"] == []
 
 
-def _drop(place: Town, mails: int) -> dict[str, set[str]]:
-    """Mails with a file each, put under drop labels in turn; Message-IDs by mailbox."""
-    labels = {user: sorted(record_labels(place, user).values()) for user in place.users}
+def _drop(place: Town, mails: int, room: Mailroom | None) -> dict[str, set[str]]:
+    """Mails with a file each, put under drop labels or into drop folders in turn; Message-IDs by mailbox."""
+    labels = {
+        user: sorted((record_labels(place, user) if room is None else room.record_folders(user)).values())
+        for user in place.users
+    }
     users = [user for user in place.users if labels[user]]
     assert users, "nobody has a drop label"
     dropped: dict[str, set[str]] = {user: set() for user in place.users}
@@ -126,19 +144,22 @@ def _drop(place: Town, mails: int) -> dict[str, set[str]]:
         user = users[number % len(users)]
         raw = letter(f"Mail {number}", to=user, files=[(f"{number}.txt", str(number).encode())])
         drop = labels[user][number // len(users) % len(labels[user])]
-        deliver(place, user, raw, "INBOX", drop)
+        if room is None:
+            deliver(place, user, raw, "INBOX", drop)
+        else:
+            room.deliver(user, raw, drop)
         dropped[user].add(f"Mail.{number}@customer.example")
     return dropped
 
 
-def _floor(dropped: dict[str, set[str]], lives: int) -> int:
-    """Per life and mailbox one look at the history; where there are mails, heads, mails, people, e-mails and files in
-    batches. The names of the labels, which no history tells of, come along with the heads."""
+def _floor(dropped: dict[str, set[str]], lives: int, listing: int) -> int:
+    """Per life and mailbox one look at the history or the folders; where there are mails, what lists them, heads, mails,
+    people, e-mails and files in batches. The names of the labels come along."""
     work = 0
     for those in dropped.values():
         if those:
             batches = math.ceil(len(those) / BATCH)
-            work += 4 * batches + math.ceil(len(those) / FILES)
+            work += listing + 4 * batches + math.ceil(len(those) / FILES)
     return lives * len(dropped) + work
 
 
@@ -149,10 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mails", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--system", choices=("google", "exchange"), default="google")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         figures = rampage(
-            Path(folder), mailboxes=given.mailboxes, mails=given.mails, kills=given.kills, seed=given.seed
+            Path(folder),
+            mailboxes=given.mailboxes,
+            mails=given.mails,
+            kills=given.kills,
+            seed=given.seed,
+            system=given.system,
         )
     print(json.dumps(asdict(figures)))
     return 1 if figures.twice or figures.missing else 0

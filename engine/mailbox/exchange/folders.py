@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from engine.mailbox.exchange import errors, feed, props
 from engine.mailbox.exchange.client import ExchangeClient
@@ -30,10 +30,9 @@ def shape(names: Sequence[str], extra: str) -> str:
     )
 
 
-_SHAPE = shape(
-    ("DisplayName", "ParentFolderId", "TotalCount", "ChildFolderCount"),
-    props.own(props.KEY),
-)
+_NAMES = ("DisplayName", "ParentFolderId", "TotalCount", "ChildFolderCount")
+_SHAPE = shape(_NAMES, props.own(props.KEY))
+_SHAPE_2013 = shape((*_NAMES, "DistinguishedFolderId"), props.own(props.KEY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class Folder:
         items: how many items it holds.
         children: how many folders are in it.
         key: our key on it, empty on a folder that is none of ours.
+        special: Exchange's own name of it (``deleteditems``), where that was asked for and it has one.
     """
 
     id: str
@@ -55,6 +55,7 @@ class Folder:
     items: int
     children: int
     key: str
+    special: str = ""
 
 
 def reference(folder: str) -> str:
@@ -102,6 +103,7 @@ def _folder(node: Any) -> Folder:
         items=int(text_of(node, "TotalCount") or 0),
         children=int(text_of(node, "ChildFolderCount") or 0),
         key=props.extended_of(node).get(props.KEY, ""),
+        special=text_of(node, "DistinguishedFolderId"),
     )
 
 
@@ -114,13 +116,16 @@ async def inside(client: ExchangeClient, account: Account, parent: str) -> list[
     return [_folder(node) for node in await _found(client, account, parent, _SHAPE, "Shallow")]
 
 
-async def below(client: ExchangeClient, account: Account, parent: str) -> list[Folder]:
-    """All folders below one, however deep; one call per 1,000.
+async def below(
+    client: ExchangeClient, account: Account, parent: str, *, special: bool = False
+) -> list[Folder]:
+    """All folders below one, however deep; one call per 1,000. ``special``: with Exchange's own names (2013 and later).
 
     Raises:
         ProviderError: a read failed.
     """
-    return [_folder(node) for node in await _found(client, account, parent, _SHAPE, "Deep")]
+    wanted = _SHAPE_2013 if special else _SHAPE
+    return [_folder(node) for node in await _found(client, account, parent, wanted, "Deep")]
 
 
 async def nodes_below(client: ExchangeClient, account: Account, parent: str, wanted: str) -> list[Any]:
@@ -159,7 +164,26 @@ async def _found(
             return found
 
 
-def paths(present: Sequence[Folder]) -> dict[str, str]:
+class Named(Protocol):
+    """A folder that stands in another one."""
+
+    @property
+    def id(self) -> str:
+        """Exchange's id."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What people see."""
+        ...
+
+    @property
+    def parent(self) -> str:
+        """The folder above it."""
+        ...
+
+
+def paths(present: Iterable[Named]) -> dict[str, str]:
     """Full names of folders by id, ``CRM/Opportunities``, as far up as they are among these.
 
     A slash in a folder's own name, which Exchange allows, becomes a hyphen.
@@ -167,17 +191,17 @@ def paths(present: Sequence[Folder]) -> dict[str, str]:
     by_id = {one.id: one for one in present}
     known: dict[str, str] = {}
 
-    def path(one: Folder) -> str:
+    def path(one: Named) -> str:
         if one.id not in known:
             above = by_id.get(one.parent)
             name = one.name.replace("/", "-")
             known[one.id] = f"{path(above)}/{name}" if above is not None and above is not one else name
         return known[one.id]
 
-    return {one.id: path(one) for one in present}
+    return {identity: path(one) for identity, one in by_id.items()}
 
 
-def within(present: Sequence[Folder], root: str) -> set[str]:
+def within(present: Iterable[Named], root: str) -> set[str]:
     """Those of some folders, by id, that stand somewhere below one."""
     children: dict[str, list[str]] = {}
     for one in present:

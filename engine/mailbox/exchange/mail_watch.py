@@ -42,7 +42,7 @@ OVERLAP_S = 600
 #: PidTagLocalCommitTimeMax.
 _CHANGED = "0x670A"
 
-_STAMPS = folders.shape(("ParentFolderId", "TotalCount"), props.tagged(_CHANGED, "SystemTime"))
+_STAMPS = folders.shape(("DisplayName", "ParentFolderId", "TotalCount"), props.tagged(_CHANGED, "SystemTime"))
 _ITEMS = element(
     "m:ItemShape",
     leaf("t:BaseShape", "IdOnly")
@@ -104,9 +104,10 @@ def short(identity: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A folder as it is now: its id, that of the folder above, how many items it holds, and its stamp ("" for none)."""
+    """A folder as it is now: its id, name, the folder above, how many items it holds, and its stamp ("" for none)."""
 
     id: str
+    name: str
     parent: str
     items: int
     stamp: str
@@ -128,22 +129,11 @@ def _spot(node: Any) -> Spot:
     items = int(text_of(node, "TotalCount") or 0)
     return Spot(
         props.id_of(node)[0],
+        text_of(node, "DisplayName"),
         "" if above is None else str(above.get("Id")),
         items,
         f"{items} {changed}" if changed else "",
     )
-
-
-def _thrown_away(one: Spot, present: dict[str, Spot], bin_: str) -> bool:
-    """Whether a folder stands below Deleted Items."""
-    for _ in range(len(present)):
-        if one.parent == bin_:
-            return True
-        above = present.get(one.parent)
-        if above is None or above is one:
-            return False
-        one = above
-    return False
 
 
 async def start(client: ExchangeClient, account: Account) -> Cursor:
@@ -186,7 +176,8 @@ async def changes(client: ExchangeClient, account: Account, cursor: str, watched
     sweep = now - place.swept >= SWEEP_MS
     arrivals = {INBOX: inbox, SENT: sent}
     there = [present[arrivals.get(one, one)] for one in watched if arrivals.get(one, one) in present]
-    there = [one for one in there if not _thrown_away(one, present, bin_)]
+    away = folders.within(present.values(), bin_)
+    there = [one for one in there if one.id not in away]
     changed = [one for one in there if sweep or not one.stamp or place.stamps.get(short(one.id)) != one.stamp]
     drops = [one for one in changed if one.id not in (inbox, sent)]
     found, whole = await listed(client, account, drops)
@@ -198,7 +189,13 @@ async def changes(client: ExchangeClient, account: Account, cursor: str, watched
     )
     if len(drops) < len(changed):
         found += await _arrived(client, account, after)
-    return MailPage(tuple(found), after.text(), tuple(sorted(whole)))
+    names = folders.paths(present.values()) if drops else {}
+    return MailPage(
+        tuple(found),
+        after.text(),
+        tuple(sorted(whole)),
+        {one: name for one, name in names.items() if one not in away} or None,
+    )
 
 
 # -- folders ---------------------------------------------------------------------------------------------------

@@ -186,20 +186,28 @@ class ExchangeStore:
         return messages
 
     async def mail_places(self, account: Account) -> dict[str, str]:
-        """Full name by id of the mailbox's folders but those in Deleted Items; two calls.
+        """Full name by id of the mailbox's folders but those in Deleted Items; one call, two to Exchange 2010.
 
         Raises:
             ProviderError: a call failed.
         """
-        present = await folders.below(self.client, account, folders.ROOT)
-        [bin_] = await folders.get(self.client, account, [mail_watch.BIN])
-        away = folders.within(present, bin_.id) if bin_ is not None else set()
+        present = await self._tree(account)
+        bin_ = next((one.id for one in present if one.special == mail_watch.BIN), "")
+        if not bin_:
+            [found] = await folders.get(self.client, account, [mail_watch.BIN])
+            bin_ = found.id if found is not None else ""
+        away = folders.within(present, bin_) if bin_ else set()
         return {one: path for one, path in folders.paths(present).items() if one not in away}
+
+    async def _tree(self, account: Account) -> list[folders.Folder]:
+        """All folders of a mailbox; Exchange tells which are its own since 2013."""
+        named = self.client.settings.version != "Exchange2010"
+        return await folders.below(self.client, account, folders.ROOT, special=named)
 
     async def mail_rename(self, account: Account, place: str, name: str) -> Outcome:
         """Give a folder its full name: put it where that says, then call it so."""
         try:
-            present = await folders.below(self.client, account, folders.ROOT)
+            present = await self._tree(account)
             full = folders.paths(present)
             if place not in full:
                 return Outcome(Result.GONE, reason="the folder is no longer there")
