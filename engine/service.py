@@ -138,6 +138,7 @@ from engine.runtime import (
     exports,
     held,
     incident_reports,
+    lingering,
     operators,
     ordering,
     rollouts,
@@ -427,6 +428,8 @@ class Service:
         await self._office.load()
         await rows.build(self._office)
         await self._office.incidents.load()
+        for name in self._office.policies:
+            await lingering.look(self._office, name)
         await self._timekeeper.build()
 
     @property

@@ -44,6 +44,9 @@ KIND = {
     "job": "job",
     "mail": "mail",
     "push": "push",
+    "quarantine": "set aside",
+    "cycle+job": "mailbox",
+    "policy+job": "policy",
 }
 
 

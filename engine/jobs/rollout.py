@@ -23,6 +23,9 @@ PATIENCE = 3
 #: How the reason begins for which a mailbox is held back.
 WAITS = "waits for wave"
 
+#: How the reason begins of a roll-out that an admin has stopped.
+BY_ADMIN = "stopped by "
+
 #: Settings of a policy that say when and for whom, not what: their change is no change of the rules.
 NOT_RULES = frozenset({"scheduling", "error_addresses", "rollout", "delete_safety"})
 
@@ -233,7 +236,7 @@ def moved(progress: Progress | None, move: Move, by: str) -> tuple[Progress | No
     if move is Move.STOP:
         if progress.stage is Stage.STOPPED:
             return progress, f"it has stopped already: {progress.why}"
-        return replace(progress, stage=Stage.STOPPED, why=f"stopped by {by}"), ""
+        return replace(progress, stage=Stage.STOPPED, why=f"{BY_ADMIN}{by}"), ""
     if move is Move.ALL or progress.wave >= progress.waves:
         return replace(progress, stage=Stage.DONE, why=f"all admitted by {by}", tallies={}), ""
     if progress.stage is Stage.RUNNING:
@@ -257,6 +260,11 @@ def said(progress: Progress | None) -> str:
             return f"{progress.why}; wave {progress.wave + 1} of {progress.waves} waits for you"
         case _:
             return f"stopped at {of}: {progress.why}"
+
+
+def gave_up(progress: Progress | None) -> bool:
+    """Whether it stopped by itself: what an admin stops, somebody knows of."""
+    return progress is not None and progress.stage is Stage.STOPPED and not progress.why.startswith(BY_ADMIN)
 
 
 def held_back(progress: Progress | None, wave: int | None) -> str:

@@ -24,7 +24,7 @@ an incident heals whose failure was mailed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,7 +32,7 @@ import sqlalchemy as sa
 from engine.ledger.schema import incident, mailbox
 from engine.ledger.sql import insert_ids, set_columns
 from engine.ledger.statement import Statement, chunks
-from engine.model.incident import LIVE, Heal, IncidentState, Strike
+from engine.model.incident import LIVE, Heal, IncidentState, Strike, key_of, legs, with_leg, without_leg
 
 #: What waits for a person is mailed so soon after it began, milliseconds: what fails together is told together.
 GRACE_MS = 60_000
@@ -88,9 +88,14 @@ def record(conn: sa.Connection, strikes: Iterable[Strike], heals: Iterable[Heal]
     for event in events:
         before = live.get(event.key)
         if isinstance(event, Heal):
-            if before is not None:
-                set_columns(conn, incident, "id", before.id, state=event.state.value, closed_at=event.at_ms)
-                del live[event.key]
+            if before is not None and event.kind in legs(before.kind):
+                left = without_leg(before.kind, event.kind)
+                if left:  # something else about it fails still
+                    set_columns(conn, incident, "id", before.id, kind=left)
+                    live[event.key] = replace(before, kind=left)
+                else:
+                    set_columns(conn, incident, "id", before.id, state=event.state.value, closed_at=event.at_ms)
+                    del live[event.key]
                 changed[before.id] = None
             continue
         after = _open(conn, event) if before is None else _repeat(conn, before, event)
@@ -135,6 +140,7 @@ def _repeat(conn: sa.Connection, before: Incident, strike: Strike) -> Incident:
         "id",
         before.id,
         **{"class": strike.fault_class or before.fault_class},
+        kind=with_leg(before.kind, strike.kind),
         policy=strike.policy or before.policy,
         phase=strike.phase or before.phase,
         text=strike.text,
@@ -194,6 +200,16 @@ def shown(conn: sa.Connection, closed: int = 500) -> list[Incident]:
         _ALL.where(incident.c.state.not_in(states)).order_by(incident.c.id.desc()).limit(closed)
     ).all()
     return [_incident(row) for row in sorted([*live, *over], key=lambda row: row.id)]
+
+
+def adopt(conn: sa.Connection, records: Iterable[Incident], now: int) -> None:
+    """Give live records of an earlier version the key that they have today; what is told under it already is over."""
+    for one in records:
+        key = key_of(legs(one.kind)[0], one.subject)
+        if _LIVE_OF.first(conn, keys=[key]) is None:
+            set_columns(conn, incident, "id", one.id, key=key)
+        else:
+            set_columns(conn, incident, "id", one.id, state=IncidentState.DISMISSED.value, closed_at=now)
 
 
 def prune(conn: sa.Connection, before: int) -> int:

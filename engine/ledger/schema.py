@@ -582,7 +582,7 @@ incident = sa.Table(
     _id(),
     # What it is about, the same for every repeat: only one of a key is live (engine.ledger.incidents)
     _text("key", nullable=False),
-    # cycle, policy, stale, rollout, mail, push, job
+    # cycle, policy, stale, rollout, mail, push, job, quarantine; cycle+job, policy+job: both fail
     _text("kind", nullable=False),
     _text("policy", nullable=False, server_default=""),
     _int("mailbox_id", 0),

@@ -71,6 +71,26 @@ _WAITING_LINKS = Statement(
 )
 
 
+_ASIDE = Statement(
+    sa.select(link.c.mailbox_id, link.c.reason)
+    .where(
+        link.c.state.in_(WAITING),  # so that SQLite uses the partial index
+        link.c.state == "quarantined",
+        link.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+    .order_by(link.c.id)
+)
+
+
+def aside(connection: sa.Connection, mailbox_ids: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """How many items are in quarantine, and why the first of them; of those mailboxes that have any."""
+    found: dict[int, tuple[int, str]] = {}
+    for row in _ASIDE.among(connection, mailbox_ids):
+        count, reason = found.get(row.mailbox_id, (0, row.reason))
+        found[row.mailbox_id] = (count + 1, reason)
+    return found
+
+
 def listed(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiting]:
     """All that waits in some mailboxes: deletes, creates, guest mails, twins, quarantine, each in the order of its links."""
     found = _writes(connection, mailbox_ids) + _guests(connection, mailbox_ids)

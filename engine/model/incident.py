@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     JOB = "job"  # a job fails that is not the full sync of a policy
     MAIL = "mail"  # a failure mail cannot be delivered to an address
     PUSH = "push"  # a provider's notifications of a connection fail to come; polling goes on
+    QUARANTINE = "quarantine"  # items of one mailbox were set aside, because they were refused too often
 
 
 class IncidentState(StrEnum):
@@ -35,8 +36,29 @@ LIVE = (IncidentState.OPEN, IncidentState.CANCELLED)
 
 def key_of(kind: str, subject: str) -> str:
     """What an incident is about, the same for each of its faults. ``subject``: the mailbox, or else the policy, the job,
-    the address, the connection."""
+    the address, the connection.
+
+    The trouble of a mailbox is one, whether its cycles meet it or a job does, and so is that of a policy: nobody is told
+    twice. Which of the two fail stands in its kind (``legs``), and it is over when neither does.
+    """
+    if kind == IncidentKind.JOB:
+        kind = IncidentKind.CYCLE if "@" in subject else IncidentKind.POLICY
     return f"{kind}:{subject}"
+
+
+def legs(kind: str) -> tuple[str, ...]:
+    """What fails of a stored kind: ``cycle+job`` is both the cycles of a mailbox and a job."""
+    return tuple(one for one in kind.split("+") if one)
+
+
+def with_leg(kind: str, leg: str) -> str:
+    """A stored kind, of which another leg fails as well; the job comes last."""
+    return "+".join(sorted({*legs(kind), leg}, key=lambda one: one == IncidentKind.JOB))
+
+
+def without_leg(kind: str, leg: str) -> str:
+    """A stored kind, of which a leg is well again; empty when nothing fails any more."""
+    return "+".join(one for one in legs(kind) if one != leg)
 
 
 @dataclass(frozen=True, slots=True)

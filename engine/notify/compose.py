@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 
+from engine.model.incident import IncidentKind
 from engine.monitor.rows import IncidentRow
 
 #: A subject longer than this is cut; RFC 5322 allows lines of 998 characters, people read some 70.
@@ -53,12 +54,12 @@ def failure(rows: Sequence[IncidentRow], host: str) -> tuple[str, str]:
     """
     first = rows[0]
     if len(rows) == 1:
-        verb = "given up" if first.state == "cancelled" else "fails"
-        subject = f"Syncline: {first.subject} {verb}: {first.text}"
+        subject = f"Syncline: {first.subject} {_verb(first)}: {first.text}"
         return _line(subject), "\n".join([*_facts(first), "", *_foot(host)]) + "\n"
-    subject = f"Syncline: {len(rows):,} mailboxes of {first.policy} fail: {first.text}"
+    fail = "have items in quarantine" if first.kind == IncidentKind.QUARANTINE else "fail"
+    subject = f"Syncline: {len(rows):,} mailboxes of {first.policy} {fail}: {first.text}"
     out = [
-        f"{len(rows):,} mailboxes of the policy {_plain(first.policy)} fail.",
+        f"{len(rows):,} mailboxes of the policy {_plain(first.policy)} {fail}.",
         "",
         "The first of them:",
         "",
@@ -93,11 +94,19 @@ def recovery(rows: Sequence[IncidentRow], host: str) -> tuple[str, str]:
     return _line(f"Syncline: {what} well again"), "\n".join(out) + "\n"
 
 
+def _verb(row: IncidentRow) -> str:
+    if row.kind == IncidentKind.QUARANTINE:
+        return "has items in quarantine"
+    if row.kind == IncidentKind.ROLLOUT:
+        return "rolls out no further"
+    return "given up" if row.state == "cancelled" else "fails"
+
+
 def _facts(row: IncidentRow) -> list[str]:
-    what = "Mailbox" if "@" in row.subject else row.kind.capitalize()
+    what = "Mailbox" if "@" in row.subject else "Policy" if row.subject == row.policy else row.kind.capitalize()
     return [
         f"  {what:<12}  {_plain(row.subject)}",
-        *([f"  Policy        {_plain(row.policy)}"] if row.kind != "policy" else []),
+        *([f"  Policy        {_plain(row.policy)}"] if row.subject != row.policy else []),
         f"  Phase         {_plain(row.phase) or '-'}",
         f"  Error class   {row.fault_class or '-'}",
         f"  Error         {_plain(row.text)}",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from engine.jobs.queue import Priority
 from engine.jobs.schedule import in_blackout
 from engine.ledger import mailboxes
+from engine.model.incident import IncidentKind
+from engine.model.job import CALENDAR
 from engine.model.modules import Module
 from engine.model.states import Move, PolicyState, UserState
 from engine.monitor.commands import (
@@ -42,7 +44,18 @@ from engine.monitor.commands import (
 from engine.monitor.filing import RetryFiling
 from engine.monitor.history import Reinit
 from engine.monitor.store import Table
-from engine.runtime import conflicts, editing, filing, held, incidental, ordering, rollouts, rows, words
+from engine.runtime import (
+    conflicts,
+    editing,
+    filing,
+    held,
+    incidental,
+    lingering,
+    ordering,
+    rollouts,
+    rows,
+    words,
+)
 from engine.runtime.checks import doctor
 from engine.runtime.jobdesk import JobDesk
 from engine.runtime.mailman import Mailman
@@ -161,6 +174,8 @@ class Desk:
                 return Answer(True, f"{row.title} is on; next run {row.next_why}")
             case DisableJob(job):
                 row = await keeper.switch(job, False)
+                if job == CALENDAR:  # nobody expects it to go well any more
+                    await self._office.incidents.dismiss_all(IncidentKind.JOB)
                 return Answer(True, f"{row.title} is off; o turns it on again")
             case RunJob(job):
                 row = self._office.store.jobs[job]
@@ -243,6 +258,8 @@ class Desk:
         if refusal := self._busy(mailbox):
             return refusal
         answer = await held.settle(self._office, mailbox, ids, how)
+        if how is Settle.DISMISS:
+            await lingering.look(self._office, self._office.store.users[mailbox].policy, dismissed=True)
         return await self._carried_out(mailbox, answer, cycle=how in held.NEED_CYCLE)
 
     def _busy(self, mailbox: str) -> Answer | None:

@@ -9,7 +9,7 @@ from engine.ledger import incidents as units
 from engine.ledger.incidents import Incident
 from engine.ledger.store import Ledger
 from engine.model.clock import Clock
-from engine.model.incident import Heal, IncidentKind, IncidentState, Strike, key_of
+from engine.model.incident import LIVE, Heal, IncidentKind, IncidentState, Strike, key_of, legs
 from engine.model.policy import Connection, Policy
 from engine.model.states import FaultClass
 from engine.monitor.rows import IncidentRow
@@ -44,8 +44,9 @@ class Incidents:
         self.connections = connections
 
     def live(self, subject: str, kind: IncidentKind = IncidentKind.CYCLE) -> IncidentRow | None:
-        """The live incident of a mailbox (or another subject), as far as it is stored."""
-        return self._store.live_incidents.get(key_of(kind, subject))
+        """The live incident of a mailbox (or another subject) of which this fails, as far as it is stored."""
+        row = self._store.live_incidents.get(key_of(kind, subject))
+        return row if row is not None and kind in legs(row.kind) else None
 
     async def load(self) -> None:
         """Show what the ledger has: at the start, and after the configuration changed.
@@ -54,12 +55,18 @@ class Incidents:
         """
         now, gone = self._clock.now_ms(), []
         found = await self._ledger.read(units.shown, MOST_CLOSED)
+        old = [one for one in found if one.state in LIVE and one.key != key_of(legs(one.kind)[0], one.subject)]
+        if old:
+            await self._ledger.write(units.adopt, old, now)
+            found = await self._ledger.read(units.shown, MOST_CLOSED)
         for one in found:
             policy = self.policies.get(one.policy)
             user = self._store.users.get(one.subject)
             left = one.mailbox_id and (user is None or user.policy != one.policy)
             if (one.state in {"open", "cancelled"}) and one.policy and (policy is None or left):
-                gone.append(Heal(IncidentKind(one.kind), one.subject, now, IncidentState.DISMISSED))
+                gone += [
+                    Heal(IncidentKind(leg), one.subject, now, IncidentState.DISMISSED) for leg in legs(one.kind)
+                ]
         if gone:
             await self._ledger.write(units.record, [], gone)
             found = await self._ledger.read(units.shown, MOST_CLOSED)
@@ -94,6 +101,11 @@ class Incidents:
     async def dismiss(self, kind: IncidentKind, *subjects: str) -> None:
         """What these are about is gone or was switched off: over, but not healed."""
         await self._end(kind, subjects, IncidentState.DISMISSED)
+
+    async def dismiss_all(self, kind: IncidentKind) -> None:
+        """All of a kind are over, but not healed."""
+        rows = list(self._store.live_incidents.values())
+        await self.dismiss(kind, *(row.subject for row in rows if kind in legs(row.kind)))
 
     async def _end(self, kind: IncidentKind, subjects: Iterable[str], state: IncidentState) -> None:
         now = self._clock.now_ms()
@@ -167,7 +179,7 @@ def _row(one: Incident) -> IncidentRow:
 
 
 def _update(row: IncidentRow, one: Incident) -> None:
-    row.policy = one.policy
+    row.kind, row.policy = one.kind, one.policy
     row.fault_class = FaultClass(one.fault_class) if one.fault_class else None
     row.phase, row.text, row.advice, row.state = one.phase, one.text, one.advice, one.state
     row.last_ms, row.count, row.closed_ms, row.due_ms = one.last_at, one.count, one.closed_at, one.due_at

@@ -13,7 +13,7 @@ from engine.model.states import Move
 from engine.monitor.commands import Answer, RollOut
 from engine.monitor.report import RolloutReport, WaveRow
 from engine.monitor.store import Table
-from engine.runtime import rows, words
+from engine.runtime import lingering, rows, words
 from engine.runtime.office import Office
 
 #: Mailboxes of a wave that are named.
@@ -66,6 +66,7 @@ async def move(office: Office, command: RollOut, by: str) -> Answer:
     rows.show_rollout(office, row, stored, await office.ledger.read(mailboxes.mailboxes, row.id))
     office.fold.recount()
     office.store.touch(Table.POLICIES, row)
+    await lingering.look(office, row.id)
     text = rollout.said(progress) or "all mailboxes are admitted"
     return Answer(True, f"{row.id}: {text}")
 

@@ -16,6 +16,7 @@ from engine.model.port import CalendarMode
 from engine.model.states import FaultClass, PolicyState, UserState
 from engine.monitor.rows import PolicyRow, UserRow
 from engine.monitor.store import Table
+from engine.runtime import lingering
 from engine.runtime.office import Office
 
 #: A user in these states has a cycle that ends by itself, whatever becomes of his policy.
@@ -172,7 +173,7 @@ def _threshold(threshold: DeleteThreshold) -> str:
 
 
 async def refresh_policy(office: Office, name: str) -> None:
-    """Bring the sums of a policy's row up to date: users by state, items, held, failed."""
+    """Bring the sums of a policy's row up to date (users by state, items, held, failed), and its lingering troubles."""
     row = office.store.policies.get(name)
     if row is None:
         return
@@ -194,6 +195,7 @@ async def refresh_policy(office: Office, name: str) -> None:
     sum_up(office, row)
     _sum_all(office)
     office.store.touch(Table.POLICIES, row)
+    await lingering.look(office, name)
 
 
 async def _name_crm_users(office: Office, name: str) -> None:

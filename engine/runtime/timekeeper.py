@@ -413,6 +413,9 @@ class Timekeeper:
     async def _carry_out(self, job: str, only: Collection[str] | None, priority: Priority, run: RunRow) -> None:
         if job == CALENDAR:
             await self.calendar.run(run, only, priority)
+            if run.items or run.errors:
+                for share in self.calendar.scope().shares:
+                    await rows.refresh_policy(self._office, share.policy)
         elif job == UPKEEP:
             before = self._office.clock.now_ms() - KEEP_DAYS * DAY_MS
             run.items = await self._office.ledger.write(history.prune, before)

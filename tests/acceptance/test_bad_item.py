@@ -68,6 +68,11 @@ async def test_one_bad_item_of_five_hundred(tmp_path: Path) -> None:
                 assert service.store.users[user].state is UserState.IDLE
             (held,) = await service.waiting(user)
             assert (held.kind, held.name) == (Waits.QUARANTINE, "Nora New321")
+            # Nobody need look for it: it is an incident, and one of its own.
+            (incident,) = service.store.live_incidents.values()
+            assert (incident.kind, incident.subject, incident.count) == ("quarantine", user, 1)
+            assert incident.text.startswith("1 item was refused too often and set aside: ")
+            assert incident.due_ms == incident.first_ms + 60_000
             told = (await service.explain("nora new321")).item
             assert told is not None
             assert told.answer.startswith("In quarantine after it was refused too often: ")
@@ -77,6 +82,7 @@ async def test_one_bad_item_of_five_hundred(tmp_path: Path) -> None:
             assert "1 item dismissed: it comes back when it changes on either side" in answer.text
             assert await service.waiting(user) == []
             assert service.store.users[user].held == 0
+            assert incident.state == "dismissed"
             page = await service.filtered(user)
             assert [(one.kind, one.count) for one in page.counts if one.kind == "dismissed"] == [
                 ("dismissed", 1)

@@ -54,6 +54,9 @@ async def test_a_bad_first_wave_stops_and_the_other_mailboxes_stay_as_they_are(
         row = service.store.policies["Demo"]
         assert row.rollout.startswith("stopped at wave 1 of 2: "), row.rollout
         assert (await service.status())["policies"][0]["rollout_stage"] == "stopped"
+        stops = [one for one in service.store.incidents.values() if one.kind == "rollout"]
+        assert [(one.subject, one.count, one.text) for one in stops] == [("Demo", 1, row.rollout)]
+        assert stops[0].due_ms == stops[0].first_ms + 60_000
         assert any("the roll-out stopped" in line.text for line in service.store.lines[first])
         for user in others:
             assert service.store.users[user].why.startswith("waits for wave 2 of 2")
@@ -64,9 +67,12 @@ async def test_a_bad_first_wave_stops_and_the_other_mailboxes_stay_as_they_are(
     async with engine(tmp_path, None, clock=HastyClock()) as service:  # after a restart it still stands
         await service.sync("Demo", "admin")
         assert service.store.policies["Demo"].rollout_stage == "stopped"
+        [stop] = [one for one in service.store.incidents.values() if one.kind == "rollout"]
+        assert (stop.live, stop.count) == (True, 1)
         assert everything(place, others[0]) == before[others[0]]
         answer = await service.do(RollOut("Demo", Move.ALL), "admin")
         assert answer.ok, answer
+        assert stop.state == "healed"
         await until_quiet(place, service, 12)
         await assert_all_green(service)
     assert_no_doubles(place)

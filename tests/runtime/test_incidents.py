@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.model.incident import IncidentKind
+import sqlalchemy as sa
+
+from engine.ledger.schema import incident
+from engine.model.incident import IncidentKind, Strike
+from engine.model.job import CALENDAR
 from engine.model.port import Scope
+from engine.model.states import FaultClass
 from engine.monitor.rows import IncidentRow
-from engine.service import Service
+from engine.service import DisableJob, Service
 from tests.acceptance.engine_process import AheadClock
 from tests.runtime.test_freshness import FILE, engine
 from tests.runtime.test_retries import crm, mail
@@ -137,3 +142,46 @@ async def test_nothing_is_written_for_what_is_well(tmp_path: Path) -> None:
         await service.sync("Sales", "admin")
         assert service._office.fold.faults.take() == ([], [])
         assert service._office.incidents.live(A, IncidentKind.CYCLE) is None
+
+
+async def test_the_trouble_of_a_mailbox_is_one_incident_for_its_cycles_and_a_job(tmp_path: Path) -> None:
+    """Whichever meets it first: one record, given up once, and over when both are well."""
+    clock = AheadClock()
+    async with engine(tmp_path, clock) as service:
+        incidents = service._office.incidents
+        await failing(service, 1)
+        (row,) = live(service)
+        now = clock.now_ms()
+        await incidents.strike(
+            Strike(IncidentKind.JOB, "Sales", A, FaultClass.CONNECTION, "the job fails, too", at_ms=now)
+        )
+        assert live(service) == [row]
+        assert (row.kind, row.count, row.text) == ("cycle+job", 2, "the job fails, too")
+        assert await incidents.cancel(A, "given up", kind=IncidentKind.JOB)
+        assert not await incidents.cancel(A, "given up", kind=IncidentKind.CYCLE)
+        await incidents.heal(IncidentKind.JOB, A)
+        assert (row.kind, row.live) == ("cycle", True)
+        assert incidents.live(A, IncidentKind.JOB) is None
+    async with engine(tmp_path, clock) as service:
+        (row,) = live(service)
+        await service._office.incidents.strike(Strike(IncidentKind.JOB, "Sales", A, None, "again", at_ms=now))
+        mail(service).faults = lambda *_: None
+        await service.sync("Sales", "admin")
+        await service._flush()
+        assert (row.kind, row.live) == ("job", True)
+        answer = await service.do(DisableJob(CALENDAR), "admin")
+        assert answer.ok, answer
+        assert row.state == "dismissed", "nobody expects the job to go well any more"
+
+
+async def test_an_incident_of_an_earlier_version_goes_on_under_its_new_key(tmp_path: Path) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        await failing(service, 1)
+        old = sa.update(incident).values(kind="job", key=f"job:{A}")
+        await service._ledger.write(lambda connection: connection.execute(old).rowcount)
+    async with engine(tmp_path, AheadClock()) as service:
+        (row,) = live(service)
+        assert row.kind == "job"
+        await failing(service, 1)
+        assert live(service) == [row]
+        assert (row.kind, row.count) == ("cycle+job", 2)
