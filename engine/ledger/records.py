@@ -23,7 +23,7 @@ class RecordRow:
         state, reason: of the link.
         fields: canonical, as the CRM shows them.
         modified: when it was last changed there, epoch milliseconds.
-        place, native: id and details of its drop label; empty when it has none.
+        place, shown, native: id, fields and details of its drop label; empty when it has none.
     """
 
     link_id: int
@@ -32,6 +32,7 @@ class RecordRow:
     fields: dict[str, Any]
     modified: int | None
     place: str
+    shown: dict[str, Any]
     native: dict[str, Any]
 
     @property
@@ -49,6 +50,7 @@ _RECORDS = Statement(
         _CRM.c.fields,
         _CRM.c.modified,
         _LABEL.c.remote_id,
+        _LABEL.c.fields.label("shown"),
         _LABEL.c.native,
     )
     .join(_CRM, sa.and_(_CRM.c.link_id == link.c.id, _CRM.c.side == "crm", _CRM.c.deleted == 0))
@@ -70,6 +72,7 @@ def records(connection: sa.Connection, mailbox_id: int, module: str) -> list[Rec
             row.fields or {},
             row.modified,
             row.remote_id or "",
+            row.shown or {},
             row.native or {},
         )
         for row in _RECORDS.rows(connection, mailbox=mailbox_id, of_module=module)

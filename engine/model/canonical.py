@@ -132,6 +132,7 @@ RECORD_FIELDS = _fields(
     ("description", Kind.TEXT, "description"),
     ("link", Kind.TEXT, "link to the record"),
     ("closed", Kind.FLAG, "closed"),
+    ("label", Kind.TEXT, "name of the drop label"),  # of the mailbox's side: by the policy's pattern
 )
 
 FIELDS: dict[Module, dict[str, Field]] = {

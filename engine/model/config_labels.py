@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from engine.model.config_mail import CREATABLE
 from engine.model.config_problems import Collector, join
 from engine.model.config_sections import ByModule, ListOf, Section, Setting
@@ -20,6 +22,16 @@ ORDERS = {
     Module.CASE: (FirstRecords.KEPT, FirstRecords.CHANGED),
 }
 
+#: Fields of a record that the name of its label can hold.
+NAME_WORDS = {
+    Module.OPPORTUNITY: ("name", "account", "owner", "stage", "close_date"),
+    Module.CASE: ("name", "number", "account", "owner", "stage", "priority"),
+}
+
+#: Without one of these all labels of an account, say, would have one name.
+_OWN = frozenset({"name", "number"})
+_WORD = re.compile(r"\{([^{}]*)\}")
+
 _RECORD = Section(
     (
         Setting("open_only", optional(flag()), "Open records alone; as `labels.open_only` unless given.", None),
@@ -35,6 +47,13 @@ _RECORD = Section(
             "Which records have one when there are more: those that have one already keep it, those changed last, those that "
             "close first, or those of the largest amount. A record that others push out loses its label, no mail.",
             RecordLabels().first,
+        ),
+        Setting(
+            "name",
+            text(120, without="/"),
+            "What a label is called. Words in braces are fields of the record: `{name}`, `{account}`, `{owner}`, `{stage}`, "
+            "`{close_date}` (opportunities), `{number}` and `{priority}` (cases). Brackets around nothing are left out.",
+            RecordLabels().name,
         ),
     ),
 )
@@ -86,7 +105,7 @@ LABELS = Section(
 
 
 def check_labels(labels: Labels, where: str, problems: Collector) -> None:
-    """What no single setting can tell: orders that a module does not know, closed records that are shown and removed."""
+    """What no single setting can tell: orders and words that a module does not know, closed records that are shown and removed."""
     for module, chosen in labels.records.items():
         at = f"{where}.labels.records.{module}"
         if chosen.first not in ORDERS[module]:
@@ -96,6 +115,7 @@ def check_labels(labels: Labels, where: str, problems: Collector) -> None:
                 value=chosen.first.value,
                 allowed=", ".join(ORDERS[module]),
             )
+        _check_name(chosen.name, module, join(at, "name"), problems)
     if labels.closed is ClosedRecords.REMOVE:
         shown = [module for module in labels.records if not labels.open_records(module)]
         own = [module for module in shown if labels.records[module].open_only is not None]
@@ -109,3 +129,16 @@ def check_labels(labels: Labels, where: str, problems: Collector) -> None:
                 value="false",
                 allowed="true, or another value of `labels.closed`",
             )
+
+
+def _check_name(pattern: str, module: Module, where: str, problems: Collector) -> None:
+    words = _WORD.findall(pattern)
+    own = ", ".join(f"{{{word}}}" for word in NAME_WORDS[module] if word in _OWN)
+    allowed = ", ".join(f"{{{word}}}" for word in NAME_WORDS[module])
+    unknown = [word for word in words if word not in NAME_WORDS[module]]
+    if unknown:
+        problems.add(where, f"has the unknown word {{{unknown[0]}}}", value=pattern, allowed=allowed)
+    elif "{" in _WORD.sub("", pattern) or "}" in _WORD.sub("", pattern):
+        problems.add(where, "has a brace without its other", value=pattern, allowed=allowed)
+    elif not _OWN.intersection(words):
+        problems.add(where, "gives many records the same name", value=pattern, allowed=f"a text with {own}")

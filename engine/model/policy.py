@@ -166,11 +166,13 @@ class RecordLabels:
         open_only: open ones alone; None: as ``Labels.open_only``.
         most: at most so many of one mailbox; None: as ``Labels.max_records``.
         first: which, when there are more.
+        name: what a label is called; words in braces are fields of the record.
     """
 
     open_only: bool | None = None
     most: int | None = None
     first: FirstRecords = FirstRecords.KEPT
+    name: str = "{name}"
 
 
 @dataclass(frozen=True, slots=True)

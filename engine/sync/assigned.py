@@ -15,6 +15,7 @@ from engine.model.canonical import Fields
 from engine.model.modules import Module
 from engine.model.policy import ClosedRecords, FirstRecords, Policy
 from engine.sync.filters import why_filtered
+from engine.sync.label_field import given, label_name
 
 CLOSED = "closed, and the policy takes the label of a closed record away"
 CROWDED = "more records than the policy shows below one label"
@@ -78,12 +79,13 @@ def _rank(first: FirstRecords, row: RecordRow) -> tuple[float, str]:
 def to_look_at(
     policy: Policy, module: Module, rows: Sequence[RecordRow], over: frozenset[int], now: int
 ) -> list[int]:
-    """Links whose record has a label that it should not have, or should have one."""
+    """Links whose record has a label that it should not have, or of another name, or should have one."""
     found = []
     for row in rows:
         if row.labelled:
             kept = row.state == "absent" and row.reason in KEPT
-            if (row.link_id in over or taken_away(policy, row.fields)) and not kept:
+            away = (row.link_id in over or taken_away(policy, row.fields)) and not kept
+            if away or label_name(policy, module, row.fields) != given(row.shown):
                 found.append(row.link_id)
         elif row.state == "filtered" and row.link_id not in over and _may_have(policy, module, row, now):
             found.append(row.link_id)

@@ -17,6 +17,7 @@ from engine.sync.asking import Judged, judge
 from engine.sync.assigned import CLOSED, CROWDED, taken_away
 from engine.sync.filters import millis, why_filtered, window
 from engine.sync.invitations import guests_mailed, series_of
+from engine.sync.label_field import LABEL, with_label
 from engine.sync.markers import create_key
 from engine.sync.reconcile import Decision, Rules, Tree, Verdict, View
 
@@ -70,6 +71,8 @@ def rules_for(policy: Policy, module: Module, crm: Capability, mailbox: Capabili
     shared = crm.fields & mailbox.fields
     if policy.calendar.attendees is Attendees.UNSHARED:
         shared -= {"attendees"}
+    if module in RECORD_MODULES:
+        shared |= {LABEL} & mailbox.fields
     settings = policy.settings(module)
     return Rules(
         shared=shared,
@@ -221,6 +224,8 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     crm, mailbox = _view(row.crm), _view(row.mailbox)
     if base is None and row.base is not None:
         crm, mailbox = (crm, None) if live == [row.crm] else (None, mailbox)
+    if module in RECORD_MODULES:
+        base, crm, mailbox = with_label(planning.policy, module, base, crm, mailbox)
     tree = Tree(row.id, module, base, crm, mailbox)
     judged = judge(row, tree, rules, planning.now)
     decision = judged.decision

@@ -12,7 +12,7 @@ from tests.acceptance.town import Town, assert_idle, engine, town
 
 POLICY = """enabled = true
 mail = {{ unfile = true }}
-labels = {{ closed = "remove", records = {{ opportunity = {{ most = {most}, first = "closing" }} }} }}
+labels = {{ closed = "remove", records = {{ opportunity = {{ most = {most}, first = "closing"{name} }} }} }}
 """
 
 
@@ -35,7 +35,7 @@ async def test_the_first_have_labels_and_a_closed_one_loses_its_own_but_no_mail(
     with town(tmp_path / "town", users=1, sizes=SIZES) as place:
         ids = spread(place)
         user = place.users[0]
-        async with engine(tmp_path, place.config(policy=POLICY.format(most=3))) as service:
+        async with engine(tmp_path, place.config(policy=POLICY.format(most=3, name=""))) as service:
             assert_idle(await service.sync("Demo", "admin"))
             await check(service)
             order = closing(place)
@@ -74,9 +74,34 @@ async def test_the_first_have_labels_and_a_closed_one_loses_its_own_but_no_mail(
             assert {row["RelatedToId"] for row in messages(place)} == {ids[order[0]]}
 
         # Another policy: nothing changed in the CRM, and yet there are more labels; then nothing is left to do.
-        async with engine(tmp_path, place.config(policy=POLICY.format(most=5))) as service:
+        async with engine(tmp_path, place.config(policy=POLICY.format(most=5, name=""))) as service:
             assert_idle(await service.sync("Demo", "admin"))
             assert sorted(record_labels(place, user)) == sorted(order[:5])
+            place.reset()
+            assert_idle(await service.sync("Demo", "admin"))
+            assert place.writes() == {}
+
+        # Another pattern: the labels are called by it, and stay what they were; one that a person calls his own way
+        # afterwards keeps that name, whatever else changes about its record.
+        accounts = {
+            row["Name"]: row["Account"]["Name"]
+            for row in place.soql("SELECT Id, Name, Account.Name FROM Opportunity WHERE AccountId != null")
+        }
+        names = {name: f"{name} ({accounts[name]})" if name in accounts else name for name in order}
+        pattern = POLICY.format(most=5, name=', name = "{name} ({account})"')
+        async with engine(tmp_path, place.config(policy=pattern)) as service:
+            assert_idle(await service.sync("Demo", "admin"))
+            assert sorted(record_labels(place, user)) == sorted(names[name] for name in order[:5])
+            drop = record_labels(place, user)[names[order[0]]]
+            assert drop == again[order[0]]
+            place.google(user, "PATCH", f"gmail/v1/users/me/labels/{drop}", json={"name": "Mine"})
+            await check(service)
+            place.change("Opportunity", ids[order[0]], NextStep="Call again")
+            place.change("Opportunity", ids[order[1]], Name="Renamed a/b")
+            assert_idle(await service.sync("Demo", "admin"))
+            assert place.labels(user)[drop] == "Mine"
+            wanted = f"Renamed a-b ({accounts[order[1]]})" if order[1] in accounts else "Renamed a-b"
+            assert wanted in record_labels(place, user)
             place.reset()
             assert_idle(await service.sync("Demo", "admin"))
             assert place.writes() == {}

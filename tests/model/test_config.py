@@ -258,6 +258,10 @@ policy = "Sals"
         ('labels.records.opportunity.first = "biggest"', "labels.records.opportunity.first"),
         ('labels.records.case.first = "amount"', "labels.records.case.first"),
         ("labels.records.contact.most = 5", "labels.records.contact"),
+        ('labels.records.opportunity.name = "{name} ({number})"', "labels.records.opportunity.name"),
+        ('labels.records.opportunity.name = "{account}"', "labels.records.opportunity.name"),
+        ('labels.records.case.name = "{name"', "labels.records.case.name"),
+        ('labels.records.case.name = "{number}/{name}"', "labels.records.case.name"),
         ('labels = { closed = "remove", open_only = false }', "labels.open_only"),
         (
             'labels = { closed = "remove", records = { case = { open_only = false } } }',

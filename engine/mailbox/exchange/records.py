@@ -21,7 +21,7 @@ from engine.mailbox.exchange.search import any_of, equals, find, page
 from engine.mailbox.exchange.soap import Message
 from engine.mailbox.exchange.xml import element, leaf
 from engine.mailbox.google import quickconnect
-from engine.mailbox.google.gmail_names import candidates
+from engine.mailbox.google.gmail_names import candidates, renames
 from engine.model.canonical import RECORD_FIELDS, compact, text
 from engine.model.modules import RECORD_MODULES, Module
 from engine.model.port import (
@@ -313,7 +313,7 @@ async def _update(
             outcomes[index] = Outcome(Result.GONE, reason="the folder is no longer there")
             continue
         draft = _Draft(index, write, folder.parent, folder=folder.id, name=folder.name)
-        if "name" in write.patch:
+        if renames(write):
             draft.names = _names(write)
         drafts.append(draft)
     while pending := [

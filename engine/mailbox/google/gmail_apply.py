@@ -17,7 +17,7 @@ from engine.mailbox.google.applying import Item, Run, chunks, guarded
 from engine.mailbox.google.client import GoogleClient
 from engine.mailbox.google.gmail_labels import list_labels, new_label
 from engine.mailbox.google.gmail_mails import Mail, find_mails, mails_in, read_mails
-from engine.mailbox.google.gmail_names import candidates, fold
+from engine.mailbox.google.gmail_names import candidates, fold, renames
 from engine.mailbox.google.scopes import account_of
 from engine.mailbox.google.settings import Api
 from engine.model.canonical import compact
@@ -273,7 +273,7 @@ async def _update(run: Run, items: Sequence[Item]) -> None:
         draft.generation = int(native.get("generation", -1)) + 1
         draft.old = (str(native["message"]),) if native.get("message") else ()
         path = _path_of(write)
-        if "name" in write.patch and path:
+        if renames(write) and path:
             draft.names = candidates(path, write.fields, write.key)
         drafts.append(draft)
     while pending := [draft for draft in _open(run, drafts) if draft.position >= 0]:

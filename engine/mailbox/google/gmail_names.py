@@ -10,6 +10,7 @@ import hashlib
 import unicodedata
 
 from engine.model.canonical import Fields, text
+from engine.model.port import Write
 
 MAX_NAME = 225
 
@@ -28,7 +29,7 @@ def fold(name: str) -> str:
 def candidates(path: str, fields: Fields, key: str) -> tuple[str, ...]:
     """Full names for a record's label, the one to try first in front.
 
-    The plain name; with the record's number, which people know; with a part of our key, which nobody else has.
+    The name that the policy's pattern made (``label``), else the record's; with the record's number, which people know; with a part of our key, which nobody else has.
 
     Args:
         path: full name of the branch label, ``CRM/Opportunities``.
@@ -37,9 +38,14 @@ def candidates(path: str, fields: Fields, key: str) -> tuple[str, ...]:
     """
     number = clean(text(fields.get("number")) or "")
     short = hashlib.sha256(key.encode()).hexdigest()[:8]
-    name = clean(text(fields.get("name")) or "") or number or "(no name)"
-    suffixes = ["", *([f" ({number})"] if number and number != name else []), f" ({short})"]
+    name = clean(text(fields.get("label") or fields.get("name")) or "") or number or "(no name)"
+    suffixes = ["", *([f" ({number})"] if number and number not in name else []), f" ({short})"]
     return tuple(_joined(path, name, suffix) for suffix in suffixes)
+
+
+def renames(write: Write) -> bool:
+    """Whether an update changes what the label is called."""
+    return "label" in write.patch or ("name" in write.patch and "label" not in write.fields)
 
 
 def _joined(path: str, name: str, suffix: str) -> str:
