@@ -86,7 +86,9 @@ class Company:
 
 
 @asynccontextmanager
-async def company(folder: Path, clock: AheadClock | None = None, more: str = JOBS) -> AsyncIterator[Company]:
+async def company(
+    folder: Path, clock: AheadClock | None = None, more: str = JOBS, *, schedule: bool = False
+) -> AsyncIterator[Company]:
     clock = clock or AheadClock()
     service = await Service.open(folder / "data", clock=clock)
     try:
@@ -97,7 +99,7 @@ async def company(folder: Path, clock: AheadClock | None = None, more: str = JOB
         crm.usage = mail.usage = lambda: []  # type: ignore[attr-defined, method-assign]
         service._office._crm["crm"] = crm  # type: ignore[assignment]
         service._office._mailbox["mail"] = mail  # type: ignore[assignment]
-        async with service.running(schedule=False):
+        async with service.running(schedule=schedule):
             yield Company(service, clock, crm, mail)
     finally:
         await service.close()
