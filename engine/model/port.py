@@ -316,6 +316,19 @@ class Channel:
     expires_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a subscription tells.
+
+    Attributes:
+        changes: how many there are; 0: it is alive.
+        places: ids of the containers in which they are; empty where the provider names none.
+    """
+
+    changes: int
+    places: frozenset[str] = frozenset()
+
+
 @runtime_checkable
 class Pushing(Protocol):
     """A mailbox connector whose provider can tell of changes by itself. Both methods raise ``ProviderError``."""
@@ -346,14 +359,14 @@ class Pushing(Protocol):
         """End it; one that is gone already is no error."""
         ...
 
-    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
-        """Ask a subscription of mode ``PULL``: the new watermark, and how many changes there are."""
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, News]:
+        """Ask a subscription of mode ``PULL``: the new watermark, and what has changed."""
         ...
 
     def stream(
         self, account: Account, channels: Sequence[Channel], minutes: int
-    ) -> AsyncIterator[tuple[str, int]]:
-        """Listen to subscriptions of mode ``STREAM`` for some minutes: (its id, how many changes; 0: it is alive)."""
+    ) -> AsyncIterator[tuple[str, News]]:
+        """Listen to subscriptions of mode ``STREAM`` for some minutes: (its id, what it tells)."""
         ...
 
 

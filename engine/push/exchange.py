@@ -7,6 +7,7 @@ SOAP, too; whoever answers anything else is tried again, ever more rarely, and f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lxml import etree
 
@@ -39,6 +40,7 @@ class Notification:
         subscription: its id.
         watermark: the newest one in it.
         changes: how many changes it tells of; 0: a status ping.
+        places: ids of the folders in which they are; a folder that changes itself is named by its own.
         error: response code of a notification that is none, such as ``ErrorSubscriptionNotFound``; empty: none.
     """
 
@@ -46,6 +48,7 @@ class Notification:
     watermark: str
     changes: int
     error: str = ""
+    places: frozenset[str] = frozenset()
 
 
 class Unreadable(Exception):
@@ -70,6 +73,7 @@ def read(body: bytes) -> Notification:
         raise Unreadable("no SendNotification")
     subscription = watermark = error = ""
     changes = 0
+    places: set[str] = set()
     for message in found.iter(f"{{{_MESSAGES}}}SendNotificationResponseMessage"):
         code = message.findtext(f"{{{_MESSAGES}}}ResponseCode") or ""
         if message.get("ResponseClass") == "Error":
@@ -87,11 +91,19 @@ def read(body: bytes) -> Notification:
             name = etree.QName(event).localname
             if name in EVENTS:
                 changes += 1
+                places |= _places(event)
             if name in EVENTS or name == _STATUS:
                 watermark = event.findtext(f"{{{_TYPES}}}Watermark") or watermark
     if not subscription and not error:
         raise Unreadable("no subscription is named")
-    return Notification(subscription, watermark, changes, error)
+    return Notification(subscription, watermark, changes, error, frozenset(places))
+
+
+def _places(event: Any) -> set[str]:
+    own = event.find(f"{{{_TYPES}}}FolderId")
+    names = ("ParentFolderId", "OldParentFolderId")
+    found = [own] if own is not None else [event.find(f"{{{_TYPES}}}{name}") for name in names]
+    return {str(one.get("Id")) for one in found if one is not None}
 
 
 def answer(keep: bool) -> bytes:

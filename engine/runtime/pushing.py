@@ -1,7 +1,7 @@
 """Push of one engine: subscriptions made, renewed and ended; the listener's notifications turned into delta reads.
 
-A push is only a hint that queues a run of that mailbox, a few seconds after the first of several; the schedule goes on as it is,
-so that a notification that is lost costs time and nothing else. A channel is made anew before it ends and the old one stopped
+A push is only a hint that queues a run of that mailbox, a few seconds after the first of several, or of its calendar alone where
+nothing else is told to have changed (``engine.runtime.hinted``); the schedule goes on as it is, so that a notification that is lost costs time and nothing else. A channel is made anew before it ends and the old one stopped
 then; a subscription of Exchange whose status pings fail to come twice is taken for lost and made anew (domain.md 5.6).
 """
 
@@ -25,7 +25,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.subscriptions import SubscriptionRecord
 from engine.model.incident import IncidentKind, Strike
 from engine.model.modules import EVENT_MODULES, Module
-from engine.model.port import Channel, Pushing, PushMode, Scope
+from engine.model.port import Channel, News, Pushing, PushMode, Scope
 from engine.model.setup import Push
 from engine.model.states import FaultClass, PolicyState, UserState
 from engine.monitor.rows import LimitRow
@@ -35,6 +35,7 @@ from engine.push.exchange import Notification
 from engine.push.google import WatchMessage
 from engine.push.listener import ListenerFault, listening
 from engine.runtime import words
+from engine.runtime.hinted import read_calendars
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper
 from engine.sync.cycle import account_of
@@ -107,6 +108,12 @@ class Pusher:
         self._emails: dict[int, str] = {}
         self._heard: set[str] = set()
         self._hints: dict[str, int] = {}
+        #: Calendars that are being read, by policy.
+        self._reading: dict[str, asyncio.Task[None] | None] = {}
+        #: Hinted mailboxes in which more than the calendar may have changed.
+        self._more: set[str] = set()
+        #: Ids of a mailbox's calendars, and of its other feeds' containers.
+        self._places: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
         self._waits: dict[int, tuple[int, int]] = {}
         self._next_look = 0
         self._next_pull = 0
@@ -126,7 +133,8 @@ class Pusher:
         if sub.resource and message.resource and sub.resource != message.resource:
             return False
         sub.resource = sub.resource or message.resource
-        self._hear(sub, message.channel, changed=message.state != "sync")
+        # Only calendars can be watched.
+        self._hear(sub, message.channel, changed=message.state != "sync", calendar=True)
         return True
 
     def notified(self, token: str, notification: Notification) -> bool:
@@ -143,20 +151,28 @@ class Pusher:
             self._next_look = 0
             return False
         sub.watermark = notification.watermark or sub.watermark
-        self._hear(sub, name, changed=notification.changes > 0)
+        self._told(sub, name, News(notification.changes, notification.places))
         return True
 
-    def _hear(self, sub: SubscriptionRecord, name: str, *, changed: bool) -> None:
+    def _told(self, sub: SubscriptionRecord, name: str, news: News) -> None:
+        """A subscription to all containers of a mailbox tells what has changed, and in which of them."""
+        calendars, others = self._places.get(sub.mailbox_id, (frozenset(), frozenset()))
+        only = bool(news.places & calendars) and not news.places & others
+        self._hear(sub, name, changed=news.changes > 0, calendar=only)
+
+    def _hear(self, sub: SubscriptionRecord, name: str, *, changed: bool, calendar: bool) -> None:
         now = self._office.clock.now_ms()
         sub.pinged_at = now
         self._heard.add(name)
         if changed:
             sub.changed_at = now
-            self.hint(self._emails.get(sub.mailbox_id, ""))
+            self.hint(self._emails.get(sub.mailbox_id, ""), calendar=calendar)
 
-    def hint(self, email: str) -> None:
-        """Something changed in a mailbox: it is read soon."""
+    def hint(self, email: str, *, calendar: bool = False) -> None:
+        """Something changed in a mailbox, or in its ``calendar`` alone: it is read soon."""
         if email:
+            if not calendar:
+                self._more.add(email)
             self._hints.setdefault(email, self._office.clock.now_ms() + HINT_MS)
 
     # -- running ---------------------------------------------------------------------------------------
@@ -259,15 +275,24 @@ class Pusher:
         now, office = self._office.clock.now_ms(), self._office
         due = [email for email, at in self._hints.items() if at <= now]
         by_policy: dict[str, set[str]] = {}
+        calendars: dict[str, set[str]] = {}
         for email in due:
             del self._hints[email]
+            more = email in self._more
+            self._more.discard(email)
             user = office.store.users.get(email)
             policy = office.store.policies.get(user.policy) if user is not None else None
             if user is None or policy is None or policy.state is not PolicyState.ENABLED:
                 continue
             if user.state is UserState.PAUSED or in_blackout(office.policies[policy.id].scheduling, now):
                 continue  # the schedule comes by when it may
-            by_policy.setdefault(policy.id, set()).add(email)
+            (by_policy if more else calendars).setdefault(policy.id, set()).add(email)
+        for name, emails in calendars.items():
+            under_way = self._reading.get(name)
+            if under_way is not None and not under_way.done():
+                self._hints |= dict.fromkeys(emails, now)  # what comes meanwhile is read together, right after
+            else:
+                self._reading[name] = self._keeper.spawn(read_calendars(office, self._keeper, name, emails))
         for name, emails in by_policy.items():
             self._keeper.start(FULL.prefix + name, emails, Priority.SCHEDULE)
 
@@ -282,6 +307,7 @@ class Pusher:
         office = self._office
         records = await office.ledger.read(mailboxes.mailboxes)
         self._emails = {record.id: record.email for record in records}
+        self._places = {record.id: _places(record) for record in records}
         wanted = {one.record.id: one for record in records if (one := self._of(record)) is not None}
         self._wanted = len(wanted)
         by_mailbox: dict[int, list[tuple[str, SubscriptionRecord]]] = {}
@@ -492,10 +518,10 @@ class Pusher:
             assert isinstance(connector, Pushing)
             record = await self._office.ledger.read(mailboxes.mailbox_by_id, first.mailbox_id)
             channels = [Channel(sub.remote_id, sub.resource, sub.watermark) for sub in subs.values()]
-            async for remote_id, changes in connector.stream(account_of(record), channels, STREAM_MINUTES):
+            async for remote_id, news in connector.stream(account_of(record), channels, STREAM_MINUTES):
                 sub = subs.get(remote_id)
                 if sub is not None:
-                    self._hear(sub, _name(sub), changed=changes > 0)
+                    self._told(sub, _name(sub), news)
         except (ProviderError, LedgerFault) as error:
             log.warning("push: %s: %s", connection, error)
             for sub in subs.values():
@@ -519,13 +545,13 @@ class Pusher:
                     connector = self._office.mailbox(sub.connection)
                     assert isinstance(connector, Pushing)
                     channel = Channel(sub.remote_id, sub.resource, sub.watermark)
-                    sub.watermark, changes = await connector.changed(account_of(record), channel)
+                    sub.watermark, news = await connector.changed(account_of(record), channel)
                 except ProviderError as error:
                     if error.kind is not ErrorKind.THROTTLED:
                         sub.pinged_at, sub.error = 0, str(error)  # it is made anew with the next look
                         self._next_look = 0
                     return
-            self._hear(sub, _name(sub), changed=changes > 0)
+            self._told(sub, _name(sub), news)
 
         await asyncio.gather(*(ask(sub) for sub in subs))
 
@@ -609,6 +635,14 @@ async def check(office: Office) -> list[tuple[str, str, bool, str, str]]:
         )
         found.append((name, "push", True, detail, ""))
     return found
+
+
+def _places(record: MailboxRecord) -> tuple[frozenset[str], frozenset[str]]:
+    """Ids of a mailbox's calendars, and of its other feeds' containers, as its last cycle stored them."""
+    calendars = {
+        remote_id for _, remote_id, names in record.scopes if {Module(name) for name in names} & EVENT_MODULES
+    }
+    return frozenset(calendars), frozenset(remote_id for _, remote_id, _ in record.scopes) - calendars
 
 
 def _name(sub: SubscriptionRecord) -> str:

@@ -112,6 +112,7 @@ async def run_cycle(
     cycle_id: int = 0,
     chosen: Chosen | None = None,
     window: Window | None = None,
+    steps: Sequence[Step] = STEPS,
 ) -> Run:
     """One cycle of one mailbox: structure, then the five steps in order, each on its own (phase B).
 
@@ -127,6 +128,7 @@ async def run_cycle(
         cycle_id: the record of that order.
         chosen: the part of a preview that alone is carried out.
         window: of CalendarSynchronization, which runs the calendar step alone (``engine.sync.calendar``).
+        steps: those that are run; some alone after a hint of a provider.
 
     Returns:
         the finished run, with counts and faults.
@@ -139,7 +141,9 @@ async def run_cycle(
     run = Run(
         context, record, account_of(record), fence, kind, stop, cycle_id=cycle_id, chosen=chosen, window=window
     )
-    run.reinit = dict(record.reinit) if chosen is None and window is None else {}
+    steps = steps if window is None else (Step.CALENDAR,)
+    whole = steps == STEPS
+    run.reinit = dict(record.reinit) if chosen is None and whole else {}
     run.phase = "B" if kind is CycleKind.FIRST else ""
     run.containers = dict(record.containers)
     run.feeds = await stored_feeds(run)
@@ -147,13 +151,13 @@ async def run_cycle(
     try:
         await recover(run)
         structure = fingerprint(whole_structure(context.policy))
-        if window is not None:
+        if not whole:
             # What else a changed policy needs in the mailbox is the full sync's to make.
             if not any(EVENT_MODULES & set(feed.scope.modules) for feed in run.feeds):
                 await _ensure(run)
         elif work is None and (record.structure != structure or not run.feeds):
             await _ensure(run)
-        for step in STEPS if window is None else (Step.CALENDAR,):
+        for step in steps:
             await _step(run, step, work)
         if window is not None and not run.faults and run.asked:
             await first_run_ended(run)

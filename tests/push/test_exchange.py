@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from engine.mailbox.exchange.connector import ExchangeConnector
-from engine.model.port import Account, CalendarMode, Channel, PushMode, Scope
+from engine.model.port import Account, CalendarMode, Channel, News, PushMode, Scope
 from engine.model.setup import Push
 from engine.net.errors import ProviderError
 from engine.push.exchange import Notification
@@ -58,6 +58,11 @@ async def feeds(connector: ExchangeConnector, account: Account) -> list[Scope]:
     )
 
 
+def calendar_of(scopes: list[Scope]) -> set[str]:
+    """The calendar's id."""
+    return {scope.remote_id for scope in scopes if scope.key == "calendar"}
+
+
 async def touch(connector: ExchangeConnector, account: Account) -> None:
     """Something changes in the mailbox: a folder of a further structure is of no account, an item is."""
     body = (
@@ -83,6 +88,7 @@ async def test_changes_are_pushed_to_the_listener(place: Lab) -> None:
             token, last = heard.notifications[-1]
             assert (token, last.subscription) == ("name.token", channel.remote_id)
             assert last.watermark not in {"", channel.watermark}
+            assert {place for _, one in heard.notifications for place in one.places} == calendar_of(scopes)
             # Answered with Unsubscribe, it is told no more.
             heard.keep = False
             await touch(connector, place.account)
@@ -97,13 +103,14 @@ async def test_a_pull_subscription_is_asked_and_ended(place: Lab) -> None:
     async with place.connector(mode="pull") as connector:
         scopes = await feeds(connector, place.account)
         ((_, channel),) = await connector.subscribe(place.account, scopes, "name", "", "")
-        assert await connector.changed(place.account, channel) == (channel.watermark, 0)
+        assert await connector.changed(place.account, channel) == (channel.watermark, News(0))
         for _ in range(3):
             await touch(connector, place.account)
-        watermark, changes = await connector.changed(place.account, channel)
-        assert (watermark != channel.watermark, changes >= 3) == (True, True)
+        watermark, news = await connector.changed(place.account, channel)
+        assert (watermark != channel.watermark, news.changes >= 3) == (True, True)
+        assert news.places == calendar_of(scopes)
         channel = Channel(channel.remote_id, channel.resource, watermark)
-        assert (await connector.changed(place.account, channel))[1] == 0
+        assert (await connector.changed(place.account, channel))[1] == News(0)
         await connector.unsubscribe(place.account, channel)
         await connector.unsubscribe(place.account, channel)  # one that is gone is no error
         with pytest.raises(ProviderError):
@@ -115,15 +122,16 @@ async def test_changes_come_over_a_connection_that_is_kept_open(place: Lab) -> N
         assert connector.push_mode is PushMode.STREAM
         scopes = await feeds(connector, place.account)
         ((_, channel),) = await connector.subscribe(place.account, scopes, "name", "", "")
-        told: list[tuple[str, int]] = []
+        told: list[tuple[str, News]] = []
         async with asyncio.timeout(90):
             news = connector.stream(place.account, [channel], 1)
             await touch(connector, place.account)
             async for each in news:
                 told.append(each)
-                if sum(number for _, number in told) >= 1:
+                if sum(news.changes for _, news in told) >= 1:
                     break
         assert {name for name, _ in told} == {channel.remote_id}
+        assert told[-1][1].places == calendar_of(scopes)
         await connector.unsubscribe(place.account, channel)
         with pytest.raises(ProviderError):
             async for _ in connector.stream(place.account, [channel], 1):

@@ -77,7 +77,7 @@ async def test_what_providers_post_is_understood_and_answered(caplog: pytest.Log
             "/push/known", content=notification("StatusEvent", "ModifiedEvent", "CreatedEvent")
         )
         assert (answer.status_code, b"<SubscriptionStatus>OK<" in answer.content) == (200, True)
-        assert heard.notifications == [("known", Notification("SUB", "W2", 2))]
+        assert heard.notifications == [("known", Notification("SUB", "W2", 2, places=frozenset("F")))]
         answer = await client.post("/push/stranger", content=notification("StatusEvent"))
         assert b"<SubscriptionStatus>Unsubscribe<" in answer.content
         with caplog.at_level(logging.WARNING):

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from engine.model.port import Account, Channel, PushMode, Scope
+from engine.ledger import mailboxes
+from engine.model.modules import Module
+from engine.model.port import Account, Channel, News, Page, PushMode, Scope
 from engine.push import tokens
 from engine.push.exchange import Notification
 from engine.runtime import pushing
 from engine.runtime.pushing import Pusher
 from engine.sandbox.google.accounts import add_user
-from engine.service import Service
+from engine.service import Service, UserState
 from tests.acceptance.engine_process import AheadClock
 from tests.mailbox.google.conftest import Google, google, google_server, service_account
 from tests.runtime.test_freshness import FILE
@@ -27,6 +30,7 @@ __all__ = ["google", "google_server", "service_account"]
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
+HOUR_AGO = {"utc": f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}", "zone": "UTC"}
 
 
 def file(port: int = 0, more: str = "") -> str:
@@ -66,6 +70,13 @@ async def engine(folder: Path, clock: AheadClock, text: str, mail: Any) -> Async
         await service.close()
 
 
+def at_rest(service: Service) -> bool:
+    """Nothing is hinted, and nothing runs that was."""
+    pusher = service._pusher
+    reading = [task for task in pusher._reading.values() if task is not None and not task.done()]
+    return not (service._timekeeper.running("full:Sales") or pusher._hints or reading)
+
+
 def channels(google: Google) -> dict[str, str]:
     return {row["id"]: row["user"] for row in google.world.db.execute("SELECT id, user FROM google_channels")}
 
@@ -90,9 +101,9 @@ async def test_a_change_in_a_calendar_is_told_and_read_at_once(
         await pusher.look()
         assert sorted(channels(google).values()) == [A, B]
         await until(lambda: all(sub.pinged_at for sub in pusher._subs.values()))  # the sync messages
-        await until(lambda: not service._timekeeper.running("full:Sales") and not pusher._hints)
-        before = service.store.users[A].ended_ms or 0
-        other = service.store.users[B].ended_ms
+        await until(lambda: at_rest(service))
+        asked = google.world.counters.copy()
+        other = service.store.users[B].calls
         body = {
             "summary": "Pushed",
             "start": {"dateTime": "2026-12-01T10:00:00Z"},
@@ -100,8 +111,12 @@ async def test_a_change_in_a_calendar_is_told_and_read_at_once(
         }
         request = connector.client.calendar.events.insert(calendarId="primary", body=body)
         await connector.client.execute(request, Account(A), idempotent=False)
-        await until(lambda: (service.store.users[A].ended_ms or 0) > before)
-        assert service.store.users[B].ended_ms == other  # nobody else was read
+        lists = "google.calendar.events.list"
+        await until(lambda: google.world.counters[lists] > asked[lists] and at_rest(service))
+        assert service.store.users[B].calls == other  # nobody else was read
+        told = google.world.counters - asked
+        assert not [name for name in told if "people" in name or "tasks" in name], told
+        assert service.store.users[A].state is UserState.IDLE
         (row,) = service._pusher.report()
         assert (row["mode"], row["live"], row["failing"]) == ("watch", 2, [])
         assert (await service.status())["push"] == [row]
@@ -159,12 +174,18 @@ class PushedMail(FakeMail):
         self.push_mode = PushMode.PUSH
         self.subscribed: list[tuple[str, str, str]] = []
         self.refuse: Exception | None = None
-        self.news: asyncio.Queue[tuple[str, int] | Exception] = asyncio.Queue()
+        self.news: asyncio.Queue[tuple[str, News] | Exception] = asyncio.Queue()
         self.streamed: list[list[str]] = []
+        self.scopes: list[str] = []
+
+    async def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
+        self.scopes.append(scope.remote_id)
+        async for page in super().changes(scope, cursor):
+            yield page
 
     async def stream(
         self, account: Account, channels: list[Channel], minutes: int
-    ) -> AsyncIterator[tuple[str, int]]:
+    ) -> AsyncIterator[tuple[str, News]]:
         self.streamed.append(sorted(channel.remote_id for channel in channels))
         while True:
             told = await self.news.get()
@@ -183,13 +204,13 @@ class PushedMail(FakeMail):
     async def unsubscribe(self, account: Account, channel: Channel) -> None:
         return None
 
-    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
-        return "W9", 1
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, News]:
+        return "W9", News(1)
 
 
-def ping(pusher: Pusher, name: str, changes: int = 0) -> bool:
+def ping(pusher: Pusher, name: str, changes: int = 0, places: frozenset[str] = frozenset()) -> bool:
     token = f"{name}.{tokens.token_of(pusher._key, name)}"
-    return pusher.notified(token, Notification(f"SUB-{name}", "W5", changes))
+    return pusher.notified(token, Notification(f"SUB-{name}", "W5", changes, places=places))
 
 
 async def test_a_subscription_without_two_pings_is_made_anew(tmp_path: Path) -> None:
@@ -271,11 +292,55 @@ async def test_one_connection_streams_for_all_mailboxes_and_what_breaks_is_made_
         await until(lambda: mail.streamed and len(mail.streamed[-1]) == 2)
         names = {email: f"SUB-{name}" for email, name, _ in mail.subscribed}
         pusher._hints.clear()
-        mail.news.put_nowait((names[B], 0))  # only a sign of life
-        mail.news.put_nowait((names[A], 3))
+        mail.news.put_nowait((names[B], News(0)))  # only a sign of life
+        mail.news.put_nowait((names[A], News(3)))
         await until(lambda: pusher._hints)
         assert set(pusher._hints) == {A}
         mail.news.put_nowait(ProviderError(ErrorKind.UNAVAILABLE, "Fake", "the line broke"))
         await until(lambda: len(mail.subscribed) == 4)
         await until(lambda: len(mail.streamed[-1]) == 2 and names[A] not in mail.streamed[-1])
         assert {B, A} == set(pusher._hints)  # what happened meanwhile is read
+
+
+async def test_a_hint_of_the_calendar_reads_the_calendar_alone_and_any_other_all_of_the_mailbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "HINT_MS", 0)
+    mail = PushedMail()
+    async with engine(tmp_path, AheadClock(), file(free_port()), mail) as service:
+        pusher, crm = service._pusher, cast(FakeCrm, service._office._crm["crm"])
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        await until(lambda: at_rest(service))
+        names = {email: name for email, name, _ in mail.subscribed}
+        record = next(one for one in await service._ledger.read(mailboxes.mailboxes) if one.email == A)
+        places = {key: remote_id for key, remote_id, _ in record.scopes}
+        calendar = next(place for key, place in places.items() if key.startswith("calendar"))
+        contacts = next(place for key, place in places.items() if key.startswith("contacts"))
+
+        async def hinted(*where: str) -> list[str]:
+            mail.scopes.clear()
+            assert ping(pusher, names[A], 1, frozenset(where))
+            await until(lambda: mail.scopes and at_rest(service))
+            return sorted(set(mail.scopes))
+
+        # What Exchange counts to other folders (Deleted Items) changes nothing.
+        crm.add(A, Module.APPOINTMENT, subject="Visit", start=HOUR_AGO, end=HOUR_AGO)
+        crm.add(A, Module.CONTACT, given="Ann", family="Lee", email="ann@x.test")
+        assert await hinted(calendar, "deleted-items") == [calendar]
+        assert [one.fields["subject"] for one in mail.of(A, Module.APPOINTMENT)] == ["Visit"]
+        assert mail.of(A, Module.CONTACT) == []
+        assert service.store.users[A].state is UserState.IDLE
+        # A change elsewhere, or one that is not placed: everything, also what the calendar's cycle left.
+        everything = sorted(places.values())
+        assert await hinted(calendar, contacts) == everything
+        assert len(mail.of(A, Module.CONTACT)) == 1
+        assert await hinted() == everything
+        # A calendar that cannot be read is told by the ordinary cycle, which retries.
+        mail.faults = lambda point, scope, _: (
+            "unavailable" if point == "changes" and scope is not None and scope.remote_id == calendar else None
+        )
+        assert calendar in await hinted(calendar)
+        assert service.store.users[A].state is UserState.FAILED
+        assert A in service._office.runner.retries

@@ -19,6 +19,7 @@ from engine.model.port import (
     CreateKey,
     Finding,
     Guard,
+    News,
     Observation,
     Outcome,
     Page,
@@ -135,13 +136,13 @@ class ExchangeConnector(ExchangeStore):
         """See ``engine.mailbox.exchange.subscribe.unsubscribe``."""
         await subscribe.unsubscribe(self.client, account, channel, self.push_mode)
 
-    async def changed(self, account: Account, channel: Channel) -> tuple[str, int]:
+    async def changed(self, account: Account, channel: Channel) -> tuple[str, News]:
         """See ``engine.mailbox.exchange.subscribe.changed``."""
         return await subscribe.changed(self.client, account, channel)
 
     def stream(
         self, account: Account, channels: Sequence[Channel], minutes: int
-    ) -> AsyncIterator[tuple[str, int]]:
+    ) -> AsyncIterator[tuple[str, News]]:
         """See ``engine.mailbox.exchange.streaming.stream``."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(streaming.CONNECTIONS, thread_name_prefix="exchange-stream")

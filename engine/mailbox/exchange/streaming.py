@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from engine.mailbox.exchange import errors, soap
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.soap import Message
-from engine.mailbox.exchange.subscribe import EVENTS
+from engine.mailbox.exchange.subscribe import news_of
 from engine.mailbox.exchange.xml import M, T, element, leaf
-from engine.model.port import Account, Channel
+from engine.model.port import Account, Channel, News
 from engine.net.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ async def stream(
     account: Account,
     channels: Sequence[Channel],
     minutes: int,
-) -> AsyncIterator[tuple[str, int]]:
-    """What subscriptions tell, until the connection's time is over: (subscription id, how many changes; 0: it is alive).
+) -> AsyncIterator[tuple[str, News]]:
+    """What subscriptions tell, until the connection's time is over, each with its id.
 
     Args:
         client: of the server.
@@ -82,13 +82,13 @@ async def stream(
         work.cancel()
 
 
-def _told(message: Message) -> list[tuple[str, int]]:
+def _told(message: Message) -> list[tuple[str, News]]:
     if not message.ok:
         raise errors.fault_of(message.code, message.text, message.back_off)
     found = []
     for notification in message.node.iter(M + "Notification"):
         name = notification.findtext(T + "SubscriptionId") or ""
-        found.append((name, sum(len(notification.findall(T + event)) for event in EVENTS)))
+        found.append((name, news_of(notification)))
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.errors import fault_of
 from engine.mailbox.exchange.folders import reference
 from engine.mailbox.exchange.soap import Message
 from engine.mailbox.exchange.xml import M, T, element, leaf
-from engine.model.port import Account, Channel, PushMode, Scope
+from engine.model.port import Account, Channel, News, PushMode, Scope
 
 #: What we want to hear of. New mails are creations, too.
 EVENTS = ("CreatedEvent", "DeletedEvent", "ModifiedEvent", "MovedEvent", "CopiedEvent")
@@ -64,9 +65,26 @@ async def unsubscribe(client: ExchangeClient, account: Account, channel: Channel
         _check(message)
 
 
-async def changed(client: ExchangeClient, account: Account, channel: Channel) -> tuple[str, int]:
-    """Ask a pull subscription what has changed since its watermark: the new one, and how many changes."""
-    watermark, changes = channel.watermark, 0
+def news_of(notification: Any) -> News:
+    """What one ``Notification`` tells, and of which folders. A folder that changes itself is named by its own id."""
+    places: set[str] = set()
+    changes = 0
+    for event in EVENTS:
+        for one in notification.findall(T + event):
+            changes += 1
+            own = one.find(T + "FolderId")
+            found = (
+                [own]
+                if own is not None
+                else [one.find(T + "ParentFolderId"), one.find(T + "OldParentFolderId")]
+            )
+            places |= {str(each.get("Id")) for each in found if each is not None}
+    return News(changes, frozenset(places))
+
+
+async def changed(client: ExchangeClient, account: Account, channel: Channel) -> tuple[str, News]:
+    """Ask a pull subscription what has changed since its watermark: the new one, and the changes."""
+    watermark, news = channel.watermark, News(0)
     while True:
         body = element(
             "m:GetEvents", leaf("m:SubscriptionId", channel.remote_id) + leaf("m:Watermark", watermark)
@@ -75,12 +93,13 @@ async def changed(client: ExchangeClient, account: Account, channel: Channel) ->
         _check(message)
         told = message.node.find(M + "Notification")
         if told is None:
-            return watermark, changes
-        changes += sum(len(told.findall(T + event)) for event in EVENTS)
+            return watermark, news
+        more = news_of(told)
+        news = News(news.changes + more.changes, news.places | more.places)
         after = [mark.text for mark in told.iter(T + "Watermark") if mark.text]
         before, watermark = watermark, after[-1] if after else watermark
         if told.findtext(T + "MoreEvents") != "true" or watermark == before:
-            return watermark, changes
+            return watermark, news
 
 
 def _check(message: Message) -> None:
