@@ -243,10 +243,14 @@ class SynclineApp(App[None]):
     # Tabs and screens
 
     def show_tab(self, pane: str) -> None:
-        """Show a tab; a drill-down of that tab is closed."""
+        """Show a tab; a drill-down of that tab is closed, unless something in it is not saved."""
         if self.current_mode != pane:
             self.switch_mode(pane)
         while len(self.screen_stack) > 1:
+            unsaved = self.screen.unsaved() if isinstance(self.screen, Frame) else ""
+            if unsaved:
+                self.screen.say(f"Not saved: {unsaved}. ctrl+s saves, esc leaves it.", "alert")  # type: ignore[attr-defined]
+                return
             self.pop_screen()
 
     def open_policy(self, policy: str) -> None:
@@ -478,7 +482,7 @@ class SynclineApp(App[None]):
 
     def action_leave(self) -> None:
         """Leave the console; the engine goes on."""
-        self.exit()
+        leaving.leave(self)
 
     def action_stop_engine(self) -> None:
         """Stop the engine, after a word was typed."""

@@ -849,7 +849,9 @@ KEYS: tuple[Key, ...] = (
         "q",
         {"q": "app.leave"},
         "detach",
-        _all("Leave this console; the sync goes on, and syncline attaches again."),
+        _all(
+            "Leave this console; the sync goes on, and syncline attaches again. Edits that are not saved are asked about."
+        ),
         8,
     ),
     Key(

@@ -7,12 +7,59 @@ from typing import TYPE_CHECKING
 from engine.service import refusal
 from tui import format as form
 from tui.screens.confirm import Confirm, Report
+from tui.screens.frame import Frame
+from tui.screens.unsaved import DROP, SAVE, Unsaved
 
 if TYPE_CHECKING:
     from tui.app import SynclineApp
 
 #: What is typed to stop the engine.
 WORD = "stop"
+
+
+def leave(app: SynclineApp) -> None:
+    """Leave the console; what is not saved is asked about, wherever it is open."""
+    if isinstance(app.screen, Unsaved):
+        return
+    unsaved = open_edits(app)
+    if not unsaved:
+        app.exit()
+        return
+
+    def answered(word: str | None) -> None:
+        if word == DROP:
+            app.exit()
+        elif word == SAVE:
+            _save(app, unsaved)
+        else:
+            app.say("Still here. Nothing was dropped.")
+
+    app.push_screen(Unsaved(app.view, [screen.unsaved() for screen in unsaved]), answered)
+
+
+def open_edits(app: SynclineApp) -> list[Frame]:
+    """The screens of all tabs in which something is not saved."""
+    stacks = app._screen_stacks.values()
+    return [each for stack in stacks for each in stack if isinstance(each, Frame) and each.unsaved()]
+
+
+def _save(app: SynclineApp, screens: list[Frame]) -> None:
+    """Save one after the other, then leave; the first that cannot be saved is shown with its reason."""
+    if not screens:
+        app.exit()
+        return
+    screen, *others = screens
+
+    def saved(done: bool) -> None:
+        if done:
+            _save(app, others)
+
+    tab = next(tab for tab, stack in app._screen_stacks.items() if screen in stack)
+    if app.current_mode != tab:
+        app.switch_mode(tab)
+    while app.screen is not screen and len(app.screen_stack) > 1:
+        app.pop_screen()
+    screen.save(saved)
 
 
 def stop_engine(app: SynclineApp) -> None:
@@ -30,6 +77,7 @@ def stop_engine(app: SynclineApp) -> None:
     if others:
         names = ", ".join(row.who for row in others)
         lines.append(f"Attached beside you: {names}. They are told, and their consoles end.")
+    lines += [f"Not saved, and dropped: {screen.unsaved()}" for screen in open_edits(app)]
     app.push_screen(Confirm(app.view, "Stop the engine", lines, WORD), lambda yes: _answered(app, yes))
 
 

@@ -143,15 +143,18 @@ class FormPane(Container):
         """Let the admin type into the field under the cursor."""
         field = form.field
         self._form, self._path = form, field.path
-        label, value = self._widths(form)
-        y = form.cursor - self._top
-        self._input.styles.offset = (label + 4, y)
-        self._input.styles.width = max(value, min(60, self._lines.size.width - label - 6))
+        self._place(form)
         self.add_class("-typing")
         text = form.texts.get(field.path, "")
         self._input.value = text
         self._input.cursor_position = len(text)
         self._input.focus()
+
+    def _place(self, form: Form) -> None:
+        """Put the input over its field."""
+        label, value = self._widths(form)
+        self._input.styles.offset = (label + 4, form.cursor - self._top)
+        self._input.styles.width = max(value, min(60, self._lines.size.width - label - 6))
 
     def _close(self) -> None:
         self.remove_class("-typing")
@@ -164,9 +167,12 @@ class FormPane(Container):
 
     def finish(self, step: int = 0) -> None:
         """Take what was typed."""
-        text = self._input.value
+        self.post_message(self.Typed(*self.taken(), step))
+
+    def taken(self) -> tuple[str, str]:
+        """End typing: the field, and what was typed."""
         self._close()
-        self.post_message(self.Typed(self._path, text, step))
+        return self._path, self._input.value
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Enter takes it."""
@@ -180,11 +186,11 @@ class FormPane(Container):
             self.post_message(self.Typing(event.value))
 
     def on_resize(self) -> None:
-        """Another width: other places."""
-        if self.typing:
-            self.give_up()
+        """Another width: other places. What is being typed goes on."""
         if self._form is not None:
             self.show(self._form)
+            if self.typing:
+                self._place(self._form)
 
     # Mouse
 

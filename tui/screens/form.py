@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -163,21 +164,25 @@ class FormScreen(Frame):
     def on_form_pane_typed(self, event: FormPane.Typed) -> None:
         """Take it."""
         event.stop()
+        if self._take(event.path, event.text) and event.step:
+            self.form.move(event.step)
+        self.show()
+
+    def _take(self, path: str, text: str) -> bool:
+        """Put what was typed into the form; False when it was not kept."""
         self._typing = None
         field = self.form.field
-        tried = self.form.tried(event.path, event.text)
-        if field.secret and tried and event.text:
+        tried = self.form.tried(path, text)
+        if field.secret and tried and text:
             # What is refused here may be the secret itself: it must not stand on the screen.
             self.say(f"What you typed was not kept. {field.label}: {tried[0].message}", "fault")
+            return False
+        self.form.put(path, text)
+        if tried:
+            self.say(f"{field.label}: {tried[0]}", "fault")
         else:
-            self.form.put(event.path, event.text)
-            if tried:
-                self.say(f"{field.label}: {tried[0]}", "fault")
-            else:
-                self._tell_state()
-            if event.step:
-                self.form.move(event.step)
-        self.show()
+            self._tell_state()
+        return True
 
     def on_form_pane_given_up(self, event: FormPane.GivenUp) -> None:
         """It stays as it was."""
@@ -202,7 +207,7 @@ class FormScreen(Frame):
 
     def why_not(self, action: str) -> str:
         """Keys that do nothing here, and why."""
-        if action == "save" and not self.form.dirty:
+        if action == "save" and not self.form.dirty and not self.pane.typing:
             return "Nothing is changed, so there is nothing to save."
         if action == "fault" and not self.form.wrong:
             return "No field has a fault."
@@ -277,15 +282,31 @@ class FormScreen(Frame):
 
     def action_save(self) -> None:
         """Store it, all or nothing."""
+        self.save(lambda saved: None)
+
+    def save(self, then: Callable[[bool], None]) -> None:
+        """Store it, with what is being typed, all or nothing."""
+        if self.pane.typing:
+            kept = self._take(*self.pane.taken())
+            self.show()
+            if not kept:
+                return
         if self.form.wrong:
             self.form.go_to_problem()
             self.show()
             field = self.form.field
             problems = self.form.problems.get(field.path) or self.form.wrong
             self.say(f"Nothing was saved. {field.label}: {problems[0]}", "fault")
+        elif not self.form.dirty:
+            self._tell_state()
         elif not self._saving:
             self._saving = True
-            self.console.fetch(self.engine.do(self.saving(), by=self.console.by), self._answered)
+
+            def answered(answer: Answer) -> None:
+                self._answered(answer)
+                then(answer.ok)
+
+            self.console.fetch(self.engine.do(self.saving(), by=self.console.by), answered)
 
     def _answered(self, answer: Answer) -> None:
         self._saving = False
@@ -310,11 +331,14 @@ class FormScreen(Frame):
             self.app.push_screen(Report(self.view, _sentence(answer.text), answer.details))
 
     def unsaved(self) -> str:
-        """What would be lost by leaving."""
-        changes = len(self.form.changes())
-        return (
-            f"{self.path().rpartition(' / ')[0]} ({words.count(changes, 'change')})" if self.form.dirty else ""
-        )
+        """What would be lost by leaving: changes of the form, and what is being typed."""
+        number = len(self.form.changes())
+        field = self.form.field
+        if self._typing is not None and self._typing != self.form.texts.get(field.path, ""):
+            number += all(label != field.label for label, _, _ in self.form.changes())
+        elif not self.form.dirty:
+            return ""
+        return f"{self.path().rpartition(' / ')[0]} ({words.count(number, 'change')})"
 
     def action_back(self) -> None:
         """Close; what is not saved is asked about."""

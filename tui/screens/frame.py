@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
@@ -244,6 +244,10 @@ class Frame(Screen[None]):
     def unsaved(self) -> str:
         """What an admin has changed here and would lose by leaving; "" when there is nothing."""
         return ""
+
+    def save(self, then: Callable[[bool], None]) -> None:
+        """Save what is not saved, and tell whether it was; where it was not, the screen says why."""
+        then(True)
 
     # Keys that all panes have
 
