@@ -212,27 +212,25 @@ async def listed(
     found: list[Placement] = []
     whole: set[str] = set()
     for part in _together(wanted):
-        nodes: dict[str, list[Any]] = {one.id: [] for one in part}
-        more = [one.id for one in part]
-        offset = 0
-        while more:
-            body = _find(more, offset)
-            messages = await client.call(account, "FindItem", body, idempotent=True)
-            if len(messages) != len(more):
-                raise feed.short("FindItem", len(more), len(messages))
-            following = []
-            for folder, message in zip(more, messages, strict=True):
+        nodes: dict[str, dict[str, Any]] = {one.id: {} for one in part}
+        waiting = [([one.id for one in part], 0)]
+        while waiting:
+            asked, offset = waiting.pop()
+            messages = await client.call(account, "FindItem", _find(asked, offset), idempotent=True)
+            if len(messages) != len(asked):
+                raise feed.short("FindItem", len(asked), len(messages))
+            for folder, message in zip(asked, messages, strict=True):
                 if folders.is_missing(message.code):
                     continue
                 rows, total, last = page(message)
-                nodes[folder] += rows
+                nodes[folder] |= {props.id_of(node)[0]: node for node in rows}
                 if not last:
-                    following.append(folder)
-                elif len({props.id_of(node)[0] for node in nodes[folder]}) == total:
+                    # By as many as came: an administrator may have set a lower limit than the usual one.
+                    waiting.append(([folder], offset + len(rows)))
+                elif len(nodes[folder]) == total:
                     whole.add(folder)
                 # Else somebody moved mails while we turned the pages: it is listed again by the next check.
-            more, offset = following, offset + MOST
-        found += [one for folder, rows in nodes.items() for one in _placements(rows, folder)]
+        found += [one for folder, rows in nodes.items() for one in _placements(rows.values(), folder)]
     return found, whole
 
 

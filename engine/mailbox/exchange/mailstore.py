@@ -281,6 +281,7 @@ def _people(node: Any, name: str) -> list[str]:
 
 def _source(node: Any) -> bytes | str:
     try:
-        return base64.b64decode(text_of(node, "MimeContent"))
+        raw = base64.b64decode(text_of(node, "MimeContent"))
     except (binascii.Error, ValueError):
         return "what Exchange gives of it cannot be read"
+    return raw or "Exchange gives nothing of it as a mail"

@@ -167,7 +167,9 @@ def extended_value(call: Call, folder: Folder, path: Extended) -> str | list[str
         return "false"
     if number == 0x3601 and kind == "Integer":  # PR_FOLDER_TYPE
         return "0" if folder.special == "root" else "1"
-    if number == 0x670A and kind == "SystemTime":  # PR_LOCAL_COMMIT_TIME_MAX: DavMail's change mark of a folder
+    if number == 0x670A and kind == "SystemTime":  # PidTagLocalCommitTimeMax ([MS-OXCFOLD] 2.2.2.2.1.14)
+        if not call.world.settings.get("exchange_commit_times", True):
+            return None
         row = call.world.db.execute(
             "SELECT MAX(modified_ms) FROM exchange_items WHERE folder = ?", (folder.row,)
         ).fetchone()
