@@ -14,6 +14,7 @@ from engine.crm.salesforce.auth import log_in
 from engine.crm.salesforce.errors import SalesforceError, classify, first_error, refusal
 from engine.crm.salesforce.mapping import Row
 from engine.crm.salesforce.settings import PROVIDER, SalesforceSettings
+from engine.net.beside import Beside
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.http import Http
 from engine.net.lanes import Lane
@@ -62,6 +63,7 @@ class SalesforceClient:
         self._net = net
         self._http = Http(net, PROVIDER, timeout=60.0, base_headers=_HEADERS)
         self._lane = Lane(net, PROVIDER)
+        self.beside = Beside()
         self._tokens = TokenCache(net, self._fetch_token)
         self._instance = ""
         #: API requests of the rolling 24 hours, (used, granted), as the last answer told (``Sforce-Limit-Info``).
@@ -93,6 +95,7 @@ class SalesforceClient:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         idempotent: bool | None = None,
+        size: int = 0,
     ) -> Answer:
         """One call, repeated as far as that is safe; one refresh of the session on 401.
 
@@ -102,11 +105,12 @@ class SalesforceClient:
             params: query parameters.
             body: sent as JSON.
             idempotent: whether a repeat after a lost answer is harmless; by default only for GET.
+            size: bytes of the files in the body, of which the loop must not be held up.
 
         Raises:
             ProviderError: the call failed as a whole.
         """
-        content = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        content = None if body is None else await self.beside.run(size, _written, body)
         safe = method == "GET" if idempotent is None else idempotent
 
         async def once() -> Answer:
@@ -159,12 +163,15 @@ class SalesforceClient:
         """The URL of a query as a subrequest of a composite names it."""
         return f"{self.root}/{'queryAll' if deleted else 'query'}?{urlencode({'q': soql})}"
 
-    async def composite(self, requests: Sequence[Mapping[str, Any]], *, idempotent: bool = False) -> list[Any]:
+    async def composite(
+        self, requests: Sequence[Mapping[str, Any]], *, idempotent: bool = False, size: int = 0
+    ) -> list[Any]:
         """Several subrequests in one call, each on its own (``allOrNone`` off).
 
         Args:
             requests: ``{method, url, referenceId, body?}``, at most 25 and five of them queries or collections.
             idempotent: whether a repeat after a lost answer is harmless.
+            size: as in ``request``.
 
         Returns:
             For each subrequest its body, or a ``SalesforceError`` value when it failed.
@@ -177,6 +184,7 @@ class SalesforceClient:
             "/composite",
             body={"allOrNone": False, "compositeRequest": list(requests)},
             idempotent=idempotent,
+            size=size,
         )
         out: list[Any] = []
         try:
@@ -280,3 +288,7 @@ def _date(header: str | None) -> datetime | None:
     except ValueError:
         return None
     return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+
+
+def _written(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -9,7 +9,6 @@ external id, which the server checks: whatever is repeated, by whom, stands ther
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -22,6 +21,7 @@ from engine.crm.salesforce.write import BATCH, GENERAL, failed
 from engine.model.mail import Address, Filed, Filing, MadeRecord, NewRecord, Person
 from engine.model.modules import Module
 from engine.model.port import Outcome, Result
+from engine.net.beside import to_base64
 from engine.net.errors import ProviderError
 
 #: Characters that the fields take (field reference).
@@ -285,25 +285,27 @@ class SalesforceArchive:
                 body = {
                     "Title": file.name[:FILE_TITLE],
                     "PathOnClient": file.name[-FILE_PATH:],
-                    "VersionData": base64.b64encode(file.data).decode(),
+                    "VersionData": await self._client.beside.run(len(file.data), to_base64, file.data),
                     "FirstPublishLocationId": filed[index].activity,
                     KEY: key,
                 }
                 waiting.append((index, body, len(file.data)))
         for part in _parcels(waiting):
             try:
-                answers = await self._store([body for _, body, _ in part])
+                answers = await self._store(
+                    [body for _, body, _ in part], size=sum(length for _, _, length in part)
+                )
             except ProviderError as error:
                 answers = [error] * len(part)
             for (index, body, _), answer in zip(part, answers, strict=True):
                 if answer is not None:
                     filed[index] = _with_fault(filed[index], str(body["Title"]), answer)
 
-    async def _store(self, bodies: Sequence[Row]) -> list[ProviderError | None]:
+    async def _store(self, bodies: Sequence[Row], *, size: int) -> list[ProviderError | None]:
         """Store files; ``None`` for each that stands there now."""
         if len(bodies) == 1:
             try:
-                await self._client.request("POST", "/sobjects/ContentVersion", body=bodies[0])
+                await self._client.request("POST", "/sobjects/ContentVersion", body=bodies[0], size=size)
             except SalesforceError as error:
                 return [None if error.code == "DUPLICATE_VALUE" else error]
             return [None]
@@ -316,7 +318,8 @@ class SalesforceArchive:
                     "body": body,
                 }
                 for number, body in enumerate(bodies)
-            ]
+            ],
+            size=size,
         )
         return [
             answer if isinstance(answer, SalesforceError) and answer.code != "DUPLICATE_VALUE" else None

@@ -158,14 +158,18 @@ async def _send_chunk(
         return [PartResult(error.status or 0, error=error)] * len(chunk)
     if response.status_code != 200:
         return None
-    answers = read_batch(response.headers.get("content-type", ""), response.content)
-    results = [_part(api, request, answers.get(number)) for number, request in enumerate(chunk)]
+    results = await client.beside.run(len(response.content), _parts, api, chunk, response)
     slowed = next((part.error for part in results if _throttled(part)), None)
     if isinstance(slowed, HttpFailure):
         client.heed(api, due, account, slowed)
     else:
         client.lane(api, account).ok()
     return results
+
+
+def _parts(api: Api, chunk: Sequence[HttpRequest], response: httpx.Response) -> list[PartResult]:
+    answers = read_batch(response.headers.get("content-type", ""), response.content)
+    return [_part(api, request, answers.get(number)) for number, request in enumerate(chunk)]
 
 
 def _throttled(part: PartResult) -> bool:

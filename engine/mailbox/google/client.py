@@ -24,6 +24,7 @@ from engine.mailbox.google.services import Collection, build_service
 from engine.mailbox.google.settings import Api, GoogleSettings
 from engine.mailbox.google.wire import api_of, parse, quota_user, wire
 from engine.model.port import Account
+from engine.net.beside import Beside
 from engine.net.buckets import Buckets
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 from engine.net.http import Http
@@ -47,6 +48,7 @@ class GoogleClient:
         self.net = net
         self.delegation = Delegation(settings, net)
         self.buckets = Buckets(net)
+        self.beside = Beside()
         self._http = {api: Http(net, api.label, timeout=settings.timeout) for api in Api}
         self._lanes: dict[tuple[Api, str], Lane] = {}
         self._no_batch = {api for api in Api if not settings.batch_url(api)}
@@ -122,7 +124,10 @@ class GoogleClient:
                     raise CursorExpired(refusal.detail)
                 raise refusal
             self.lane(api, account).ok()
-            return parse(api, request, response.status_code, response.headers, response.content)
+            content = response.content
+            return await self.beside.run(
+                len(content), parse, api, request, response.status_code, response.headers, content
+            )
 
         return await with_retries(
             self.net, attempt, idempotent=idempotent, attempts=attempts, account=account.email

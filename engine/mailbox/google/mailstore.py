@@ -6,7 +6,6 @@ one history.list. Drafts, chats and spam are none of its mails.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from engine.mailbox.google.gmail_labels import list_labels, made_by_people
 from engine.mailbox.google.settings import Api
 from engine.model.mail import Layout, MailCapability, MailHead, MailPage, Move, Moved, Placement
 from engine.model.port import Account, Outcome, Result
+from engine.net.beside import from_base64url
 from engine.net.errors import CursorExpired, ProviderError
 
 #: All that filing wants to know of a mail before it is read; of ``Received`` and the like nothing.
@@ -175,15 +175,19 @@ class GmailStore:
                 if error.status in (400, 404):
                     return {}
                 raise
-            return {mails[0]: _raw(answer)}
+            return {mails[0]: await self._source(answer)}
         for mail, part in zip(
             mails, await self.client.execute_batch(Api.GMAIL, requests, account), strict=True
         ):
             if part.ok:
-                found[mail] = _raw(part.body)
+                found[mail] = await self._source(part.body)
             elif part.error is not None and part.status not in (400, 404):
                 raise part.error
         return found
+
+    async def _source(self, message: Mapping[str, Any]) -> bytes:
+        text = str(message.get("raw") or "")
+        return await self.client.beside.run(len(text), from_base64url, text)
 
     async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Moved]:
         """Labels on and off, 1,000 mails a request and fifty requests a call. A mail that is gone is passed over.
@@ -318,8 +322,3 @@ def _head(message: Mapping[str, Any]) -> MailHead:
         gone=_TRASH in labels,
         draft="DRAFT" in labels,
     )
-
-
-def _raw(message: Mapping[str, Any]) -> bytes:
-    text = str(message.get("raw") or "")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
