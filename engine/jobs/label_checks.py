@@ -74,6 +74,7 @@ class LabelChecks:
         queue: JobQueue,
         context: Callable[[Policy, asyncio.Event], Awaitable[PolicyContext]],
         lease: Callable[[], int | None],
+        sync_soon: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -82,6 +83,8 @@ class LabelChecks:
         self._context = context
         self._batches: dict[str, _Batch] = {}
         self._lease = lease
+        #: Asks for a full sync of a mailbox before its schedule.
+        self._sync_soon = sync_soon
         #: Mailboxes whom a provider asked to come back later: address to time.
         self._not_before: dict[str, int] = {}
 
@@ -170,6 +173,8 @@ class LabelChecks:
             log.exception("drop-label check of %s failed", email)
             self._fault(batch, email, f"internal error: {error.__class__.__name__}: {error}", error)
             return
+        if check.made:
+            self._sync_soon(email)
         batch.run.mailboxes += 1
         batch.run.filed += check.filed
         batch.run.refused += check.refused

@@ -108,7 +108,7 @@ class Runner:
         #: The roll-outs of all policies.
         self.waves = Waves(ledger)
         #: The drop-label checks, which go through the same queue.
-        self.labels = LabelChecks(ledger, clock, emit, queue, self._context, lambda: self.lease)
+        self.labels = LabelChecks(ledger, clock, emit, queue, self._context, lambda: self.lease, self.sync_soon)
         #: Which mailboxes fail, and for how long that is retried.
         self.trouble = Trouble(clock)
         #: What ``fence.take_all`` gave this engine; ``None`` checks no lease (a runner without an engine around it).
@@ -136,6 +136,10 @@ class Runner:
         stop = self._stops.get(policy)
         if stop is not None:
             stop.set()
+
+    def sync_soon(self, email: str) -> None:
+        """Have a mailbox synchronised before its schedule: a record that was made of a mail gets its drop label at once."""
+        self.retries.setdefault(email, self._clock.now_ms())
 
     def cancel(self, email: str) -> bool:
         """Take a waiting mailbox out of the queue, or ask its running cycle to stop; False when it has none."""

@@ -49,6 +49,7 @@ class Check:
         run: for fences, stops and telling.
         store, archive: both ends.
         filed, refused, unfiled, waiting: how many mails ended so.
+        made: how many records with a drop label of their own were made.
         places: what the labels stand for, once they were asked for.
         told: the monitors have heard that there is something to do.
         names: the names of the labels by id, when a call for something else brought them.
@@ -61,6 +62,7 @@ class Check:
     refused: int = 0
     unfiled: int = 0
     waiting: int = 0
+    made: int = 0
     places: Places | None = None
     told: bool = False
     names: dict[str, str] | None = None

@@ -316,6 +316,7 @@ async def _make_records(check: Check, drafts: Sequence[_Draft], people: Mapping[
             one.row = replace(one.row, record=answer.record, name=name)
             ready.append(one)
             run.tell(ActivityKind.ITEMS, sign="+", text=f"made the {record.module.value} {name} of a mail")
+            check.made += record.module in run.policy.labels.assign_to and run.policy.on(record.module)
         else:
             _unsettled(check, changes, one, answer.outcome)
     await run.ledger.write(units.change, run.fence, changes.rows)

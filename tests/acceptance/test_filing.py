@@ -19,6 +19,7 @@ from tests.acceptance.mails import (
     opportunity,
     record_labels,
 )
+from tests.acceptance.test_disk import until
 from tests.acceptance.town import Town, assert_idle, committed, engine, town
 
 SIZES = {
@@ -167,6 +168,9 @@ async def test_a_mail_becomes_a_record_or_says_what_it_lacks(place: Town, servic
     (made,) = place.soql("SELECT Id, Description FROM Case WHERE Subject = 'It is broken'")
     assert made["Description"] == "It does not start."
     assert [row["Subject"] for row in messages(place, f"ParentId = '{made['Id']}'")] == ["RE: It is broken"]
+    # Its drop label comes with a full sync of this mailbox that follows by itself.
+    await until(lambda: "It is broken" in record_labels(place, user, "CRM/Cases"))
+    assert "It is broken" not in record_labels(place, place.users[1], "CRM/Cases")
     await check(service)
     assert len(place.soql("SELECT Id FROM Case WHERE Subject = 'It is broken'")) == 1
 
