@@ -1,12 +1,13 @@
 """Writes in batches of the setting's size, with a result for each item; see ``occurrences`` for those of a series.
 
-Exchange answers a write with ids and versions alone. What it made of the values is read once after each batch and kept for
+Exchange answers a write with ids and versions alone. What it made of the values is read once after some batches and kept for
 the feed, which would otherwise read it: the number of calls is the same, and what Exchange rewrites is known at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from engine.mailbox.exchange import feed, occurrences, props, search
 from engine.mailbox.exchange.calendar_write import left_out
@@ -18,6 +19,12 @@ from engine.mailbox.exchange.soap import Message
 from engine.mailbox.exchange.xml import element
 from engine.model.port import Account, Observation, Outcome, Result, Scope, Write, WriteKind
 from engine.net.errors import ProviderError
+
+#: So many writes are taken at once, in batches of the setting's size: they are read back together.
+GROUP = 25
+
+Written = tuple[int, Write, str, str]
+"""A write that was done: its place, itself, id and version of the item as the answer gave them."""
 
 
 async def apply(client: ExchangeClient, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
@@ -33,23 +40,61 @@ async def apply(client: ExchangeClient, scope: Scope, writes: Sequence[Write]) -
         for notify in (False, True):
             items = [(index, write) for index, write in plain if write.kind is of and write.notify is notify]
             size = client.settings.batch_size
+            written: list[Written] = []
             for start in range(0, len(items), size):
                 batch = items[start : start + size]
-                await guarded(outcomes, batch, work(client, account, scope, kind, batch, outcomes))
-    changed = [(index, write) for index, write in enumerate(writes) if write.parent is not None]
-    for wave in occurrences.waves(changed, client.settings.batch_size):
+                await guarded(outcomes, batch, work(client, account, scope, kind, batch, outcomes, written))
+                if stops(outcomes, batch, items[start + size :]):
+                    break
+            if written:
+                await read_back(client, account, kind, written, outcomes)
+            if of is WriteKind.CREATE and kind.events:
+                made = [(index, write) for index, write in items if outcomes[index].result is Result.DONE]
+                await _leave_out(client, account, kind, made, outcomes)
+    # What leaves a series goes first: another occurrence may then take its place, over which Exchange lets none pass.
+    changed = sorted(
+        ((index, write) for index, write in enumerate(writes) if write.parent is not None),
+        key=lambda item: not occurrences.cancels(item[1]),
+    )
+    waves = occurrences.waves(changed, client.settings.batch_size)
+    for number, wave in enumerate(waves):
         await guarded(outcomes, wave, occurrences.apply(client, account, kind, wave, outcomes))
+        if stops(outcomes, wave, [item for later in waves[number + 1 :] for item in later]):
+            break
     return [outcomes[index] for index in range(len(writes))]
+
+
+def group(size: int) -> int:
+    """How many writes are worth taking at once where a batch has so many: reading back then costs little beside them."""
+    return size * ceil(GROUP / size)
+
+
+def stops(outcomes: dict[int, Outcome], batch: Sequence[Item], behind: Sequence[Item]) -> bool:
+    """Whether a batch went so badly that those behind it are better not sent; they are settled as refused then."""
+    bad = [
+        outcomes[index]
+        for index, _ in batch
+        if index in outcomes and outcomes[index].result in {Result.REFUSED, Result.UNKNOWN}
+    ]
+    if not bad:
+        return False
+    waits = [one.retry_after for one in bad if one.retry_after is not None]
+    refused = Outcome(Result.REFUSED, reason=bad[0].reason, retry_after=max(waits, default=None))
+    for index, _ in behind:
+        outcomes.setdefault(index, refused)
+    return True
 
 
 async def read_back(
     client: ExchangeClient,
     account: Account,
     kind: Kind,
-    written: Sequence[tuple[int, Write, str, str]],
+    written: Sequence[Written],
     outcomes: dict[int, Outcome],
 ) -> None:
     """Read what writes have left; a write whose result cannot be read is done all the same, as it was asked for.
+
+    So is one whose item has another version by now: what is read then may be a person's edit, which the feed shall tell.
 
     Args:
         client: the server.
@@ -65,10 +110,9 @@ async def read_back(
         seen = {}
     for index, write, identity, version in written:
         one = seen.get(identity)
-        if one is not None and one is not feed.NOT_OURS:
+        if one is not None and one is not feed.NOT_OURS and one.observation.etag == version:
             observation = one.observation
-            if observation.etag == version:
-                client.remember(account, observation, version)
+            client.remember(account, observation, version)
         elif identity in seen and one is None:
             outcomes[index] = Outcome(Result.GONE, reason="deleted right after it was written")
             continue
@@ -102,6 +146,7 @@ async def _create(
     kind: Kind,
     items: Sequence[Item],
     outcomes: dict[int, Outcome],
+    written: list[Written],
 ) -> None:
     await _adopt(client, account, scope, kind, [one for one in items if one[1].attempt > 0], outcomes)
     sent: list[Item] = []
@@ -124,16 +169,13 @@ async def _create(
         SendMeetingInvitations=said(sent[0][1]) if kind.events else None,
     )
     messages = await client.call(account, "CreateItem", body, idempotent=False)
-    made = _told("CreateItem", sent, messages, outcomes)
-    await read_back(client, account, kind, made, outcomes)
-    if kind.events:
-        await _leave_out(client, account, kind, made, outcomes)
+    written += _told("CreateItem", sent, messages, outcomes)
 
 
 def _told(
     operation: str, sent: Sequence[Item], messages: Sequence[Message], outcomes: dict[int, Outcome]
-) -> list[tuple[int, Write, str, str]]:
-    """Settle what failed; the rest with ids and versions."""
+) -> list[Written]:
+    """Settle each; what was done with its id and version, until it has been read back."""
     if len(messages) != len(sent):
         raise feed.short(operation, len(sent), len(messages))
     done = []
@@ -142,6 +184,7 @@ def _told(
         identity, version = props.id_of(found[0]) if message.ok and found else ("", "")
         if identity:
             done.append((index, write, identity, version))
+            outcomes[index] = Outcome(Result.DONE, as_asked(write, identity, version))
         elif message.ok:
             outcomes[index] = Outcome(Result.UNKNOWN, reason="Exchange's answer to the write holds no item")
         else:
@@ -153,11 +196,13 @@ async def _leave_out(
     client: ExchangeClient,
     account: Account,
     kind: Kind,
-    made: Sequence[tuple[int, Write, str, str]],
+    made: Sequence[Item],
     outcomes: dict[int, Outcome],
 ) -> None:
     """Delete the occurrences that the rule of a new series leaves out (``EXDATE``)."""
-    for index, write, identity, _ in made:
+    for index, write in made:
+        seen = outcomes[index].observation
+        identity = "" if seen is None else seen.remote_id
         for start in left_out(write, account):
             cancel = Write(
                 WriteKind.CREATE,
@@ -193,8 +238,6 @@ async def _adopt(
         one = seen[identity]
         if one is not None and one is not feed.NOT_OURS:
             outcomes[index] = Outcome(Result.DONE, one.observation)
-    if kind.events:
-        await _leave_out(client, account, kind, [one for one in found if one[0] in outcomes], outcomes)
 
 
 # -- updates and deletes -----------------------------------------------------------------------------------
@@ -207,10 +250,10 @@ async def _update(
     kind: Kind,
     items: Sequence[Item],
     outcomes: dict[int, Outcome],
+    written: list[Written],
 ) -> None:
     sent: list[Item] = []
     bodies: list[str] = []
-    unchanged: list[tuple[int, Write, str, str]] = []
     for index, write in items:
         try:
             updates = kind.changes(write, account)
@@ -218,16 +261,14 @@ async def _update(
             outcomes[index] = Outcome(Result.REJECTED, reason=str(reason))
             continue
         if not updates:
-            unchanged.append((index, write, write.remote_id, write.etag or ""))
+            outcomes[index] = Outcome(Result.DONE, as_asked(write, write.remote_id, write.etag or ""))
+            written.append((index, write, write.remote_id, write.etag or ""))
             continue
         sent.append((index, write))
         bodies.append(change(write.remote_id, write.etag or "", updates))
-    done = unchanged
     if sent:
         messages = await update_items(client, account, kind, bodies, sent[0][1])
-        done = done + _told("UpdateItem", sent, messages, outcomes)
-    if done:
-        await read_back(client, account, kind, done, outcomes)
+        written += _told("UpdateItem", sent, messages, outcomes)
 
 
 async def _delete(
@@ -237,6 +278,7 @@ async def _delete(
     kind: Kind,
     items: Sequence[Item],
     outcomes: dict[int, Outcome],
+    _written: list[Written],
 ) -> None:
     """Into the person's Deleted Items. Exchange does not compare versions when it deletes, so they are read just before."""
     nodes = await feed.get_items(

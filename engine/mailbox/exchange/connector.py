@@ -59,7 +59,7 @@ class ExchangeConnector(ExchangeStore):
             writable=names,
             create_key=CreateKey.PROBE,
             guard=Guard.ETAG,
-            batch=self.client.settings.batch_size,
+            batch=apply.group(self.client.settings.batch_size),
             parallel=2,
             tombstones=True,
             exceptions=module in EVENT_MODULES,

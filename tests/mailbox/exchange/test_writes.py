@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.mailbox.exchange.xml import T
 from engine.model.modules import Module
 from engine.model.port import Outcome, Result, Write
 from engine.net.errors import ErrorKind, ProviderError
@@ -43,6 +44,69 @@ async def test_any_batch_size_ends_in_the_same_state(box: Mailbox, size: int) ->
     assert sorted((each.fields["subject"], each.fields["done"]) for each in seen) == sorted(
         (f"Task {n}", n < 10) for n in range(20) if not 10 <= n < 15
     )
+
+
+@pytest.mark.parametrize("size", [1, 7])
+async def test_small_batches_are_read_back_together(box: Mailbox, size: int) -> None:
+    async with box.lab.connector(batch_size=size) as connector:
+        assert connector.capability(Module.TASK).batch >= 25  # type: ignore[union-attr]
+        await done(connector, box.tasks, *tasks(20))
+        assert box.lab.asked()["GetItem"] == 1
+        # The feed shows what is known already: it need not be read again.
+        await read(connector, box.tasks)
+        assert box.lab.asked() == {"SyncFolderItems": 1, "http": 1}
+
+
+@pytest.mark.parametrize("written", ["CreateItem", "UpdateItem"])
+async def test_what_a_person_does_before_our_write_is_read_back_is_told_by_the_feed(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """It is no part of what our write has left: it would be taken for ours, and the edit be lost to the CRM."""
+    [task] = await done(box.connector, box.tasks, *tasks(1))
+    _, cursor = await read(box.connector, box.tasks)
+    call = box.connector.client.call
+
+    async def edited(account: Any, operation: str, body: str, **options: Any) -> Any:
+        messages = await call(account, operation, body, **options)
+        if operation == written:
+            [identity] = [str(one.get("Id")) for one in messages[0].node.iter(f"{T}ItemId")]
+            box.lab.office.call(
+                '<m:UpdateItem ConflictResolution="AlwaysOverwrite" MessageDisposition="SaveOnly"><m:ItemChanges>'
+                f'<t:ItemChange><t:ItemId Id="{identity}"/><t:Updates><t:SetItemField><t:FieldURI '
+                'FieldURI="item:Subject"/><t:Task><t:Subject>A person</t:Subject></t:Task></t:SetItemField></t:Updates>'
+                "</t:ItemChange></m:ItemChanges></m:UpdateItem>"
+            )
+        return messages
+
+    monkeypatch.setattr(box.connector.client, "call", edited)
+    write = (
+        create(Module.TASK, "t.new.aa.0", {"subject": "Ours", "done": False})
+        if written == "CreateItem"
+        else update(task, {"subject": "Ours"})
+    )
+    [left] = await done(box.connector, box.tasks, write)
+    assert left.fields["subject"] == "Ours"
+    [told], _ = await read(box.connector, box.tasks, cursor)
+    assert (told.remote_id, told.fields["subject"]) == (left.remote_id, "A person")
+    assert told.etag != left.etag
+
+
+async def test_a_server_that_is_lost_in_the_midst_is_not_asked_for_the_rest(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with box.lab.connector(batch_size=1) as connector:
+        call, before = connector.client.call, box.lab.calls()["CreateItem"]
+
+        async def breaking(account: Any, operation: str, body: str, **options: Any) -> Any:
+            if box.lab.calls()["CreateItem"] == before + 2 and operation == "CreateItem":
+                box.lab.fault(route="asmx", kind="lost_reply")
+            return await call(account, operation, body, **options)
+
+        monkeypatch.setattr(connector.client, "call", breaking)
+        outcomes = await connector.apply(box.tasks, tasks(9))
+        results = [outcome.result for outcome in outcomes]
+        assert results == [Result.DONE] * 2 + [Result.UNKNOWN] + [Result.REFUSED] * 6
+        assert box.lab.calls()["CreateItem"] == before + 3
 
 
 async def test_one_stale_item_stops_none_of_the_others(box: Mailbox) -> None:
