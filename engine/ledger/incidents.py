@@ -144,7 +144,10 @@ def _repeat(conn: sa.Connection, before: Incident, strike: Strike) -> Incident:
         policy=strike.policy or before.policy,
         phase=strike.phase or before.phase,
         text=strike.text,
-        advice=strike.advice,
+        # What was given up is told so until it is well, whatever fails meanwhile.
+        advice=before.advice
+        if before.state == IncidentState.CANCELLED and not strike.person
+        else strike.advice,
         last_at=max(before.last_at, strike.at_ms),
         count=before.count + strike.attempts,
         due_at=due,

@@ -16,6 +16,15 @@ NUMBER = 500
 BAD = 321
 
 
+#: Only the cycles that the test asks for, however far its clock is ahead.
+POLICY = """enabled = true
+[policies.Demo.scheduling]
+label_check_minutes = 1440
+workdays = { minutes = 1440 }
+weekends = { minutes = 1440 }
+"""
+
+
 class Clock(AheadClock, HastyClock):
     """Ahead and hasty."""
 
@@ -24,7 +33,7 @@ async def test_one_bad_item_of_five_hundred(tmp_path: Path) -> None:
     clock = Clock()
     with town(tmp_path, users=1, sizes=ALONE) as place:
         user = place.users[0]
-        async with engine(tmp_path, place.config(policy="enabled = true"), clock=clock) as service:
+        async with engine(tmp_path, place.config(policy=POLICY), clock=clock) as service:
             await service.sync("Demo", "admin")
             idle = (await service.sync("Demo", "admin"))["totals"]["calls"]
             group = place.groups(user)["CRM Contacts"]
