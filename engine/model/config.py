@@ -56,7 +56,7 @@ USER: tuple[Setting, ...] = (
     Setting(
         "calendar_sync",
         flag(),
-        "Whether this person's calendar is synchronised (operators: Calendar Sync); the other modules are not concerned.",
+        "Whether this person's calendar is synchronised (operators: Calendar Sync); the other modules are not concerned. Unlike in Pega, where operators are switched on one by one, who is in a policy is on until somebody says otherwise.",
         True,
     ),
     Setting(

@@ -149,6 +149,12 @@ EXCHANGE: tuple[Setting, ...] = (
     Setting("tenant", text(254, without="/?#"), "Directory of the application (`oauth`).", ""),
     Setting("token_uri", guarded_url(empty=True), "Token endpoint; empty: Microsoft's of `tenant`.", ""),
     Setting(
+        "scope",
+        text(512),
+        "What tokens are asked for (`oauth`); empty: `https://HOST/.default` with the host of `url`.",
+        "",
+    ),
+    Setting(
         "ca_file",
         path(),
         "PEM file of the authority that signed the server's certificate; without it the machine's authorities.",

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from engine.mailbox.exchange import errors, soap
 from engine.mailbox.exchange import settings as settings_of
@@ -111,10 +111,31 @@ class ExchangeClient:
         headers = {"content-type": "text/xml; charset=utf-8", "accept": "text/xml"}
         if mailbox:
             headers["x-anchormailbox"] = mailbox
-        token = ""
-        if self.settings.auth == settings_of.OAUTH:
-            token = await self._tokens.get("exchange")
-            headers["authorization"] = f"Bearer {token}"
+        if self.settings.auth != settings_of.OAUTH:
+            return await self._sent(known, operation, data, headers, "", timeout)
+        token = await self._tokens.get("exchange")
+        try:
+            return await self._sent(known, operation, data, headers, token, timeout)
+        except ProviderError as error:
+            if error.kind is not ErrorKind.CREDENTIAL or error.status != 401:
+                raise
+        # A token that the server no longer takes (revoked, or its clock is ahead of ours): nothing was done, and a fresh one
+        # may do. If that is refused as well, it is not the token's age.
+        token = await self._tokens.get("exchange")
+        return await self._sent(known, operation, data, headers, token, timeout)
+
+    async def _sent(
+        self,
+        known: str,
+        operation: str,
+        data: bytes,
+        headers: dict[str, str],
+        token: str,
+        timeout: float | None,
+    ) -> list[Message]:
+        """Send a request once; ``token`` is its bearer token, empty where another login is used."""
+        if token:
+            headers = {**headers, "authorization": f"Bearer {token}"}
         sessions = await self._open()
         async with self.lane.slot():
             self.active += 1
@@ -214,13 +235,12 @@ class ExchangeClient:
         """
         if self._login is None:
             self._login = Http(self.net, PROVIDER, timeout=self.settings.timeout, connections=1)
-        parts = urlsplit(self.settings.url)
         secret = await self.work(lambda: settings_of.client_secret(self.settings))
         form = {
             "grant_type": "client_credentials",
             "client_id": self.settings.client_id,
             "client_secret": secret,
-            "scope": f"{parts.scheme}://{parts.hostname}/.default",
+            "scope": self.settings.token_scope,
         }
         answer = await self._login.send(
             "POST",
@@ -233,16 +253,10 @@ class ExchangeClient:
             if answer.status_code == 200:
                 return Token(str(document["access_token"]), float(document.get("expires_in", 3600)))
             reason = str(document.get("error") or "")
+            said = str(document.get("error_description") or "")
         except (ValueError, KeyError, TypeError, AttributeError):
-            reason = "an answer that is no token"
-        kind = ErrorKind.UNAVAILABLE if answer.status_code >= 500 else ErrorKind.CREDENTIAL
-        raise ProviderError(
-            kind,
-            PROVIDER,
-            f"{host_of(self.settings.token_url)} gives no token: {reason[:100]} ({answer.status_code})",
-            advice="Check client_id, the client secret and tenant of the connection",
-            status=answer.status_code,
-        )
+            reason, said = "", ""
+        raise errors.no_token(self.settings, answer.status_code, reason, said)
 
     # -- echoes --------------------------------------------------------------------------------------------
 

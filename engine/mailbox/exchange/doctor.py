@@ -96,5 +96,7 @@ def _finding(error: ProviderError) -> Finding:
         said = text.lower()
         tls = "certificate" in said or "tls" in said
         what = "tls" if tls else "version" if "version" in said else "settings"
+        if said.endswith("wrong scope"):
+            what = "scope"
     pause = f" (for {error.retry_after:.0f} s)" if error.retry_after else ""
     return Finding(False, what, text + pause, error.advice)

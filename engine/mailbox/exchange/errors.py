@@ -6,11 +6,13 @@ Sources: the list of ResponseCode values in messages.xsd and Microsoft's page "R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from engine.mailbox.exchange.settings import PROVIDER
+from engine.mailbox.exchange.settings import PROVIDER, ExchangeSettings
 from engine.model.port import Outcome, Result
 from engine.net.errors import ErrorKind, ProviderError
+from engine.net.http import host_of
 
 #: The server has no room for us now; nothing was done.
 BUSY = frozenset(
@@ -142,6 +144,14 @@ def refused(status: int, headers: Mapping[str, str], content: bytes, host: str) 
     """An answer that is no SOAP: the status tells what it is. ``headers`` have lower-case names."""
     pause = headers.get("retry-after", "")
     wait = float(pause) if pause.strip().isdigit() else None
+    if status == 401 and "invalid_token" in headers.get("www-authenticate", ""):
+        return _error(
+            ErrorKind.CREDENTIAL,
+            f"{host} does not accept the token that was given to us (401, invalid_token)",
+            "Check that the application has the permission full_access_as_app with an administrator's consent, and that "
+            "`scope` of the connection names this server",
+            status,
+        )
     if status == 401:
         return _error(
             ErrorKind.CREDENTIAL,
@@ -184,6 +194,44 @@ def refused(status: int, headers: Mapping[str, str], content: bytes, host: str) 
             maybe_applied=True,
         )
     return _error(ErrorKind.REQUEST, f"{host} refused the call with HTTP status {status}", "", status)
+
+
+def no_token(settings: ExchangeSettings, status: int, reason: str, said: str) -> ProviderError:
+    """The refusal of a token endpoint (RFC 6749, 5.2). Of its explanation the number alone is told: it may quote anything.
+
+    Args:
+        settings: of the connection.
+        status: HTTP status.
+        reason: the document's ``error``.
+        said: its ``error_description``.
+    """
+    number = _NUMBER.search(said)
+    known = reason if _REASON.fullmatch(reason) else "no error code"
+    words = ", ".join(one for one in (known, number[0] if number else "", str(status)) if one)
+    detail = f"{host_of(settings.token_url)} gives no token ({words})"
+    if status >= 500 or status == 429:
+        return _error(ErrorKind.UNAVAILABLE, detail, "The connection tries again by itself", status)
+    if reason in {"invalid_scope", "invalid_resource", "invalid_target"}:
+        advice = (
+            f"The tenant knows no resource for the scope {settings.token_scope}: set `scope` of the connection to the "
+            "application ID URI of Exchange there, with /.default at its end"
+        )
+        return _error(ErrorKind.CONFIGURATION, f"{detail}: wrong scope", advice, status)
+    if reason == "unauthorized_client":
+        advice = "The tenant knows no application of that `client_id`, or does not let it ask: correct it, or `tenant`"
+        return _error(ErrorKind.CREDENTIAL, detail, advice, status)
+    if reason == "invalid_client":
+        advice = (
+            "The client secret is wrong or has expired: make a new one, and keep its value (not its id) in the file or "
+            "variable of the connection"
+        )
+        return _error(ErrorKind.CREDENTIAL, detail, advice, status)
+    advice = "Check client_id, the client secret and tenant of the connection"
+    return _error(ErrorKind.CREDENTIAL, detail, advice, status)
+
+
+_REASON = re.compile(r"[a-z_]{1,60}")
+_NUMBER = re.compile(r"AADSTS\d{1,9}")
 
 
 def _is_online(headers: Mapping[str, str], content: bytes, host: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine.net.errors import ErrorKind, ProviderError
 
@@ -41,6 +42,7 @@ class ExchangeSettings:
         client_secret_env: or the environment variable with it.
         tenant: directory of the application; ``token_uri`` is made from it.
         token_uri: token endpoint; empty: Microsoft's of ``tenant``.
+        scope: what tokens are asked for; empty: ``https://HOST/.default`` of ``url``.
         ca_file: PEM file of the authority that signed the server's certificate; empty: the machine's authorities.
         batch_size: items in one create, update or delete, 1 to 512.
         mode: ``polling``, or how the server tells of changes besides: ``push``, ``streaming``, ``pull``.
@@ -63,6 +65,7 @@ class ExchangeSettings:
     client_secret_env: str = ""
     tenant: str = ""
     token_uri: str = ""
+    scope: str = ""
     ca_file: str = ""
     batch_size: int = 100
     mode: str = "polling"
@@ -77,6 +80,12 @@ class ExchangeSettings:
     def token_url(self) -> str:
         """Where OAuth tokens are asked for."""
         return self.token_uri or _TOKEN_URI.format(tenant=self.tenant)
+
+    @property
+    def token_scope(self) -> str:
+        """What OAuth tokens are asked for: the resource is the server's host unless the setting names another."""
+        parts = urlsplit(self.url)
+        return self.scope or f"{parts.scheme}://{parts.hostname}/.default"
 
     @property
     def recipients(self) -> tuple[str, ...]:

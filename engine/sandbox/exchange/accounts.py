@@ -19,6 +19,9 @@ CREATE TABLE IF NOT EXISTS exchange_accounts (
     name TEXT PRIMARY KEY, short TEXT NOT NULL, nt_hash BLOB NOT NULL, mailbox INTEGER NOT NULL, impersonates TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS exchange_accounts_short ON exchange_accounts (short);
 CREATE TABLE IF NOT EXISTS exchange_tokens (token TEXT PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS exchange_applications (
+    client TEXT PRIMARY KEY, secret TEXT NOT NULL, name TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS exchange_issued (token TEXT PRIMARY KEY, name TEXT NOT NULL, until_ms INTEGER NOT NULL);
 """
 
 _FOLDERS = (
@@ -128,9 +131,32 @@ def add_token(world: World, token: str, name: str) -> None:
     world.db.execute("INSERT OR REPLACE INTO exchange_tokens VALUES (?, ?)", (token, name.lower()))
 
 
+def add_application(world: World, client: str, secret: str, name: str) -> None:
+    """Register an application whose tokens stand for the account of that name; a known one gets another secret."""
+    setup(world)
+    row = (client, secret, name.lower())
+    world.db.execute("INSERT OR REPLACE INTO exchange_applications VALUES (?, ?, ?)", row)
+
+
+def application(world: World, client: str) -> tuple[str, str] | None:
+    """Account and secret of an application, or None."""
+    found = "SELECT name, secret FROM exchange_applications WHERE client = ?"
+    row = world.db.execute(found, (client,)).fetchone()
+    return (str(row[0]), str(row[1])) if row else None
+
+
+def issue(world: World, token: str, name: str, until_ms: int) -> None:
+    """Let a token stand for an account until a moment, epoch milliseconds."""
+    world.db.execute("INSERT INTO exchange_issued VALUES (?, ?, ?)", (token, name, until_ms))
+
+
 def by_token(world: World, token: str) -> Account | None:
     """The account that a bearer token stands for, or None."""
-    row = world.db.execute("SELECT name FROM exchange_tokens WHERE token = ?", (token,)).fetchone()
+    row = world.db.execute(
+        "SELECT name FROM exchange_tokens WHERE token = ? "
+        "UNION SELECT name FROM exchange_issued WHERE token = ? AND until_ms > ?",
+        (token, token, world.clock.now_ms()),
+    ).fetchone()
     found = by_login(world, row[0]) if row else None
     return found[0] if found else None
 

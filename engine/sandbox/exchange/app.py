@@ -25,6 +25,7 @@ from engine.sandbox.exchange import (
     items,
     moves,
     names,
+    oauth,
     post,
     push,
     soap,
@@ -144,6 +145,12 @@ class _Server:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read(receive)
+        asked = oauth.PATH.match(scope["path"])
+        if asked is not None and scope["method"] == "POST":
+            host = headers.get("host", "").partition(":")[0]
+            status, document = oauth.answer(self._world, asked[1], host, body)
+            await _send(send, status, [], document, "application/json; charset=utf-8")
+            return
         self._world.counters["exchange.http"] += 1
         try:
             account = self._admit(scope, headers)
@@ -260,10 +267,10 @@ class _Refused(Exception):
         self.status, self.headers = status, headers or []
 
 
-async def _send(send: Send, status: int, more: list[tuple[str, str]], content: bytes) -> None:
+async def _send(send: Send, status: int, more: list[tuple[str, str]], content: bytes, kind: str = _XML) -> None:
     raw = [(b"content-length", str(len(content)).encode())]
     if content:
-        raw.append((b"content-type", _XML.encode()))
+        raw.append((b"content-type", kind.encode()))
     raw += [(name.encode(), value.encode("latin-1")) for name, value in more]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": content})

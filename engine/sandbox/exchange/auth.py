@@ -51,6 +51,7 @@ def identify(world: World, header: str, connection: MutableMapping[str, Any]) ->
         found = accounts.by_token(world, rest.strip())
         if found is not None:
             return found
+        raise Unauthorized([f'{one}, error="invalid_token"' for one in _challenges(("bearer",))])
     elif scheme in ("ntlm", "negotiate") and "ntlm" in offered:
         return _ntlm(world, header, connection)
     elif not header and _ACCOUNT in connection:
