@@ -200,12 +200,15 @@ def conversations(connection: sa.Connection, mailbox_id: int, threads: Sequence[
     return {thread: list(those.values()) for thread, those in found.items()}
 
 
-def known(connection: sa.Connection, mailbox_id: int, mails: Sequence[str]) -> set[str]:
-    """Those of some mails of which there is a row."""
+def known(
+    connection: sa.Connection, mailbox_id: int, mails: Sequence[str], messages: Sequence[str]
+) -> set[str]:
+    """Those of some mails and of some Message-IDs of which the mailbox has a row."""
     found: set[str] = set()
-    for piece in chunks(mails):
-        query = sa.select(filing.c.mail).where(filing.c.mailbox_id == mailbox_id, filing.c.mail.in_(piece))
-        found |= set(connection.execute(query).scalars())
+    for column, wanted in ((filing.c.mail, mails), (filing.c.message, messages)):
+        for piece in chunks(wanted):
+            query = sa.select(column).where(filing.c.mailbox_id == mailbox_id, column.in_(piece))
+            found |= set(connection.execute(query).scalars())
     return found
 
 

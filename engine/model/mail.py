@@ -49,6 +49,7 @@ class Placement:
         left: ids of places from which it was taken since the cursor.
         arrived: it came into the mailbox since the cursor.
         gone: it was deleted or thrown away.
+        message: its Message-ID without angle brackets, where the feed tells it of a mail that arrived.
     """
 
     mail: str
@@ -58,6 +59,7 @@ class Placement:
     left: tuple[str, ...] = ()
     arrived: bool = False
     gone: bool = False
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,10 @@ class MailStore(Protocol):
 
     async def mail_move(self, account: Account, moves: Sequence[Move]) -> list[Moved]:
         """Change where mails lie, as few calls as possible; repeating a move is harmless. One answer per move."""
+        ...
+
+    async def mail_deleted(self, account: Account, mails: Mapping[str, str]) -> set[str]:
+        """Which of some mails that have left a place were deleted, and not put elsewhere; given with their Message-IDs."""
         ...
 
     async def mail_places(self, account: Account) -> dict[str, str]:

@@ -241,9 +241,14 @@ async def _record(check: Check, page: MailPage) -> None:
         if one.arrived and not dropped:
             arrived.append(one)
     if arrived and check.store.mail_capability.layout is Layout.FOLDERS:
-        # A mail that we have put back into the inbox has not arrived.
-        known = await run.ledger.read(units.known, check.mailbox_id, [one.mail for one in arrived])
-        arrived = [one for one in arrived if one.mail not in known]
+        # A mail that was put back into the inbox, by us or by a person, has not arrived.
+        known = await run.ledger.read(
+            units.known,
+            check.mailbox_id,
+            [one.mail for one in arrived],
+            [one.message for one in arrived if one.message],
+        )
+        arrived = [one for one in arrived if not known & {one.mail, one.message}]
     if arrived and run.policy.mail.follow:
         threads = await run.ledger.read(
             units.conversations, check.mailbox_id, sorted({one.thread for one in arrived})

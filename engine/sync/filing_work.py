@@ -488,6 +488,11 @@ async def _unfile(check: Check) -> None:
     if kept:
         run.note(f"{len(kept)} mails stay in the CRM: their drop label was deleted, not taken off them", "!")
     asked = [row for row in rows if row.place in places]
+    thrown = await check.store.mail_deleted(run.account, {row.mail: row.message for row in asked})
+    for row in asked:
+        if row.mail in thrown:
+            changes.add(row, state="filed", reason="the mail was deleted; its e-mail stays in the CRM")
+    asked = [row for row in asked if row.mail not in thrown]
     others = {
         row.key for row in await run.ledger.read(units.same_key, list({row.key for row in asked if row.key}))
     }
@@ -536,6 +541,10 @@ async def release(check: Check) -> None:
     rows = await run.ledger.read(units.to_release, check.mailbox_id)
     if not rows:
         return
+    stay = [row for row in rows if _stays(check, row)]
+    if stay:
+        await run.ledger.write(units.change, run.fence, [(row.id, {"released": 0}) for row in stay])
+        rows = [row for row in rows if row not in stay]
     folders = check.store.mail_capability.layout is Layout.FOLDERS
     received, sent = check.store.mail_inbox()
     groups: dict[tuple[str, str, str], list[FilingRow]] = {}
@@ -573,6 +582,11 @@ async def release(check: Check) -> None:
         await run.ledger.write(units.change, run.fence, changes.rows)
     if wait is not None:
         raise Waits(str(wait), run.clock.now_ms() + backoff_ms(1, wait.retry_after))
+
+
+def _stays(check: Check, row: FilingRow) -> bool:
+    """Whether a mail keeps its label: one that was filed, taken off and dropped again lies where the policy keeps mails."""
+    return row.state == "filed" and row.target != "new" and check.run.policy.mail.after is AfterFiling.KEEP
 
 
 def _label_for(check: Check, row: FilingRow) -> str:

@@ -101,6 +101,14 @@ async def test_a_dropped_mail_is_an_activity_of_the_record_with_its_people_and_f
 
     await check(service)
     assert len(messages(place, "Subject = 'The offer'")) == 1
+    # Taken off, it stays in the CRM; dropped once more, it stays under the label.
+    label(place, user, mail, remove=[drop])
+    await check(service)
+    label(place, user, mail, add=[drop])
+    await check(service)
+    await check(service)
+    assert f"CRM/Opportunities/{name}" in labels_of(place, user, mail)
+    assert len(messages(place, "Subject = 'The offer'")) == 1
 
 
 async def test_an_idle_check_is_one_call_per_mailbox_and_commits_nothing(place: Town, service: Service) -> None:

@@ -71,10 +71,17 @@ async def test_filed_mails_go_back_and_mails_of_people_of_the_crm_are_filed_by_t
             moved = messages(place, "Subject = 'Kept'")
             names = {opportunity(place, name): one for name, one in room.record_folders(user).items()}
             assert [names[row["RelatedToId"]] for row in moved] == [second]
-            room.remove(user, there)
+            room.move(user, "inbox", there)
             await check(service)
             assert messages(place, "Subject = 'Kept'") == []
-            assert "Kept" in room.subjects(user, "deleteditems")
+            # One that is deleted to tidy up the mailbox is no wish to take it out of the CRM.
+            [there] = room.move(user, first, room.deliver(user, letter("Deleted")))
+            await check(service)
+            room.remove(user, there)
+            await check(service)
+            assert len(messages(place, "Subject = 'Deleted'")) == 1
+            (row,) = await service.filed(user, words="Deleted")
+            assert (row.state, row.reason) == ("filed", "the mail was deleted; its e-mail stays in the CRM")
             assert place.stats()["exchange.mails"] == 0
 
 

@@ -49,6 +49,7 @@ _ITEMS = element(
     + element(
         "t:AdditionalProperties",
         "".join(path_of(f"item:{name}") for name in ("ItemClass", "DateTimeReceived", "ConversationId"))
+        + path_of("message:InternetMessageId")
         + props.own(props.KIND),
     ),
 )
@@ -301,7 +302,13 @@ async def _arrived(client: ExchangeClient, account: Account, place: Cursor) -> l
 def arrivals_of(found: Iterable[tuple[str, Any]]) -> list[Placement]:
     """Mails that have arrived, from what a search by time finds."""
     return [
-        Placement(props.id_of(node)[0], _thread(node), (folder,), arrived=True)
+        Placement(
+            props.id_of(node)[0],
+            _thread(node),
+            (folder,),
+            arrived=True,
+            message=text_of(node, "InternetMessageId").strip("<> "),
+        )
         for folder, node in found
         if _is_mail(node)
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from engine.mailbox.exchange import errors, props
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.soap import Message
-from engine.mailbox.exchange.xml import M, element, leaf
+from engine.mailbox.exchange.xml import M, element, field, leaf, text_of
 from engine.model.port import Account
 
 #: Keys of one search; Exchange returns at most 250 hits of a restricted search (EWSFindCountLimit, 2013 and later).
@@ -94,6 +94,43 @@ async def by_keys(
                     pair = props.id_of(node)
                     found[key] = min(found.get(key, pair), pair)
     return found
+
+
+async def by_message_ids(
+    client: ExchangeClient, account: Account, places: Sequence[str], wanted: Sequence[str]
+) -> set[str]:
+    """Those of some Message-IDs whose mails lie in any of some of the mailbox's own folders; one call.
+
+    Raises:
+        ProviderError: a search failed. A folder that the mailbox does not have holds nothing.
+    """
+    tests = [
+        element(
+            "t:IsEqualTo",
+            field("message:InternetMessageId")
+            + element("t:FieldURIOrConstant", element("t:Constant", Value=one)),
+        )
+        for one in wanted
+    ]
+    body = element(
+        "m:FindItem",
+        element(
+            "m:ItemShape",
+            leaf("t:BaseShape", "IdOnly")
+            + element("t:AdditionalProperties", field("message:InternetMessageId")),
+        )
+        + element("m:IndexedPageItemView", MaxEntriesReturned=_MOST, Offset=0, BasePoint="Beginning")
+        + element("m:Restriction", any_of(tests))
+        + element("m:ParentFolderIds", "".join(element("t:DistinguishedFolderId", Id=one) for one in places)),
+        Traversal="Shallow",
+    )
+    messages = await client.call(account, "FindItem", body, idempotent=True)
+    return {
+        text_of(node, "InternetMessageId")
+        for message in messages
+        if message.code not in {"ErrorFolderNotFound", "ErrorItemNotFound"}
+        for node in page(message)[0]
+    }
 
 
 async def count(client: ExchangeClient, account: Account, folder: str, name: str, value: str) -> int:

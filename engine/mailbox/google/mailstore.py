@@ -218,6 +218,10 @@ class GmailStore:
                 outcomes[number] = outcome_of(part.error)
         return [Moved(one) for one in outcomes]
 
+    async def mail_deleted(self, account: Account, mails: Mapping[str, str]) -> set[str]:
+        """None: a mail that is thrown away keeps its labels, and so has left none. No call."""
+        return set()
+
     async def mail_places(self, account: Account) -> dict[str, str]:
         """The labels that people and programs made: full name by id; one call.
 
