@@ -26,6 +26,8 @@ floor of a first sync, in HTTP requests:
   Calendar    calendars created + max(1, ceil(E/2500)) + ceil(n/50)
   Tasks       max(1, ceil(T/100)) + n
   Gmail       1 profile + ceil(labels created/50) + 2 * ceil(n/50)
+  Exchange    3 for the names of folders and what they hold, 1 for each folder made and each listed,
+              ceil(n/batch size) + ceil(n/100), of all items together
 not in the floor: the palette of colours (once per connection), changed occurrences of a series, which are
 written after it and so in a batch of their own, series of the CRM listed again for their occurrences"""
 

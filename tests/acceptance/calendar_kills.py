@@ -24,7 +24,7 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 
-from tests.acceptance.calendars import NOBODY_MEETS, Calendars
+from tests.acceptance.calendars import NOBODY_MEETS, OFF, Calendars
 from tests.acceptance.engine_process import start, start_job
 from tests.acceptance.kills import the_ledger_is_well
 from tests.acceptance.mailroom import SERVICES, Item
@@ -32,17 +32,18 @@ from tests.acceptance.town import TODAY, assert_idle, town
 
 SIZES = (1, 7, 512)
 
-OTHERS = ("contact", "lead", "task", "opportunity", "case")
-
 #: The full sync takes nearly nothing, so that the job has all of it to do.
-POLICY = """enabled = true
+POLICY = (
+    """enabled = true
 mailbox_deletes = "mirror"
 [policies.Demo.calendar]
 past_days = 0
 future_days = 1
 [policies.Demo.delete_safety]
 appointments = { count = 50000, percent = 100 }
-""" + "".join(f"[policies.Demo.modules.{name}]\nenabled = false\n" for name in OTHERS)
+"""
+    + OFF
+)
 
 #: Named points: what the call asks for. Nobody has changed anything yet in a first run.
 FIRST_POINTS = ("m:SyncFolderItems", "m:CreateItem", "m:GetItem")

@@ -15,6 +15,12 @@ NOBODY_MEETS: Mapping[str, int] = dict.fromkeys(
     ("contacts", "leads", "appointments", "calls", "service_calls", "tasks", "opportunities", "cases"), 0
 )
 
+#: Lines of a policy that synchronises appointments and nothing else: it makes no folders.
+OFF = "".join(
+    f"[policies.Demo.modules.{name}]\nenabled = false\n"
+    for name in ("contact", "lead", "task", "opportunity", "case")
+)
+
 
 @dataclass
 class Calendars(Mailroom):
@@ -42,15 +48,20 @@ class Calendars(Mailroom):
         }
         return str(self.place.crm("POST", "sobjects/Event", json=body)["id"])
 
-    def meet_in_outlook(self, user: str, subject: str, days: float) -> str:
-        """The same in the person's mailbox, marked for the CRM; its id."""
+    def meet_in_outlook(self, user: str, subject: str, days: float, whole: str = "") -> str:
+        """The same in the person's mailbox, marked for the CRM; its id. ``whole``: a day, in the zone that Windows calls so."""
         end = self.at(days)
+        start = end - (timedelta(days=1) if whole else timedelta(minutes=30))
+        more = (
+            f'<t:IsAllDayEvent>true</t:IsAllDayEvent><t:StartTimeZone Id="{whole}"/><t:EndTimeZone Id="{whole}"/>'
+            if whole
+            else ""
+        )
         return self.create(
             user,
             "calendar",
             f"<t:CalendarItem><t:Subject>{subject}</t:Subject><t:Categories><t:String>CRM Appointment</t:String>"
-            f"</t:Categories><t:Start>{stamp(end - timedelta(minutes=30))}</t:Start><t:End>{stamp(end)}</t:End>"
-            "</t:CalendarItem>",
+            f"</t:Categories><t:Start>{stamp(start)}</t:Start><t:End>{stamp(end)}</t:End>{more}</t:CalendarItem>",
         )
 
     def in_outlook(self, user: str) -> list[tuple[str, str, str]]:

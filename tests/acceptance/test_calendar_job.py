@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from engine.service import CALENDAR, RunRow, Service
-from tests.acceptance.calendars import NOBODY_MEETS, Calendars
+from tests.acceptance.calendars import NOBODY_MEETS, OFF, Calendars
+from tests.acceptance.engine_process import AheadClock
 from tests.acceptance.mailroom import SERVICES
-from tests.acceptance.town import assert_all_green, engine, town
+from tests.acceptance.town import TODAY, assert_all_green, engine, town
 
 SIZES = (1, 7, 512)
 
@@ -107,3 +110,80 @@ async def test_first_and_later_runs_end_the_same_whatever_the_batch_size(tmp_pat
             assert place.stats()["exchange.mails"] == 0
             room.assert_no_doubles()
             await assert_all_green(service)
+
+
+#: Zone of a person, as Windows calls it, and which all-day events end at the edge or after it: the day before the one that ends
+#: there in Berlin, that day, and the next.
+ZONES = {
+    "Etc/GMT+12": ("Dateline Standard Time", (False, True, True)),
+    "Europe/Berlin": ("W. Europe Standard Time", (False, True, True)),
+    "Pacific/Kiritimati": ("Line Islands Standard Time", (False, False, True)),
+}
+
+
+class Standing(AheadClock):
+    """An engine's clock that stands at a moment."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now_ms(self) -> int:
+        return int(self.moment.timestamp() * 1000)
+
+
+async def test_the_edge_is_exact_on_both_sides_and_for_whole_days_of_any_zone(
+    tmp_path: Path,
+) -> None:
+    # 180 days before is the midnight at which a day ends in Berlin. In most of the year the clocks have changed since; days
+    # that never change are those of tests/sync/test_window.py and tests/mailbox/exchange/test_window.py.
+    last = date.fromisoformat(TODAY) - timedelta(days=179)
+    edge = datetime.combine(last + timedelta(days=1), time(), ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    clock = Standing(edge + timedelta(days=180))
+    second = timedelta(seconds=1)
+    with town(tmp_path, users=len(ZONES), sizes=NOBODY_MEETS, options=SERVICES) as place:
+        config = Calendars(place).config("enabled = true\n" + OFF)
+        wanted: dict[str, set[str]] = {}
+        for user, (zone, (windows, inside)) in zip(place.users, ZONES.items(), strict=True):
+            room = Calendars(place, now=edge)
+            config = config.replace(f'email = "{user}"', f'email = "{user}"\nzone = "{zone}"')
+            wanted[user] = {"timed", "timed here"}
+            for name, seconds in (("timed", 0), ("timed out", -1)):
+                room.meet(user, name, seconds / 86_400)
+                room.meet_in_outlook(user, f"{name} here", seconds / 86_400)
+            for number, is_in in enumerate(inside, -1):
+                day = last + timedelta(days=number)
+                whole = f"{day}T00:00:00.000Z"
+                body = {"IsAllDayEvent": True, "StartDateTime": whole, "DurationInMinutes": 1440}
+                room.meet(user, f"day {number}", 0, **body)
+                start = datetime.combine(day, time(), ZoneInfo(zone))
+                room.meet_in_outlook(
+                    user, f"day {number} here", (start + timedelta(days=1) - edge) / timedelta(days=1), windows
+                )
+                if is_in:
+                    wanted[user] |= {f"day {number}", f"day {number} here"}
+
+        def both(user: str) -> set[str]:
+            """What is on both sides."""
+            return {row[0] for row in room.in_crm(user)} & set(room.subjects(user))
+
+        async with engine(tmp_path, config, clock=clock) as service:
+            await full(service)
+            assert [both(user) for user in place.users] == [set()] * 3, "the policy looks back 45 days"
+            done = await run(service)
+            assert {user: both(user) for user in place.users} == wanted
+            left = await filtered(service, done)
+            assert left == {
+                user: {"ended more than 180 days ago": 10 - len(found)} for user, found in wanted.items()
+            }
+            # Later runs: what ended a second ago is past, what ends at this very moment is not.
+            now = Calendars(place, now=clock.moment)
+            for user in place.users:
+                now.meet(user, "over", -second / timedelta(days=1))
+                now.meet(user, "ending", 0)
+                now.meet_in_outlook(user, "over here", -second / timedelta(days=1))
+                now.meet_in_outlook(user, "ending here", 0)
+            done = await run(service)
+            for user in place.users:
+                assert both(user) == wanted[user] | {"ending", "ending here"}
+            later = "ended already; later runs look at future appointments only"
+            assert await filtered(service, done) == {user: {later: 2} for user in place.users}
