@@ -44,6 +44,7 @@ tests.soak`); a test keeps both in step.
 | planner properties | Hypothesis draws the three trees of a link and the rules | 5,000 examples |
 | simulation | the whole engine on virtual time, people at work, every kind of fault; each seed can be repeated by its number: `python -m tests.simulation --seeds 17:18 --trace` | 5,000 seeds |
 | real kills | a process on a ledger in a file, servers on real sockets, people who edit and delete on both sides meanwhile; SIGKILL at a random time, or at the very moment at which a write arrives, is done, or has been answered: `python -m tests.acceptance.kills` | 50 kills |
+| kills of the calendar job | the same in runs of CalendarSynchronization over Exchange, at calls of a named kind (a calendar listed, items made, read back, changed, deleted, the CRM written); batches of 1, 7 and 512 must end alike: `python -m tests.acceptance.calendar_kills` | 5 kills |
 | disk faults | full, input/output error, locked, committed but told as failed, at the n-th operation of the ledger: `python -m tests.sync.disk_faults`; files that the system lets no longer grow; an old ledger restored, a lost one, a damaged one | some n of each kind |
 | two engines | the second one is told who is there; one that was halted and overtaken writes nothing when it goes on | all |
 | twenty-five cases | ways in which other tools failed their users, by number: `tests/failure_cases` | all |
