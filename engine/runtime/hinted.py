@@ -20,7 +20,7 @@ from engine.ledger.mailboxes import MailboxRecord
 from engine.model.activity import Activity, ActivityKind
 from engine.model.modules import EVENT_MODULES, Step
 from engine.model.policy import Policy
-from engine.model.states import CycleKind, UserState
+from engine.model.states import CycleKind, PolicyState, UserState
 from engine.runtime import rollouts
 from engine.runtime.office import Office
 from engine.runtime.timekeeper import FULL, Timekeeper
@@ -44,6 +44,11 @@ def suits(office: Office, record: MailboxRecord) -> bool:
     )
 
 
+def _is_on(office: Office, policy: str) -> bool:
+    row = office.store.policies.get(policy)
+    return row is not None and row.state is PolicyState.ENABLED
+
+
 async def read_calendars(office: Office, keeper: Timekeeper, policy: str, emails: Collection[str]) -> None:
     """Read the calendars of some mailboxes of a policy; all of a mailbox that is not at rest, or whose calendar fails."""
     try:
@@ -59,18 +64,22 @@ async def read_calendars(office: Office, keeper: Timekeeper, policy: str, emails
     done: set[str] = set()
 
     async def work(context: PolicyContext, record: MailboxRecord, fence: Fence, stop: asyncio.Event) -> Run:
+        if not keeper.serving or not _is_on(office, policy):
+            raise Stopped("the policy was switched off, or the engine ends, before its turn came")
         return await cycle.run_cycle(context, record, fence, CycleKind.CALENDAR, stop, steps=(Step.CALENDAR,))
 
     async def heard(_: Policy, record: MailboxRecord, run: Run | None, failure: BaseException | None) -> None:
         if isinstance(failure, Stopped) or (failure is None and run is not None and not run.faults):
             done.add(record.email)
+        paused = (await office.ledger.read(mailboxes.mailbox_by_id, record.id)).paused
+        rest = UserState.PAUSED if paused else UserState.IDLE
         office.fold(
             Activity(
                 ActivityKind.STATE,
                 record.email,
                 office.clock.now_ms(),
                 policy=policy,
-                state=UserState.IDLE,
+                state=rest if _is_on(office, policy) else UserState.DISABLED,
                 cycle=CycleKind.CALENDAR,
             )
         )

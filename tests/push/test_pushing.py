@@ -19,7 +19,7 @@ from engine.push.exchange import Notification
 from engine.runtime import pushing
 from engine.runtime.pushing import Pusher
 from engine.sandbox.google.accounts import add_user
-from engine.service import Service, UserState
+from engine.service import DisablePolicy, Service, UserState
 from tests.acceptance.engine_process import AheadClock
 from tests.mailbox.google.conftest import Google, google, google_server, service_account
 from tests.runtime.test_freshness import FILE
@@ -314,9 +314,8 @@ async def test_a_hint_of_the_calendar_reads_the_calendar_alone_and_any_other_all
         await pusher.look()
         await until(lambda: at_rest(service))
         names = {email: name for email, name, _ in mail.subscribed}
-        record = next(one for one in await service._ledger.read(mailboxes.mailboxes) if one.email == A)
-        places = {key: remote_id for key, remote_id, _ in record.scopes}
-        calendar = next(place for key, place in places.items() if key.startswith("calendar"))
+        places = await scopes_of(service)
+        calendar = calendar_of(places)
         contacts = next(place for key, place in places.items() if key.startswith("contacts"))
 
         async def hinted(*where: str) -> list[str]:
@@ -344,3 +343,36 @@ async def test_a_hint_of_the_calendar_reads_the_calendar_alone_and_any_other_all
         assert calendar in await hinted(calendar)
         assert service.store.users[A].state is UserState.FAILED
         assert A in service._office.runner.retries
+
+
+async def test_a_hint_whose_turn_comes_after_its_policy_was_switched_off_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "HINT_MS", 0)
+    mail = PushedMail()
+    async with engine(tmp_path, AheadClock(), file(free_port()), mail) as service:
+        pusher, crm = service._pusher, cast(FakeCrm, service._office._crm["crm"])
+        await until(lambda: pusher.port)
+        await service.sync("Sales", "admin")
+        await pusher.look()
+        await until(lambda: at_rest(service))
+        names = {email: name for email, name, _ in mail.subscribed}
+        crm.add(A, Module.APPOINTMENT, subject="Visit", start=HOUR_AGO, end=HOUR_AGO)
+        async with service._office.runner._turns["Sales"]:  # as a long full sync would have it
+            assert ping(pusher, names[A], 1, frozenset({calendar_of(await scopes_of(service))}))
+            await until(lambda: pusher._reading.get("Sales"))
+            assert (await service.do(DisablePolicy("Sales"), "admin")).ok
+        await until(lambda: at_rest(service))
+        assert mail.of(A, Module.APPOINTMENT) == []
+        assert service.store.users[A].state is UserState.DISABLED
+
+
+async def scopes_of(service: Service) -> dict[str, str]:
+    """A's feeds: id of the container by key."""
+    records = await service._ledger.read(mailboxes.mailboxes)
+    return {key: remote_id for one in records if one.email == A for key, remote_id, _ in one.scopes}
+
+
+def calendar_of(places: dict[str, str]) -> str:
+    """The calendar's id."""
+    return next(place for key, place in places.items() if key.startswith("calendar"))
