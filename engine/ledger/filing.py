@@ -126,6 +126,24 @@ def has_work(connection: sa.Connection, mailbox_id: int, now: int) -> bool:
     return (least is not None and least <= now) or _RELEASE.scalar(connection, which=mailbox_id) is not None
 
 
+def target_places(connection: sa.Connection, mailbox_id: int) -> list[str]:
+    """The drop labels of a mailbox, by their ids alone: all that a look at folders needs when nothing has changed."""
+    ours, theirs = item.alias(), item.alias()
+    return list(
+        connection.execute(
+            sa.select(ours.c.remote_id)
+            .join(theirs, sa.and_(theirs.c.link_id == ours.c.link_id, theirs.c.side == "crm"))
+            .where(
+                ours.c.mailbox_id == mailbox_id,
+                ours.c.side == "mailbox",
+                ours.c.module.in_(sorted(RECORD_MODULES)),
+                ours.c.deleted == 0,
+                theirs.c.deleted == 0,
+            )
+        ).scalars()
+    )
+
+
 def targets(connection: sa.Connection, mailbox_id: int) -> list[Target]:
     """The drop labels of a mailbox: those of live records that have one."""
     ours, theirs = item.alias(), item.alias()

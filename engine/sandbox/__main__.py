@@ -1,4 +1,4 @@
-"""``python -m engine.sandbox``: start the servers, or edit their data by hand (``edit crm|mailbox``)."""
+"""``python -m engine.sandbox``: start the servers, or edit their data by hand (``edit crm|mailbox|mail``)."""
 
 from __future__ import annotations
 
@@ -134,11 +134,13 @@ def _edit_parser() -> argparse.ArgumentParser:
         description="Make edits as a person would, through the public APIs of a running sandbox.",
         allow_abbrev=False,
     )
-    parser.add_argument("side", choices=("crm", "mailbox"))
+    parser.add_argument("side", choices=("crm", "mailbox", "mail"))
     parser.add_argument(
         "--ready-file", type=Path, metavar="F", required=True, help="written by the running sandbox"
     )
-    parser.add_argument("--user", metavar="EMAIL", required=True, help="whose contacts to edit")
+    parser.add_argument(
+        "--user", metavar="EMAIL", required=True, help="whose contacts to edit, or whose mails to drop"
+    )
     parser.add_argument("--count", type=whole(1, 10_000), default=1, metavar="N")
     parser.add_argument(
         "--seed", type=whole(0, 2**63), default=None, metavar="S", help="the same seed makes the same choice"

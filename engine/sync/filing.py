@@ -173,7 +173,9 @@ async def observe(check: Check) -> None:
         return
     watched: tuple[str, ...] = ()
     if check.store.mail_capability.layout is Layout.FOLDERS:
-        watched = (await _places(check)).watched
+        # Not more of the ledger than that: an idle check is made every few minutes for each mailbox.
+        drops = await run.ledger.read(units.target_places, check.mailbox_id)
+        watched = (*drops, *_create_places(check))
         policy = run.policy.mail
         if policy.follow or policy.inbox or policy.sent:
             watched += check.store.mail_inbox()
@@ -214,16 +216,20 @@ async def _places(check: Check) -> Places:
     if check.places is None:
         run = check.run
         rows = await run.ledger.read(units.targets, check.mailbox_id)
-        master = run.policy.labels.master
-        create = {}
-        for module in run.policy.labels.create_new:
-            place = run.containers.get(f"label:{master}/{CREATE_NEW_NAMES[module]}")
-            if place:
-                create[place] = module
         check.places = Places(
-            {row.place: row for row in rows}, create, frozenset(row.mail for row in rows if row.mail)
+            {row.place: row for row in rows},
+            _create_places(check),
+            frozenset(row.mail for row in rows if row.mail),
         )
     return check.places
+
+
+def _create_places(check: Check) -> dict[str, Module]:
+    """Modules by the id of their "Create New" label."""
+    run = check.run
+    master = run.policy.labels.master
+    named = {module: f"label:{master}/{CREATE_NEW_NAMES[module]}" for module in run.policy.labels.create_new}
+    return {run.containers[name]: module for module, name in named.items() if run.containers.get(name)}
 
 
 async def _record(check: Check, page: MailPage) -> None:

@@ -236,3 +236,10 @@ async def test_what_the_crm_refuses_is_shown_and_tried_again_on_request(place: T
     await check(service)
     (row,) = await service.filed(user, words="nowhere")
     assert row.state == "refused"
+
+
+async def test_a_mail_dropped_for_a_demo_is_filed(place: Town, service: Service) -> None:
+    (dropped,) = place.edit("mail", place.users[1], 1, seed=1)
+    await check(service)
+    (found,) = messages(place, f"Subject = '{dropped['subject']}'")
+    assert found["RelatedToId"] or found["ParentId"]

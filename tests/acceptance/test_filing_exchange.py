@@ -206,3 +206,12 @@ async def test_a_folder_that_was_thrown_away_files_nothing_and_one_brought_back_
     await check(service)
     (found,) = messages(place, "Subject = 'In the bin'")
     assert found["RelatedToId"] == opportunity(place, name)
+
+
+async def test_a_mail_dropped_for_a_demo_is_filed(room: Mailroom, place: Town, service: Service) -> None:
+    user = place.users[1]
+    (dropped,) = place.edit("mail", user, 1, seed=1)
+    await check(service)
+    (found,) = messages(place, f"Subject = '{dropped['subject']}'")
+    assert found["RelatedToId"] or found["ParentId"]
+    assert list(files(place, found["Id"])) == ["details.pdf"]

@@ -1,4 +1,4 @@
-"""Edits by hand, as people make them during a demo: a contact's telephone or job title, on either side.
+"""Edits by hand, as people make them during a demo: a contact's telephone or job title, on either side; mails dropped.
 
 They go through the public APIs with real OAuth, so that nothing but an ordinary client has touched the data.
 """
@@ -15,8 +15,11 @@ from typing import Any
 import httpx
 import jwt
 
+from engine.sandbox.kit import drop
+
 #: Contacts read before choosing; more than any mailbox may hold.
 _MOST = 25_000
+_CONTACTS = "https://www.googleapis.com/auth/contacts"
 _TITLES = (
     "Head of Sales",
     "Chief Buyer",
@@ -38,14 +41,14 @@ def run(
     """Edit ``count`` different contacts of ``user`` and yield what was changed.
 
     Args:
-        side: ``crm`` or ``mailbox``.
+        side: ``crm`` or ``mailbox``; ``mail`` drops mails on records instead.
         ready_file: written by the running sandbox.
         user: e-mail of the user whose contacts are edited.
         count: how many contacts; each gets one field changed.
         seed: the same seed makes the same choice among the same contacts.
 
     Yields:
-        ``{"side", "user", "id", "name", "field", "before", "after"}``.
+        ``{"side", "user", "id", "name", "field", "before", "after"}``; for mails see ``drop.run``.
 
     Raises:
         EditError: no sandbox there, unknown user, too few contacts, or the API refused.
@@ -55,18 +58,30 @@ def run(
     if user not in known:
         raise EditError(f"--user {user}: not a user of this sandbox; known are {', '.join(known[:10])}")
     service = "salesforce" if side == "crm" else "google"
-    if service not in ready:
+    if service not in ready and not (side == "mail" and "exchange" in ready):
         raise EditError(
             f"{ready_file}: this sandbox runs without {service}; start it with --services {service}"
         )
     dice = Random(seed)
     with httpx.Client(timeout=30.0, trust_env=False) as client:
         try:
+            if side == "mail":
+                yield from drop.run(
+                    ready,
+                    client,
+                    user,
+                    count,
+                    dice,
+                    lambda scope: _google_token(client, ready["google"], user, scope),
+                )
+                return
             work = _edit_crm if side == "crm" else _edit_mailbox
             yield from work(client, ready[service], user, count, dice)
+        except drop.DropError as error:
+            raise EditError(str(error)) from None
         except httpx.TransportError as error:
             raise EditError(
-                f"{ready[service]['base_url']} does not answer ({error}); is the sandbox running?"
+                f"{ready_file}: its servers do not answer ({error}); is the sandbox running?"
             ) from None
 
 
@@ -142,13 +157,13 @@ def _edit_crm(
 # -- mailbox ---------------------------------------------------------------------------------------------
 
 
-def _google_token(client: httpx.Client, service: dict[str, Any], user: str) -> str:
+def _google_token(client: httpx.Client, service: dict[str, Any], user: str, scope: str = _CONTACTS) -> str:
     key = json.loads(Path(service["credentials_file"]).read_text(encoding="utf-8"))
     now = int(time.time())
     claims = {
         "iss": key["client_email"],
         "sub": user,
-        "scope": "https://www.googleapis.com/auth/contacts",
+        "scope": scope,
         "aud": service["token_uri"],
         "iat": now,
         "exp": now + 600,
