@@ -1,6 +1,7 @@
 """Builds what a policy needs in a mailbox, finds it, reads it back and takes it away.
 
-Contact groups and colours are categories: a category is a name on an item, and needs no making. Calendars and drop labels
+Contact groups and colours are categories: a category is a name on an item, and needs no making but for the colour in which
+Outlook shows it (``engine.mailbox.exchange.categories``). Calendars and drop labels
 are folders. All ids are kept by the ledger, so that no later cycle asks for them.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.mailbox.exchange import errors, folders, props, separate
+from engine.mailbox.exchange import categories, errors, folders, props, separate
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.folders import Folder
 from engine.mailbox.exchange.kinds import EVENTS_IN_ORDER
@@ -32,6 +33,7 @@ async def ensure(
     own = await _own(client, account, structure)
     ids, scopes, wanted = _plain(structure, own, account)
     created: list[str] = []
+    await categories.ensure(client, account, categories.wanted(structure))
     if structure.calendar_mode is CalendarMode.SEPARATE:
         found = await _separate(client, account, structure, own, known)
         if found is None:
@@ -68,7 +70,8 @@ async def survey(
     """
     own = await _own(client, account, structure)
     ids, scopes, wanted = _plain(structure, own, account)
-    missing: list[str] = []
+    lacking = await categories.missing(client, account, categories.wanted(structure))
+    missing = [f"category {name}" for name in lacking]
     if structure.calendar_mode is CalendarMode.SEPARATE:
         found = await _separate(client, account, structure, own, known)
         if found is None:
@@ -207,6 +210,7 @@ async def verify(
         findings.append(Finding(True, f"group {name}", f"{number} contact{'' if number == 1 else 's'}"))
     if structure.calendar_mode is not None:
         findings += await _verify_calendar(client, account, structure, known)
+    findings += await categories.verify(client, account, structure)
     if structure.tasks:
         here = own["tasks"].id == known.get("tasks")
         number = await count(client, account, own["tasks"].id, props.KIND, Module.TASK.value) if here else 0

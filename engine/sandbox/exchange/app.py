@@ -19,6 +19,7 @@ from engine.sandbox.exchange import (
     attachments,
     auth,
     availability,
+    configurations,
     creates,
     directory,
     folder_ops,
@@ -54,6 +55,7 @@ _log = logging.getLogger(__name__)
 _XML = "text/xml; charset=utf-8"
 _MODULES: tuple[Any, ...] = (
     folder_ops, items, post, creates, updates, moves, sync, attachments, subscriptions, directory, availability,
+    configurations,
 )  # fmt: skip
 
 
@@ -123,6 +125,7 @@ class _Server:
     def __init__(self, world: World) -> None:
         self._world = world
         accounts.setup(world)
+        configurations.setup(world)
         self.hub = Hub()
         world.closing.append(self.hub.clear)
         self.group: asyncio.TaskGroup | None = None

@@ -8,7 +8,7 @@ import binascii
 from lxml import etree
 
 from engine.sandbox.exchange import ids, soap, store, times, zones
-from engine.sandbox.exchange.call import Call, each, mailbox_of, resolve
+from engine.sandbox.exchange.call import Call, each, resolve
 from engine.sandbox.exchange.errors import EwsError
 from engine.sandbox.exchange.nodes import (
     Node,
@@ -251,32 +251,6 @@ def get_user_photo(call: Call) -> str:
     )
 
 
-def get_user_configuration(call: Call) -> str:
-    """``GetUserConfiguration``: ``OWA.UserOptions`` with the owner's time zone; others do not exist."""
-    holder = soap.find(call.request, "UserConfigurationName")
-
-    def one(element: etree._Element) -> str:
-        mailbox = mailbox_of(call, None)
-        if element.get("Name") != "OWA.UserOptions":
-            raise EwsError("ErrorItemNotFound", "The specified object was not found in the store.")
-        folder = next(elements(element))
-        name = f'<t:UserConfigurationName Name="OWA.UserOptions"><t:{local(folder)} Id="{quoted(folder.get("Id", ""))}"/>'
-        options = {"timezone": zones.windows_id(mailbox.zone), "hourincrement": "30"}
-        entries = "".join(_entry(key, value) for key, value in options.items())
-        inner = f"{name}</t:UserConfigurationName><t:Dictionary>{entries}</t:Dictionary>"
-        return f"<m:UserConfiguration>{inner}</m:UserConfiguration>"
-
-    return each(call, [] if holder is None else [holder], one)
-
-
-def _entry(key: str, value: str) -> str:
-    pair = "".join(
-        f"<t:{name}><t:Type>String</t:Type><t:Value>{quoted(content)}</t:Value></t:{name}>"
-        for name, content in (("DictionaryKey", key), ("DictionaryValue", value))
-    )
-    return f"<t:DictionaryEntry>{pair}</t:DictionaryEntry>"
-
-
 HANDLERS = {
     "ResolveNames": resolve_names,
     "ConvertId": convert_id,
@@ -288,5 +262,4 @@ HANDLERS = {
     "GetDelegate": get_delegate,
     "GetUserOofSettingsRequest": get_user_oof_settings,
     "GetUserPhoto": get_user_photo,
-    "GetUserConfiguration": get_user_configuration,
 }

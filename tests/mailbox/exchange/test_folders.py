@@ -48,7 +48,13 @@ def mail_in(box: Mailbox, folder: str) -> None:
 async def test_what_is_there_is_adopted_and_costs_little(place: Lab) -> None:
     async with place.connector() as connector:
         survey = await connector.survey(place.account, COLOURS, {})
-        assert survey.missing == ("folder CRM", "folder CRM/Opportunities", "folder CRM/Cases")
+        names = ("CRM Contacts", "CRM Leads", "CRM Appointment", "CRM Call", "CRM Service Call")
+        assert survey.missing == (
+            *(f"category {name}" for name in names),
+            "folder CRM",
+            "folder CRM/Opportunities",
+            "folder CRM/Cases",
+        )
         first = await connector.ensure(place.account, COLOURS, {})
         assert set(first.created) == {"label:CRM", "label:CRM/Opportunities", "label:CRM/Cases"}
         assert [scope.key for scope in first.scopes] == ["contacts", "calendar", "tasks", "mail"]
@@ -59,7 +65,7 @@ async def test_what_is_there_is_adopted_and_costs_little(place: Lab) -> None:
         place.asked()
         known = await connector.ensure(place.account, COLOURS, first.ids)
         assert (known.ids, known.created) == (first.ids, ())
-        assert place.asked() == {"http": 3, "GetFolder": 3}
+        assert place.asked() == {"http": 4, "GetFolder": 3, "GetUserConfiguration": 1}
         assert (await connector.survey(place.account, COLOURS, first.ids)).missing == ()
         assert all(one.ok for one in await connector.verify(place.account, COLOURS, first.ids))
 
