@@ -36,6 +36,8 @@ class Watch:
         self._app = app
         self.breaches: list[str] = []
         self.requests: list[etree._Element] = []
+        #: Operations that were asked for as somebody else: people never do that, the connector always does.
+        self.impersonated: set[str] = set()
         self.faulty = False
         if Watch.schema is None and SCHEMA.is_dir():
             Watch.schema = etree.XMLSchema(etree.parse(str(SCHEMA / "messages.xsd")))
@@ -72,6 +74,8 @@ class Watch:
                     continue
                 if what == "request":
                     self.requests.append(element)
+                    if root.find("s:Header/t:ExchangeImpersonation", NAMES) is not None:
+                        self.impersonated.add(etree.QName(element).localname)
                 checked = etree.fromstring(etree.tostring(element))
                 # The schema puts the notifications of a stream into the types namespace; the servers that there are, and
                 # the clients that read them, use the messages namespace.
