@@ -551,7 +551,7 @@ async def release(check: Check) -> None:
     for row in rows:
         back = (received if row.incoming else sent) if folders else ""
         groups.setdefault((_label_for(check, row), row.place, back), []).append(row)
-    ids = {name: await label_id(check, name) for name, _, _ in groups if name}
+    ids = {name: await place_id(check, name) for name, _, _ in groups if name}
     moves, owners = [], []
     for (name, place, back), those in groups.items():
         mails = tuple(dict.fromkeys(row.mail for row in those))
@@ -597,6 +597,22 @@ def _label_for(check: Check, row: FilingRow) -> str:
     if policy.mail.after is AfterFiling.FILED:
         return f"{policy.labels.master}/{policy.mail.filed}"
     return ""
+
+
+async def place_id(check: Check, path: str) -> str:
+    """As ``label_id``; a folder that a person has thrown away is made anew, lest mails follow it into the bin."""
+    run = check.run
+    known = run.containers.get(f"label:{path}")
+    if known and check.store.mail_capability.layout is Layout.FOLDERS:
+        if check.names is None:
+            check.names = await check.store.mail_places(run.account)
+        if known not in check.names:
+            del run.containers[f"label:{path}"]
+            run.note(f"the folder {path} was deleted by hand: it is made anew", "!")
+    found = await label_id(check, path)
+    if check.names is not None:
+        check.names.setdefault(found, path)
+    return found
 
 
 async def label_id(check: Check, path: str) -> str:

@@ -15,7 +15,7 @@ from engine.model.modules import Module
 from engine.model.policy import ClosedRecords, Policy, RenamedLabels
 from engine.model.port import Result
 from engine.sync.filing import Check
-from engine.sync.filing_work import label_id
+from engine.sync.filing_work import place_id
 from engine.sync.structure import branch_path
 
 #: The names are looked at so often, milliseconds.
@@ -90,7 +90,7 @@ async def _closed(check: Check, targets: Sequence[Target]) -> None:
         own = one.label.rpartition("/")[2]
         wanted = f"{aside if one.closed else branch}/{own}"
         if one.closed:
-            await label_id(check, aside)
+            await place_id(check, aside)
         outcome = await check.store.mail_rename(run.account, one.place, wanted)
         if outcome.result is Result.DONE:
             await run.ledger.write(units.rename, run.fence, one.place, wanted)

@@ -206,6 +206,17 @@ async def test_a_folder_that_was_thrown_away_files_nothing_and_one_brought_back_
     await check(service)
     (found,) = messages(place, "Subject = 'In the bin'")
     assert found["RelatedToId"] == opportunity(place, name)
+    # The record's next change brings another folder in place of one that is still in the bin.
+    room.move_folder(user, "deleteditems", folder)
+    place.change("Opportunity", opportunity(place, name), Amount=4711)
+    for _ in range(2):
+        assert_idle(await service.sync("Demo", "admin"))
+    again = room.record_folders(user)[name]
+    assert again != folder
+    room.deliver(user, letter("In the new one"), again)
+    await check(service)
+    (found,) = messages(place, "Subject = 'In the new one'")
+    assert found["RelatedToId"] == opportunity(place, name)
 
 
 async def test_a_mail_dropped_for_a_demo_is_filed(room: Mailroom, place: Town, service: Service) -> None:

@@ -116,13 +116,18 @@ async def test_a_folder_renamed_or_moved_files_as_before_and_that_of_a_closed_re
             said = "\n".join(line.text for line in service.store.lines[user])
             assert "My favourite" in said
             assert f"CRM/Opportunities/Closed/{other}" in said
+            # Mails must not follow the folder of filed mails into the bin.
+            room.move_folder(user, "deleteditems", tree["CRM/Filed"])
+            room.deliver(user, letter("After that"), drop)
+            await check(service)
+            assert room.subjects(user, room.tree(user)["CRM/Filed"]) == ["After that"]
             # The record is renamed, in whatever place its folder is; a closed one is filed to as well, and comes back.
             place.change("Opportunity", opportunity(place, name), Name="Called anew")
             place.change("Opportunity", opportunity(place, other), StageName="Prospecting")
             room.deliver(user, letter("Late"), second)
             assert_idle(await service.sync("Demo", "admin"))
             await check(service)
-            assert len(messages(place)) == 2
+            assert len(messages(place)) == 3
             tree = room.tree(user)
             assert tree[f"CRM/Opportunities/{other}"] == second
             where = room.folders(user, "inbox") if rule == "follow" else room.record_folders(user)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.mailbox.exchange import feed, folders, props
+from engine.mailbox.exchange import feed, folders, mail_watch, props
 from engine.mailbox.exchange.calls import Item, failed, guarded
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.folders import Folder
@@ -122,6 +122,11 @@ async def apply(client: ExchangeClient, scope: Scope, writes: Sequence[Write]) -
     return [outcomes[index] for index in range(len(writes))]
 
 
+def _branch(write: Write) -> str:
+    """Id of the folder of the record's module; empty when the write does not tell it."""
+    return next((one.removeprefix("label:") for one in write.containers if one.startswith("label:")), "")
+
+
 def _names(write: Write) -> tuple[str, ...]:
     """Names for a record's folder: plain, with its number, with a part of our key."""
     full = candidates("", write.fields, write.key)
@@ -136,7 +141,7 @@ async def _create(
 ) -> None:
     drafts = []
     for index, write in items:
-        branch = next((one.removeprefix("label:") for one in write.containers if one.startswith("label:")), "")
+        branch = _branch(write)
         if not branch:
             outcomes[index] = Outcome(Result.REJECTED, reason="the write names no branch folder")
             continue
@@ -302,11 +307,27 @@ def _full_name(draft: _Draft) -> str:
 # -- updates and deletes -----------------------------------------------------------------------------------
 
 
+async def _present(
+    client: ExchangeClient, account: Account, ids: Sequence[str], branches: Iterable[str] = ()
+) -> list[Folder | None]:
+    """Record folders in order, in one call per hundred; ``None`` for one that is not there or was thrown away.
+
+    A folder that a person has deleted stands in Deleted Items and would go on to take mails there, until these are emptied.
+    """
+    above = [one for one in dict.fromkeys(branches) if one]
+    *found, bin_ = await folders.get(client, account, [*ids, *above, mail_watch.BIN])
+    if bin_ is None:
+        return found[: len(ids)]
+    away = {bin_.id} | {one.id for one in found[len(ids) :] if one is not None and one.parent == bin_.id}
+    return [None if one is None or one.parent in away else one for one in found[: len(ids)]]
+
+
 async def _update(
     client: ExchangeClient, account: Account, items: Sequence[Item], outcomes: dict[int, Outcome]
 ) -> None:
     """Rename the folder where the record's name changed, and replace the mail."""
-    present = await folders.get(client, account, [write.remote_id for _, write in items])
+    branches = [_branch(write) for _, write in items]
+    present = await _present(client, account, [write.remote_id for _, write in items], branches)
     drafts = []
     for (index, write), folder in zip(items, present, strict=True):
         if folder is None:
@@ -340,7 +361,7 @@ async def _delete(
     client: ExchangeClient, account: Account, items: Sequence[Item], outcomes: dict[int, Outcome]
 ) -> None:
     """Throw away the mail, then the folder; one in which the person filed something stays, with what is in it."""
-    present = await folders.get(client, account, [write.remote_id for _, write in items])
+    present = await _present(client, account, [write.remote_id for _, write in items])
     there = []
     for (index, _), folder in zip(items, present, strict=True):
         if folder is None:
@@ -414,7 +435,7 @@ async def fetch(client: ExchangeClient, scope: Scope, ids: Sequence[str]) -> lis
         ProviderError: a call failed.
     """
     account = account_of(scope)
-    present = await folders.get(client, account, ids)
+    present = await _present(client, account, ids)
     known = [one for one in present if one is not None]
     mails = await mails_in(client, account, [one.id for one in known])
     full = await _full_names(client, account, known)
@@ -457,7 +478,7 @@ async def occupied(client: ExchangeClient, account: Account, ids: Sequence[str])
     Raises:
         ProviderError: a read failed.
     """
-    present = await folders.get(client, account, ids)
+    present = await _present(client, account, ids)
     there = {asked: folder for asked, folder in zip(ids, present, strict=True) if folder is not None}
     mails = await mails_in(client, account, [folder.id for folder in there.values()])
     return {asked for asked, folder in there.items() if folder.children or folder.items > len(mails[folder.id])}

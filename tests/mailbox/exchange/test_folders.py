@@ -106,7 +106,9 @@ async def test_a_record_is_a_folder_with_one_mail_that_says_all_of_it(box: Mailb
     assert (seen.native or {})["message"] == (made.native or {})["message"]
     assert (seen.native or {})["name"] == "CRM/Opportunities/Big-Deal"
     patch = {"name": "Deal won", "stage": "Won", "description": None}
-    [changed] = await done(box.connector, box.mail, update(seen, patch, containers=("label:x",)))
+    [changed] = await done(
+        box.connector, box.mail, update(seen, patch, containers=record(box, "", {}).containers)
+    )
     [seen] = await box.connector.fetch(box.mail, [made.remote_id])
     assert seen.fields == changed.fields
     assert (seen.native or {})["name"] == "CRM/Opportunities/Deal won"
