@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.model.incident import IncidentKind
 from engine.model.states import FaultClass
 from engine.service import (
     AcknowledgeIncidents,
@@ -21,6 +22,7 @@ from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tests.screens.fake import MINUTE, NOW, FakeService
 from tui.app import SynclineApp
+from tui.incidents import KIND
 from tui.screens.confirm import Confirm
 from tui.screens.incidents import IncidentsScreen
 from tui.screens.operators import OperatorsScreen
@@ -31,7 +33,7 @@ SMALL, LARGE = (80, 24), (140, 40)
 
 
 def trouble() -> list[IncidentRow]:
-    """One of each kind."""
+    """Some of several kinds."""
     return [
         IncidentRow(
             "4",
@@ -81,6 +83,34 @@ def trouble() -> list[IncidentRow]:
             1,
         ),
         IncidentRow(
+            "7",
+            "quarantine",
+            "Sales EMEA",
+            "a.meier@example.com",
+            FaultClass.ITEM,
+            "writing items",
+            "2 items were refused too often and set aside: the e-mail address is not valid",
+            "h in Policies or on the mailbox lists them with their reasons: mend the item, then retry it, or dismiss it.",
+            "open",
+            NOW - 20 * MINUTE,
+            NOW - 20 * MINUTE,
+            1,
+        ),
+        IncidentRow(
+            "8",
+            "rollout",
+            "Sales APAC",
+            "Sales APAC",
+            FaultClass.CYCLE,
+            "wave 1 of 3",
+            "stopped at wave 1 of 3: 2 of 10 mailboxes of wave 1 failed, more than the 5 % that the policy allows",
+            "O in Policies shows its waves: mend the cause, then admit the next wave, or all.",
+            "open",
+            NOW - 30 * MINUTE,
+            NOW - 30 * MINUTE,
+            1,
+        ),
+        IncidentRow(
             "3",
             "cycle",
             "Sales APAC",
@@ -103,7 +133,7 @@ def with_trouble(app: SynclineApp) -> FakeService:
     assert isinstance(service, FakeService)
     rows = trouble()
     service.store.incidents = {row.id: row for row in rows}
-    service.store.engine.incidents, service.store.engine.unseen = 3, 2
+    service.store.engine.incidents, service.store.engine.unseen = 5, 4
     service.mails = [
         MailRow(
             "failure", "crm-ops@example.com", "waiting", 2, NOW - 47 * MINUTE, None, NOW, "550 no such person"
@@ -158,12 +188,12 @@ async def test_the_header_counts_incidents_and_loses_no_other_count_for_them(
         user = User(app, pilot)
         await user.pull()
         shown = user.text().splitlines()[0]
-        for text in ("⊠ 3", "! stale 2", "⚑ 11", "! 4", f"✓ {engine.states[UserState.IDLE]}", app.view.who):
+        for text in ("⊠ 5", "! stale 2", "⚑ 11", "! 4", f"✓ {engine.states[UserState.IDLE]}", app.view.who):
             assert text in shown, shown
         engine.stale = engine.conflicts = engine.held = 0
         service.store.touch(Table.ENGINE, engine)
         await user.pull()
-        assert ("⊠ incidents 3" if size is LARGE else "⊠ 3") in user.text().splitlines()[0]
+        assert ("⊠ incidents 5" if size is LARGE else "⊠ 5") in user.text().splitlines()[0]
         engine.incidents = engine.unseen = 0
         service.store.touch(Table.ENGINE, engine)
         await user.pull()
@@ -223,3 +253,8 @@ async def test_calendar_sync_is_switched_and_an_address_is_typed(build: Build) -
         assert isinstance(app.screen, Confirm)
         await user.press("escape")
         assert len(service.commands) == 2
+
+
+def test_every_kind_of_incident_has_a_word() -> None:
+    assert {kind.value for kind in IncidentKind} | {"cycle+job", "policy+job"} == KIND.keys()
+    assert max(map(len, KIND.values())) <= 9, "as wide as its column"

@@ -45,7 +45,7 @@ _TIMES = ("Notes", "Journal", "Contacts", "Tasks", "Calendar", "Mail", "")
 #: A document of more than so many characters is none that a person has made.
 LONGEST = 2_000_000
 
-_ADVICE = "The next change of the policy's categories, or a person in Outlook, adds it; events are marked all the same"
+_ADVICE = "The owner adds them in Outlook, or the next change of the policy's categories does"
 
 
 def wanted(structure: Structure) -> dict[str, int]:
@@ -125,7 +125,9 @@ async def verify(client: ExchangeClient, account: Account, structure: Structure)
     lacking = await missing(client, account, names)
     if not lacking:
         return [Finding(True, "categories", f"{len(names)} in the mailbox's list, with their colours")]
-    return [Finding(False, "categories", f"not in the mailbox's list: {', '.join(lacking)}", _ADVICE)]
+    # Nothing that is synchronised depends on it, and a person may have taken it out: it is told, and is no fault.
+    detail = f"not in the mailbox's list, so that Outlook shows them without their colour: {', '.join(lacking)}"
+    return [Finding(True, "categories", detail, _ADVICE)]
 
 
 _FOLDER = element("t:DistinguishedFolderId", Id="calendar")
