@@ -7,7 +7,7 @@ only says where to look; when its cursor has expired, the labels are listed inst
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from engine.ledger import filing as units
@@ -236,13 +236,15 @@ async def _record(check: Check, page: MailPage) -> None:
     """Record a page: mails dropped, labels taken off, mails of followed conversations, mails to be filed by themselves."""
     run = check.run
     places = await _places(check)
-    left = await _left(check, page)
+    lying = await _lying(check, page)
+    left = _left(page, lying)
     seen: list[Seen] = []
     arrived: list[Placement] = []
     for one in page.placements:
         if one.gone or one.mail in places.ours:
             continue
-        dropped = [*_dropped(one, places)]
+        # A list of a folder tells also what we have seen there before.
+        dropped = [row for row in _dropped(one, places) if (row.mail, row.place) not in lying]
         seen += dropped
         if one.arrived and not dropped:
             arrived.append(one)
@@ -284,15 +286,21 @@ async def _record(check: Check, page: MailPage) -> None:
             run.note("a drop label was taken off a mail before it was filed: it is not filed")
 
 
-async def _left(check: Check, page: MailPage) -> dict[str, tuple[str, ...]]:
+async def _lying(check: Check, page: MailPage) -> set[tuple[str, str]]:
+    """Which mails lay in the folders of a page as far as we know, with the folder; labels are told by their changes."""
+    if check.store.mail_capability.layout is not Layout.FOLDERS:
+        return set()
+    told = {*page.listed, *(place for one in page.placements for place in one.added)}
+    return set(await check.run.ledger.read(units.lying, check.mailbox_id, sorted(told))) if told else set()
+
+
+def _left(page: MailPage, lying: Collection[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     """Places that mails have left, by mail: as the page says, or by their absence from places that it lists as a whole."""
     left = {one.mail: one.left for one in page.placements if one.left}
-    if page.listed:
-        here = {(one.mail, place) for one in page.placements for place in one.places}
-        lying = await check.run.ledger.read(units.lying, check.mailbox_id, page.listed)
-        for mail, place in lying:
-            if (mail, place) not in here:
-                left[mail] = (*left.get(mail, ()), place)
+    here = {(one.mail, place) for one in page.placements for place in one.places}
+    for mail, place in lying:
+        if place in page.listed and (mail, place) not in here:
+            left[mail] = (*left.get(mail, ()), place)
     return left
 
 

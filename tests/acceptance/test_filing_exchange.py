@@ -190,6 +190,12 @@ async def test_a_private_mail_is_not_read(room: Mailroom, place: Town, service: 
     assert (row.state, row.subject) == ("refused", "(private mail)")
     assert b"SECRET" not in service._ledger.path.read_bytes()
     assert "My salary" not in "".join(line.text for line in service.store.lines[user])
+    # The folder is listed again for another mail: what was refused there stays refused, and nobody hears of it again.
+    before = sum("not filed" in line.text for line in service.store.lines[user])
+    room.deliver(user, letter("Not private"), folder)
+    await check(service)
+    assert len(messages(place, "Subject = 'Not private'")) == 1
+    assert sum("not filed" in line.text for line in service.store.lines[user]) == before
 
 
 async def test_a_folder_that_was_thrown_away_files_nothing_and_one_brought_back_does(
