@@ -114,7 +114,16 @@ from engine.monitor.explain import (
 from engine.monitor.filing import STATES as FILED_STATES
 from engine.monitor.filing import FiledRow, RetryFiling
 from engine.monitor.fold import Fold
-from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, Reinit, UndoLine, UndoPreview, WrittenRow
+from engine.monitor.history import (
+    CycleRow,
+    DayRow,
+    LeavePreview,
+    LeaveRow,
+    Reinit,
+    UndoLine,
+    UndoPreview,
+    WrittenRow,
+)
 from engine.monitor.preview import FieldChange, PreviewKind, PreviewReport, PreviewRow, PreviewSum
 from engine.monitor.report import ConflictRow, HeldRow, MailRow, RolloutReport, VerifyRow, Waits, WaveRow
 from engine.monitor.rows import (
@@ -128,6 +137,7 @@ from engine.monitor.rows import (
     SessionRow,
     StepRow,
     UserRow,
+    WaitRow,
 )
 from engine.monitor.store import Store, Subscription, Table
 from engine.monitor.why import why_job, why_user
@@ -184,6 +194,7 @@ __all__ = [
     "ConnectionRow",
     "CycleKind",
     "CycleRow",
+    "DayRow",
     "DecideConflict",
     "DeleteConnection",
     "DeletePolicy",
@@ -288,6 +299,7 @@ __all__ = [
     "UserState",
     "VerifyPolicy",
     "VerifyRow",
+    "WaitRow",
     "Waits",
     "WaveRow",
     "WrittenRow",
@@ -518,7 +530,11 @@ class Service:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             office.fold.second(self.clock.now_ms())
-            for place, email in enumerate(office.queue.waiting(), 1):
+            waiting = office.queue.waiting()
+            engine = office.store.engine
+            engine.waiting, engine.next_waiting = len(waiting), waiting[0] if waiting else ""
+            engine.waits = tuple(WaitRow(one.lane, one.p50, one.p95, one.now) for one in office.queue.waits())
+            for place, email in enumerate(waiting, 1):
                 row = office.store.users.get(email)
                 if row is not None and row.place != place:
                     row.place = place
@@ -855,6 +871,15 @@ class Service:
         ]
         whose = None if mailbox is None and policy is None else emails
         return await histories.cycles(self._office, whose, limit)
+
+    async def day(self, mailbox: str) -> DayRow:
+        """What the cycles of a mailbox did in the last 24 hours.
+
+        Raises:
+            ServiceError: there is no such mailbox.
+        """
+        self._known(mailbox, None)
+        return await histories.day(self._office, mailbox)
 
     async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:
         """What a cycle wrote, in the order of the journal: one page.

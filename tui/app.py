@@ -461,8 +461,12 @@ class SynclineApp(App[None]):
             reason = pane.why_not(action.partition("(")[0])
             if reason:
                 pane.say(reason, "alert")
+                pane.paint_now()
                 return True
-        return await super().run_action(action, default_namespace, namespaces)
+        done = await super().run_action(action, default_namespace, namespaces)
+        if isinstance(pane, Frame):
+            pane.paint_now()
+        return done
 
     def action_keys(self) -> None:
         """Help for the pane."""

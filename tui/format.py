@@ -107,9 +107,23 @@ def uptime(seconds: float) -> str:
     return f"{days}d {clock}" if days else clock
 
 
+#: Times below so many seconds are told in steps of so many.
+_STEPS = ((60, 5), (600, 15), (3600, 60))
+
+
 def eta(seconds: tuple[float, float] | None) -> str:
     """The middle of an estimate in one figure."""
     return "-" if seconds is None else length(sum(seconds) / 2)
+
+
+def eta_span(seconds: tuple[float, float] | None) -> str:
+    """``01:00-01:30``, in steps that grow with the time, so that it stands still while it is read."""
+    if seconds is None:
+        return "-"
+    low, high = seconds
+    step = next((step for most, step in _STEPS if high < most), 300)
+    low, high = low // step * step, -(-high // step) * step
+    return length(high) if low == high else f"{length(low)}-{length(high)}"
 
 
 def eta_range(seconds: tuple[float, float] | None) -> str:

@@ -504,7 +504,7 @@ KEYS: tuple[Key, ...] = (
         {"Y": "app.operators"},
         "operators",
         dict.fromkeys(
-            (POLICIES, QUEUE, POLICY, MEMBERS),
+            (POLICIES, QUEUE, MONITORS, SCHEDULER, POLICY, MEMBERS),
             "List the users of all policies: whose calendar is synchronised, and at which address of Exchange.",
         ),
     ),

@@ -15,6 +15,7 @@ from engine.service import (
     ConnectionDraft,
     ConnectionRow,
     CycleRow,
+    DayRow,
     Explanation,
     FiledRow,
     Filtered,
@@ -150,6 +151,10 @@ class Engine(Protocol):
 
     async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
         """Cycles that did something, youngest first."""
+        ...
+
+    async def day(self, mailbox: str) -> DayRow:
+        """What the cycles of a mailbox did in the last 24 hours."""
         ...
 
     async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:

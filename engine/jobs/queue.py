@@ -7,12 +7,17 @@ in ``work``), so a row that is lost or doubled can delay or repeat a cycle, neve
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from itertools import zip_longest
+from math import ceil
 from typing import Protocol
+
+#: Of so many runs of a lane it is remembered how long they had waited.
+REMEMBERED = 200
 
 
 class Priority(IntEnum):
@@ -58,6 +63,22 @@ class Running:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long the mailboxes of a lane wait for their turn, in seconds.
+
+    Attributes:
+        p50: half of the last runs had waited no longer.
+        p95: 95 of 100 had waited no longer.
+        now: how long the one has waited that waits longest; None when nobody waits.
+    """
+
+    lane: str
+    p50: float
+    p95: float
+    now: float | None
+
+
 Handler = Callable[[Running], Awaitable[None]]
 """Carries out a run; what it raises ends the whole queue, so it should raise nothing."""
 
@@ -81,6 +102,10 @@ class JobQueue(Protocol):
         """Keys that run now."""
         ...
 
+    def waits(self) -> list[Wait]:
+        """How long the mailboxes of each lane wait, the longest wait first."""
+        ...
+
     async def serve(self, handler: Handler, slots: int, stop: asyncio.Event) -> None:
         """Run what is submitted, at most ``slots`` at a time, until ``stop`` is set and the running ones ended."""
         ...
@@ -92,12 +117,19 @@ class _Waiting:
     lane: str
     kinds: set[str]
     priority: Priority
+    since: float
 
 
 class EmbeddedQueue:
-    """The dispatcher of one process: lanes in turn, an admin's requests first, one run per key at a time."""
+    """The dispatcher of one process: lanes in turn, an admin's requests first, one run per key at a time.
 
-    def __init__(self) -> None:
+    Args:
+        now: seconds of a clock that is never set back.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._waited: dict[str, deque[float]] = {}  # by lane, seconds
         self._waiting: dict[str, _Waiting] = {}
         # By priority, then by lane in the order of their turns, then by key in the order of arrival.
         self._lanes: dict[Priority, OrderedDict[str, OrderedDict[str, _Waiting]]] = {
@@ -122,7 +154,7 @@ class EmbeddedQueue:
             return Submitted.RERUN
         waiting = self._waiting.get(request.key)
         if waiting is None:
-            self._enter(_Waiting(request.key, request.lane, {request.kind}, request.priority))
+            self._enter(_Waiting(request.key, request.lane, {request.kind}, request.priority, self._now()))
             return Submitted.NEW
         waiting.kinds.add(request.kind)
         if request.priority <= waiting.priority:
@@ -168,12 +200,29 @@ class EmbeddedQueue:
         """Keys that run now."""
         return list(self._running)
 
+    def waits(self) -> list[Wait]:
+        """How long the mailboxes of each lane wait, the longest wait first."""
+        oldest: dict[str, float] = {}
+        for lanes in self._lanes.values():
+            for lane, keys in lanes.items():
+                since = next(iter(keys.values())).since
+                oldest[lane] = min(since, oldest.get(lane, since))
+        now, told = self._now(), []
+        for lane in self._waited.keys() | oldest.keys():
+            known = sorted(self._waited.get(lane, ()))
+            waits = now - oldest[lane] if lane in oldest else None
+            p50, p95 = (known[ceil(len(known) * part) - 1] if known else waits or 0.0 for part in (0.5, 0.95))
+            told.append(Wait(lane, p50, p95, waits))
+        return sorted(told, key=lambda wait: (-max(wait.p95, wait.now or 0.0), wait.lane))
+
     def _next(self) -> _Waiting | None:
         for lanes in self._lanes.values():
             if lanes:
                 lane, keys = next(iter(lanes.items()))
                 chosen = next(iter(keys.values()))
                 self._leave(chosen)
+                waited = self._waited.setdefault(lane, deque(maxlen=REMEMBERED))
+                waited.append(self._now() - chosen.since)
                 if lane in lanes:
                     lanes.move_to_end(lane)  # this lane has had its turn
                 return chosen

@@ -39,6 +39,14 @@ def last_cycles(conn: sa.Connection) -> dict[int, sa.Row[Any]]:
     return {row.mailbox_id: row for row in rows}
 
 
+def cycles_since(conn: sa.Connection, mailbox_id: int, since: int) -> list[tuple[int, str, dict[str, Any]]]:
+    """Start, state and counts of the cycles of a mailbox that began since then and changed or failed something."""
+    query = sa.select(cycle.c.started_at, cycle.c.state, cycle.c.counts).where(
+        cycle.c.mailbox_id == mailbox_id, cycle.c.started_at >= since, cycle.c.kind != "preview"
+    )
+    return [(row.started_at, row.state, row.counts or {}) for row in conn.execute(query)]
+
+
 def first_counts(conn: sa.Connection, mailbox_id: int) -> list[dict[str, Any]]:
     """The counts of all cycles of a mailbox, oldest first."""
     rows = conn.execute(

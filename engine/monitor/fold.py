@@ -9,6 +9,7 @@ from engine.model.activity import Activity, ActivityKind
 from engine.model.modules import STEPS, ItemOutcome, Step
 from engine.model.states import CycleKind, StepState, UserState
 from engine.monitor.faults import Faults
+from engine.monitor.pace import time_left
 from engine.monitor.rows import StepRow, UserRow
 from engine.monitor.store import Store, Table
 
@@ -20,9 +21,6 @@ WITH_REASON = TROUBLE | {UserState.QUEUED, UserState.STALE}
 
 #: Rates are over so many seconds.
 RATE_WINDOW = 5
-
-#: The time that a first sync will take is judged by so many seconds.
-PACE_WINDOW = 30
 
 LEVELS = {
     ActivityKind.NOTE: 0,
@@ -227,10 +225,8 @@ class Fold:
                 del self._pace[mailbox]
         engine.first_done = sum(step.done for row in first for step in row.steps)
         engine.first_total = sum(self._expected(row) for row in first)
-        recent = list(engine.buckets)[-PACE_WINDOW:]
-        settled = sum(recent) / len(recent) if first else 0
         left = engine.first_total - engine.first_done
-        engine.eta_seconds = (left / settled * 0.8, left / settled * 1.5) if settled and left > 0 else None
+        engine.eta_seconds = time_left(left, engine.buckets) if first else None
         self.store.touch(Table.ENGINE, engine)
 
     def _expected(self, row: UserRow) -> int:

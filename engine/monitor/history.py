@@ -37,6 +37,27 @@ class CycleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DayRow:
+    """What the cycles of a mailbox did in the last 24 hours; those that found nothing to do are not counted.
+
+    Attributes:
+        cycles: that did something, or failed.
+        failed: of these.
+        items: written, on either side.
+        errors: items that failed.
+        calls: of providers, of all cycles; since the engine's start when that is less than a day ago.
+        hours: items by hour, the oldest first.
+    """
+
+    cycles: int = 0
+    failed: int = 0
+    items: int = 0
+    errors: int = 0
+    calls: int = 0
+    hours: tuple[int, ...] = (0,) * 24
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenRow:
     """One write of a cycle, or one item that it left alone. ``at_ms`` is epoch milliseconds.
 

@@ -220,6 +220,22 @@ class Line:
     level: int = 0  # 0 detail, 1 item, 2 step, 3 fault
 
 
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """How long mailboxes wait for their turn in a lane (a policy, or its drop labels); seconds.
+
+    Attributes:
+        p50: half of the last runs had waited no longer.
+        p95: 95 of 100 had waited no longer.
+        now: how long the one has waited that waits longest; None when nobody waits.
+    """
+
+    lane: str
+    p50: float
+    p95: float
+    now: float | None = None
+
+
 @dataclass(slots=True)
 class EngineRow:
     """The header: one row, id ``engine``."""
@@ -232,6 +248,9 @@ class EngineRow:
     lag_max_ms: float = 0.0
     busy: int = 0
     slots: int = 0
+    waiting: int = 0  # mailboxes in the queue, and the one that comes next
+    next_waiting: str = ""
+    waits: tuple[WaitRow, ...] = ()  # by lane, the longest wait first
     message: str = ""  # the newest incident, or its end
     message_ms: int = 0
     message_ok: bool = True

@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from engine.ledger import history as journals
 from engine.ledger import mailboxes
 from engine.ledger import undo as units
 from engine.ledger.fence import Fence
 from engine.ledger.leave import MADE
 from engine.ledger.undo import CycleRecord
 from engine.model.canonical import FIELDS, display_name
-from engine.model.modules import Module
-from engine.monitor.history import CycleRow, LeavePreview, LeaveRow, UndoLine, UndoPreview
+from engine.model.modules import ItemOutcome, Module
+from engine.monitor.calls import HOURS
+from engine.monitor.fold import WRITTEN
+from engine.monitor.history import CycleRow, DayRow, LeavePreview, LeaveRow, UndoLine, UndoPreview
 from engine.runtime.held import LONGEST, said
 from engine.runtime.office import Office
 from engine.sync.context import PolicyContext
@@ -24,6 +27,8 @@ from engine.sync.undoing import plan_page, undoing_of
 
 #: Lines of an undo's preview that are handed out; the counts are of all.
 MOST_LINES = 2_000
+
+_HOUR_MS = 3_600_000
 
 #: Items that stay are named up to so many per mailbox and module.
 EXAMPLES = 3
@@ -54,6 +59,20 @@ async def cycles(office: Office, emails: Collection[str] | None, limit: int = 20
     ids = None if emails is None else [office.mailbox_ids[email] for email in emails]
     found = await office.ledger.read(units.cycles, ids, limit=limit)
     return _rows(office, found)
+
+
+async def day(office: Office, mailbox: str) -> DayRow:
+    """What the cycles of a mailbox did in the last 24 hours."""
+    now = office.clock.now_ms()
+    since = now - HOURS * _HOUR_MS
+    found = await office.ledger.read(journals.cycles_since, office.mailbox_ids[mailbox], since)
+    hours, errors = [0] * HOURS, 0
+    for began, _, counts in found:
+        by = _by_outcome(counts)
+        hours[min((began - since) // _HOUR_MS, HOURS - 1)] += sum(by.get(outcome, 0) for outcome in WRITTEN)
+        errors += by.get(ItemOutcome.FAILED, 0)
+    failed = sum(state == "failed" for _, state, _ in found)
+    return DayRow(len(found), failed, sum(hours), errors, office.hourly.total(mailbox, now), tuple(hours))
 
 
 def _rows(office: Office, found: Iterable[CycleRecord]) -> list[CycleRow]:

@@ -24,6 +24,7 @@ from engine.model.config_setup import setup_from_docs
 from engine.model.incident import Heal, IncidentKind, IncidentState, Strike
 from engine.model.policy import Connection, Policy
 from engine.model.setup import Setup
+from engine.monitor.calls import HourlyCalls
 from engine.monitor.fold import Fold
 from engine.monitor.rows import LimitRow
 from engine.monitor.store import Store
@@ -59,6 +60,7 @@ class _Listener:
         row = office.store.users.get(account)
         if row is not None:
             row.calls += 1
+            office.hourly.add(account, office.clock.now_ms())
         name = family(provider)
         engine = office.store.engine
         if (
@@ -99,6 +101,7 @@ class Office:
     fold: Fold
     queue: EmbeddedQueue
     calls: Counter[str] = field(default_factory=Counter)
+    hourly: HourlyCalls = field(default_factory=HourlyCalls)
     connections: dict[str, Connection] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     setup: Setup = field(default_factory=Setup)

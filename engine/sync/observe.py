@@ -15,6 +15,7 @@ from engine.ledger.store import Ledger
 from engine.model.clock import Clock
 from engine.model.modules import Side
 from engine.model.port import Connector, Observation, Page
+from engine.model.turns import in_slices
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource
 from engine.sync.filters import DAY_MS
@@ -260,7 +261,7 @@ async def _pages(
             await _believe_empty(ledger, clock, connector, fence, feed, row, generation, had)
         # Masters before their occurrences: an occurrence is attached to its master's link.
         live = sorted((one for one in observations if not one.deleted), key=lambda one: one.parent is not None)
-        resolved = [(one, resolve(one)) for one in live]
+        resolved = list(zip(live, await in_slices(resolve, live), strict=True))
         seen = [one for _, rows in resolved for one in rows or ()]
         gone = [one.remote_id for one in observations if one.deleted]
         # What no mailbox receives any more (it has another owner) is gone for those who had it.

@@ -129,3 +129,36 @@ async def test_stopping_asks_what_runs_to_stop_and_begins_nothing_new() -> None:
     assert shop.stopped == ["a"]
     assert shop.begun == ["a"]
     assert shop.queue.waiting() == ["b"]
+
+
+async def test_how_long_mailboxes_wait_for_their_turn_is_told_by_lane() -> None:
+    now = [100.0]
+    queue = EmbeddedQueue(now=lambda: now[0])
+    gate, stop = asyncio.Event(), asyncio.Event()
+
+    async def handle(running: Running) -> None:
+        await gate.wait()
+
+    queue.submit(Request(f"u{number}@example.com", "Sales", "full") for number in range(3))
+    queue.submit([Request("ada@example.com", "Support", "full")])
+    now[0] = 104.0
+    assert [(each.lane, each.p50, each.now) for each in queue.waits()] == [("Sales", 4, 4), ("Support", 4, 4)]
+    serving = asyncio.ensure_future(queue.serve(handle, 2, stop))
+    await _turns()
+    assert len(queue.running()) == 2
+    now[0] = 160.0
+    sales, support = queue.waits()
+    assert (sales.lane, sales.p50, sales.p95, sales.now) == ("Sales", 4, 4, 60)
+    assert (support.lane, support.p50, support.now) == ("Support", 4, None)
+    gate.set()
+    await _turns()
+    assert not queue.waiting()
+    (sales, *_) = queue.waits()
+    assert (sales.lane, sales.p50, sales.p95, sales.now) == ("Sales", 60, 60, None)
+    stop.set()
+    await serving
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)

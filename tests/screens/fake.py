@@ -25,6 +25,7 @@ from engine.service import (
     ConnectionRow,
     CycleKind,
     CycleRow,
+    DayRow,
     DecideConflict,
     DeleteConnection,
     DeletePolicy,
@@ -67,6 +68,7 @@ from engine.service import (
     UserState,
     VerifyPolicy,
     VerifyRow,
+    WaitRow,
     WrittenRow,
 )
 from tests.screens.fake_jobs import FakeJobs
@@ -317,6 +319,9 @@ class FakeService:
 
     async def cycles(self, mailbox: str | None = None) -> list[CycleRow]:
         return [row for row in self.did if mailbox in (None, row.mailbox)]
+
+    async def day(self, mailbox: str) -> DayRow:
+        return DayRow(96, 2, 1302, 3, 318, tuple(number * 7 % 110 for number in range(24)))
 
     async def cycle_items(self, cycle: int, after: int = 0, limit: int = 500) -> list[WrittenRow]:
         return [row for row in self.written if row.id > after][:limit]
@@ -575,6 +580,8 @@ def running() -> Store:
     store.engine.message = "Sales EMEA: the first sync has ended; V in Policies reads it back."
     store.engine.message_ms = NOW - 8000
     store.engine.first_done, store.engine.first_total = 1592, 7260
+    store.engine.waiting, store.engine.next_waiting = 3, "d.patel@example.com"
+    store.engine.waits = (WaitRow("Sales EMEA", 8.0, 100.0, 12.0), WaitRow("Support", 2.0, 9.0))
     store.engine.eta_seconds = (60.0, 84.0)
     return store
 

@@ -10,6 +10,7 @@ from textual._context import active_app
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 
 from engine.service import Command, Store, Subscription, Table
 from tui.paint import line
@@ -190,6 +191,19 @@ class Frame(Screen[None]):
         self._frame()
         if not self.frozen:
             self.paint({table: self._subscription.take(table) for table in self.LISTENS})
+
+    def paint_now(self) -> None:
+        """Send what a key has changed to the terminal at once.
+
+        Textual takes five turns of the loop and waits for its frame timer before it does. The engine works in every
+        one of these turns, and a key would wait for all of them. What needs a new layout takes Textual's way.
+        """
+        if not self.shown or not self.is_current or self.app._batch_count or self._layout_required:
+            return
+        changed: set[Widget] = {each for each in self.walk_children(LineView) if each._repaint_required}
+        if changed and not any(each._layout_required for each in changed):
+            self._compositor.update_widgets(changed)
+            self._compositor_refresh()
 
     def repaint(self) -> None:
         """Paint everything now."""

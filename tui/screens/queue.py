@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import LimitRow, StepState, Table, UserRow, UserState, why_user
+from engine.service import LimitRow, StepState, Table, UserRow, UserState, WaitRow, why_user
 from tui import format as form
 from tui import keys, rows, signs
 from tui.fields import USER_KEYS, urgency, user_fields
@@ -169,14 +169,6 @@ class QueueScreen(TableFrame):
         lines = [_limit(row, self.view, name) for row in limits]
         lines = lines or [line((" No limit has been met yet.", "quiet"))]
         slots = f"{engine.busy} busy of {engine.slots}" if engine.slots else f"{engine.busy} busy"
-        queued = sorted(
-            (
-                row
-                for row in self.store.users.values()
-                if row.place is not None and row.state is UserState.QUEUED
-            ),
-            key=lambda row: row.place or 0,
-        )
         waits = [
             line((f" {fit(name_, name)} ", "quiet"), (f"↻ asked to wait, {-(-left // 1000)} s left", "warn"))
             for name_, until in engine.provider_until_ms.items()
@@ -188,8 +180,9 @@ class QueueScreen(TableFrame):
             line((f" {fit('Slots', name)} ", "quiet"), slots),
             line(
                 (f" {fit('Queue', name)} ", "quiet"),
-                f"{len(queued):,} waiting, next {queued[0].id}" if queued else "nobody waits",
+                f"{engine.waiting:,} waiting, next {engine.next_waiting}" if engine.waiting else "nobody waits",
             ),
+            *(_wait(row, name) for row in engine.waits),
             line(
                 (f" {fit('Loop lag', name)} ", "quiet"),
                 f"{engine.lag_p99_ms:.0f} ms (max {engine.lag_max_ms:.0f} ms)",
@@ -256,6 +249,18 @@ class QueueScreen(TableFrame):
     def action_monitor(self) -> None:
         """Open monitors."""
         users.monitor(self, self.table.chosen())
+
+
+def _wait(row: WaitRow, width: int) -> TextLine:
+    """How long a lane's mailboxes wait for their turn."""
+    told = f"wait p50 {form.length(row.p50)}  p95 {form.length(row.p95)}"
+    now = f"  now {form.length(row.now)}" if row.now is not None else ""
+    return line((f" {fit(f'  {row.lane}', width)} ", "quiet"), told, (now, "alert" if _late(row) else "text"))
+
+
+def _late(row: WaitRow) -> bool:
+    """Whether somebody waits longer than almost everybody did."""
+    return row.now is not None and row.now > max(60.0, 2 * row.p95)
 
 
 def _limit(row: LimitRow, view: View, width: int) -> TextLine:

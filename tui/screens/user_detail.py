@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import ItemOutcome, Module, Table, UserRow, why_user
+from engine.service import DayRow, ItemOutcome, Module, Table, UserRow, why_user
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import TextLine, fit, line, wrapped
+from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens import orders, users
 from tui.screens.frame import Frame
 from tui.screens.queue import steps
@@ -42,6 +42,8 @@ class UserScreen(Frame):
     def __init__(self, mailbox: str) -> None:
         super().__init__()
         self.mailbox = mailbox
+        self._day = DayRow()
+        self._asked: tuple[int | None, int] | None = None
 
     def path(self) -> str:
         """Where we are."""
@@ -64,6 +66,7 @@ class UserScreen(Frame):
                 [line((f" {self.mailbox} is no user of any policy.", "alert"))]
             )
             return
+        self._ask_day(row)
         told = self._state(row)
         state = self.query_one("#state", LineView)
         state.styles.height = max(_STATE_ROWS, len(told))
@@ -71,17 +74,41 @@ class UserScreen(Frame):
         if changed is None or self.mailbox in changed:
             policy = self.store.policies.get(row.policy)
             counts = self.query_one("#counts", LineView)
+            panel = self.query_one("#steps", LineView)
+            day = f"24 h: items {self._day.items:,}, errors {self._day.errors:,}, calls {self._day.calls:,}"
             counts.title(
                 "Last cycle by module" if row.state not in signs.ACTIVE else "This cycle by module",
-                f"{row.items:,} items in step",
+                f"{row.items:,} items in step" + ("" if panel.display else f"   {day}"),
             )
             counts.show(_counts(row, policy.modules if policy else frozenset(Module)))
-            panel = self.query_one("#steps", LineView)
             if panel.display:
-                panel.title("Steps")
-                panel.show(steps(row))
+                panel.title("Steps, last 24 h")
+                panel.show([*steps(row), *self._day_lines(row)])
         if changed is None or lines is None or self.mailbox in lines:
             self.query_one(LogPanel).pull()
+
+    def _ask_day(self, row: UserRow) -> None:
+        """Read the last 24 hours when a cycle has ended since, and each minute."""
+        now = (row.ended_ms, self.view.now_ms // 60_000)
+        if self._asked != now:
+            self._asked = now
+            self.console.fetch(self.engine.day(self.mailbox), self._day_came)
+
+    def _day_came(self, day: DayRow) -> None:
+        if self._day != day:
+            self._day = day
+            self._soon(whole=True)
+
+    def _day_lines(self, row: UserRow) -> list[TextLine]:
+        """The last 24 hours, below the steps."""
+        day = self._day
+        failed: Span = (f"   {day.failed:,} failed", "fault" if day.failed else "quiet")
+        errors: Span = (f"   errors {day.errors:,}", "fault" if day.errors else "quiet")
+        return [
+            line((" 24 h      ", "quiet"), f"{form.count(day.cycles, 'cycle')} with work", failed),
+            line((" Items     ", "quiet"), f"{day.items:,}", errors, f"   calls {day.calls:,}"),
+            line((" By hour   ", "quiet"), (form.spark(day.hours, 24), "quiet")),
+        ]
 
     def _state(self, row: UserRow) -> list[TextLine]:
         sign = signs.USER[row.state]

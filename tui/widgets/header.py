@@ -111,15 +111,14 @@ class Header(LineView):
 
     @staticmethod
     def _first(row: EngineRow, wide: bool, room: int) -> str:
-        """How far first syncs are; the bar gives way before the time that is left does."""
+        """How far first syncs are; the bar gives way before the time that is left does, and its range before that."""
         part = form.share(row.first_done, row.first_total)
-        eta = f"ETA {form.eta(row.eta_seconds)}"
-        if not wide:
-            return f"  first {form.percent(part)} {eta}"
-        label = f"   first sync {form.percent(part)} "
-        sizes = (one for one in (28, 14) if len(label) + one + 1 + len(eta) <= room)
-        cells = next(sizes, 0)
-        return label + (f"{form.bar(part, cells)} " if cells else "") + eta
+        label = f"   first sync {form.percent(part)} " if wide else f"  first {form.percent(part)} "
+        span, middle = f"ETA {form.eta_span(row.eta_seconds)}", f"ETA {form.eta(row.eta_seconds)}"
+        for cells in (28, 14) if wide else ():
+            if len(label) + cells + 1 + len(span) <= room:
+                return f"{label}{form.bar(part, cells)} {span}"
+        return label + (span if len(label) + len(span) <= room else middle)
 
     @staticmethod
     def _provider(name: str, text: str, left_ms: int, wide: bool) -> Span:

@@ -21,6 +21,7 @@ from engine.crm.salesforce.mapping_event import (
 )
 from engine.crm.salesforce.objects import EVENT, SYSTEM, SObject, cancelled, observe
 from engine.model.port import Observation, Page
+from engine.model.turns import in_slices
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 
 #: The recycle bin forgets after 15 days, and with it a feed loses deletions (providers.md section 6).
@@ -154,7 +155,7 @@ class Feeds:
         """
         rows = list(rows)
         if sobject is not EVENT:
-            return [observe(sobject, row, context) for row in rows]
+            return await in_slices(lambda row: observe(sobject, row, context), rows)
         gone = set() if gone is None else gone
         gone.update(row["Id"] for row in rows if row["IsDeleted"] and is_series(row))
         doubtful = [
@@ -166,7 +167,11 @@ class Feeds:
             and occurrence_of(row)
         ]
         off = await self._cancelled(doubtful) if doubtful else set()
-        return [cancelled(row) if row["Id"] in off else observe(sobject, row, context) for row in rows]
+
+        def seen(row: Row) -> Observation:
+            return cancelled(row) if row["Id"] in off else observe(sobject, row, context)
+
+        return await in_slices(seen, rows)
 
     async def _read(self, sobject: SObject, context: Context, cursor: Cursor | None) -> AsyncIterator[Page]:
         gone: set[str] = set()

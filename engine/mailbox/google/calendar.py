@@ -32,6 +32,7 @@ from engine.model.port import (
     Write,
     WriteKind,
 )
+from engine.model.turns import in_slices
 from engine.net.errors import ErrorKind, ProviderError
 
 #: Google's largest page of events.
@@ -73,7 +74,7 @@ async def changes(client: GoogleClient, scope: Scope, cursor: str | None) -> Asy
         if page_token:
             parameters["pageToken"] = page_token
         answer = await client.execute(client.calendar.events.list(**parameters), account, idempotent=True)
-        observed = tuple(_observations(answer.get("items") or (), full=cursor is None))
+        observed = tuple(await _observations(answer.get("items") or (), full=cursor is None))
         page_token = answer.get("nextPageToken")
         if page_token:
             yield Page(observed, snapshot=cursor is None)
@@ -90,14 +91,10 @@ async def changes(client: GoogleClient, scope: Scope, cursor: str | None) -> Asy
         return
 
 
-def _observations(items: Sequence[dict[str, Any]], *, full: bool) -> list[Observation]:
-    found = []
-    for item in items:
-        observation = calendar_read.observe(item)
-        # In a complete listing a tombstone says nothing that absence does not say.
-        if observation is not None and not (full and observation.deleted):
-            found.append(observation)
-    return found
+async def _observations(items: Sequence[dict[str, Any]], *, full: bool) -> list[Observation]:
+    seen = await in_slices(calendar_read.observe, items)
+    # In a complete listing a tombstone says nothing that absence does not say.
+    return [one for one in seen if one is not None and not (full and one.deleted)]
 
 
 async def fetch(client: GoogleClient, scope: Scope, ids: Sequence[str]) -> list[Observation]:

@@ -18,6 +18,7 @@ from engine.mailbox.google.scopes import account_of
 from engine.model.canonical import CONTACT_FIELDS
 from engine.model.modules import CONTACT_MODULES, Module
 from engine.model.port import Account, Capability, CreateKey, Guard, Observation, Page, Scope
+from engine.model.turns import in_slices
 from engine.net.errors import CursorExpired
 
 __all__ = [
@@ -97,8 +98,9 @@ async def changes(client: GoogleClient, scope: Scope, cursor: str | None) -> Asy
                 raise CursorExpired(error.detail) from None
             raise
         page_token = answer.get("nextPageToken")
+        people = answer.get("connections") or ()
         yield Page(
-            observations=tuple(observe(person, region) for person in answer.get("connections") or ()),
+            observations=tuple(await in_slices(lambda person: observe(person, region), people)),
             cursor=None if page_token else _cursor(answer.get("nextSyncToken")),
             snapshot=token is None,
             total=answer.get("totalItems") if token is None else None,
