@@ -18,13 +18,14 @@ TREE = Structure(labels=("CRM", "CRM/A", "CRM/B"))
 HOME = (mail_watch.INBOX, mail_watch.SENT)
 
 
-def deliver(place: Lab, folder: str, raw: bytes) -> str:
+def deliver(place: Lab, folder: str, raw: bytes, version: str = "Exchange2016") -> str:
     """A mail comes into a folder."""
     kind = "DistinguishedFolderId" if folder.islower() else "FolderId"
     answer = place.office.call(
         f'<m:CreateItem MessageDisposition="SaveOnly"><m:SavedItemFolderId><t:{kind} Id="{folder}"/></m:SavedItemFolderId>'
         f"<m:Items><t:Message><t:MimeContent>{base64.b64encode(raw).decode()}</t:MimeContent></t:Message></m:Items>"
-        "</m:CreateItem>"
+        "</m:CreateItem>",
+        version=version,
     )
     return str(next(answer.iter("{*}ItemId")).get("Id"))
 
@@ -209,3 +210,20 @@ async def test_a_folder_is_given_its_full_name_wherever_it_was_put(box: Mailbox)
         f'<m:FolderIds><t:FolderId Id="{two}"/></m:FolderIds></m:MoveFolder>'
     )
     assert two not in await store.mail_places(place.account)
+
+
+async def test_exchange_2010_is_asked_for_nothing_that_it_does_not_know() -> None:
+    with lab(exchange_version="Exchange2010_SP2") as place:
+        async with place.connector(version="Exchange2010") as store:
+            made = await store.ensure(place.account, TREE, {})
+            one = made.ids["label:CRM/A"]
+            cursor = await store.mail_start(place.account)
+            mail = deliver(place, one, letter("Old server"), version="Exchange2010_SP2")
+            page, cursor = await look(store, place, cursor, one, *HOME)
+            assert mails(page) == {(mail, (one,))}
+            [head] = await store.mail_heads(place.account, [mail])
+            assert head.thread == page.placements[0].thread
+            [moved] = await store.mail_move(place.account, [Move((mail,), ("inbox",), (one,))])
+            assert list(await store.mail_sources(place.account, list(moved.ids.values()))) == [moved.ids[mail]]
+            assert await store.mail_deleted(place.account, {mail: "Old.server@customer.example"}) == set()
+            assert (await store.mail_places(place.account))[one] == "CRM/A"
