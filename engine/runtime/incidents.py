@@ -51,7 +51,8 @@ class Incidents:
     async def load(self) -> None:
         """Show what the ledger has: at the start, and after the configuration changed.
 
-        What is about a mailbox or policy that is not there any more is dismissed.
+        What is about a mailbox or policy that is not there any more is dismissed, and so is a job's trouble with somebody who
+        is its operator no more.
         """
         now, gone = self._clock.now_ms(), []
         found = await self._ledger.read(units.shown, MOST_CLOSED)
@@ -67,6 +68,8 @@ class Incidents:
                 gone += [
                     Heal(IncidentKind(leg), one.subject, now, IncidentState.DISMISSED) for leg in legs(one.kind)
                 ]
+            elif user is not None and not user.calendar_sync and IncidentKind.JOB in legs(one.kind):
+                gone.append(Heal(IncidentKind.JOB, one.subject, now, IncidentState.DISMISSED))
         if gone:
             await self._ledger.write(units.record, [], gone)
             found = await self._ledger.read(units.shown, MOST_CLOSED)

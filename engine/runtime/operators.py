@@ -8,6 +8,7 @@ from dataclasses import astuple, replace
 from engine.ledger import mailboxes
 from engine.model.config import check_users
 from engine.model.config_problems import Collector
+from engine.model.incident import IncidentKind
 from engine.model.policy import TargetUser
 from engine.model.user_import import FIELDS, NotReadable, UserImport, read_users, write_users
 from engine.monitor.commands import Answer, ImportUsers, SetOperator
@@ -80,6 +81,8 @@ async def set_operator(office: Office, command: SetOperator) -> Answer:
         row = office.store.users[after.email]
         row.calendar_sync, row.exchange_email = after.calendar_sync, after.exchange_email
         office.store.touch(Table.USERS, row)
+    if command.calendar_sync is False:  # no job serves them any more
+        await office.incidents.dismiss(IncidentKind.JOB, *(one.email for one in valid))
     who = valid[0].email if len(valid) == 1 else words.count(len(valid), "operator", "operators")
     if command.calendar_sync is not None:
         return Answer(True, f"Calendar Sync of {who} is {'on' if command.calendar_sync else 'off'}")

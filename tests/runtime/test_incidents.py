@@ -12,7 +12,7 @@ from engine.model.job import CALENDAR
 from engine.model.port import Scope
 from engine.model.states import FaultClass
 from engine.monitor.rows import IncidentRow
-from engine.service import DisableJob, Service
+from engine.service import DisableJob, Service, SetOperator
 from tests.acceptance.engine_process import AheadClock
 from tests.runtime.test_freshness import FILE, engine
 from tests.runtime.test_retries import crm, mail
@@ -172,6 +172,23 @@ async def test_the_trouble_of_a_mailbox_is_one_incident_for_its_cycles_and_a_job
         answer = await service.do(DisableJob(CALENDAR), "admin")
         assert answer.ok, answer
         assert row.state == "dismissed", "nobody expects the job to go well any more"
+
+
+async def test_who_is_an_operator_no_more_has_no_trouble_with_the_job(tmp_path: Path) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        await service.sync("Sales", "admin")
+        incidents, now = service._office.incidents, service.clock.now_ms()
+        await incidents.strike(
+            *(Strike(IncidentKind.JOB, "Sales", one, None, "the job fails", at_ms=now) for one in (A, B))
+        )
+        assert (await service.do(SetOperator((A,), calendar_sync=False), "admin")).ok
+        assert [(row.subject, row.kind) for row in live(service)] == [(B, "job")]
+        file = FILE.replace("{contact}", "enabled = true").replace(
+            f'[[users]]\nemail = "{B}"\n', f'[[users]]\nemail = "{B}"\ncalendar_sync = false\n'
+        )
+        assert (await service.apply(file, "sales.toml", "test")).ok
+        assert live(service) == []
+        assert {row.state for row in service.store.incidents.values()} == {"dismissed"}
 
 
 async def test_an_incident_of_an_earlier_version_goes_on_under_its_new_key(tmp_path: Path) -> None:
