@@ -129,6 +129,7 @@ RECORD_FIELDS = _fields(
     ("owner", Kind.TEXT, "owner"),
     ("contacts", Kind.PEOPLE, "contacts"),
     ("next_step", Kind.TEXT, "next step"),
+    ("activities", Kind.PEOPLE, "next activities"),  # lines that begin with their date, see ``activity_line``
     ("description", Kind.TEXT, "description"),
     ("link", Kind.TEXT, "link to the record"),
     ("closed", Kind.FLAG, "closed"),
@@ -141,6 +142,14 @@ FIELDS: dict[Module, dict[str, Field]] = {
     Module.TASK: TASK_FIELDS,
     **dict.fromkeys(RECORD_MODULES, RECORD_FIELDS),
 }
+
+
+def activity_line(when: str | None, kind: str, subject: str | None) -> str:
+    """An open task or a coming appointment of a record in one line; sorted, the next one stands first.
+
+    ``when``: a date, or UTC with Z to the minute.
+    """
+    return f"{when or 'no date'} {kind}: {' '.join((subject or '(no subject)').split())}"
 
 
 # -- constructors: what a connector calls to turn a provider's value into a canonical one ------------------

@@ -95,6 +95,13 @@ LABELS = Section(
             _DEFAULTS.renamed,
         ),
         Setting(
+            "activities",
+            whole(0, 10, "activities"),
+            "Most open tasks and coming appointments that the mail in a record's label tells of; 0 for none. They are read along "
+            "with the records and cost no call while none of them changes.",
+            _DEFAULTS.activities,
+        ),
+        Setting(
             "records",
             ByModule(_RECORDS, _RECORD, _DEFAULTS.records),
             "Which records of a module have a drop label, by module.",

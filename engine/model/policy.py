@@ -188,6 +188,7 @@ class Labels:
     max_records: int = 200
     closed: ClosedRecords = ClosedRecords.STAY
     renamed: RenamedLabels = RenamedLabels.FOLLOW
+    activities: int = 3  # open tasks and coming appointments in a record's quick connect mail
     records: Mapping[Module, RecordLabels] = field(
         default_factory=lambda: {Module.OPPORTUNITY: RecordLabels(), Module.CASE: RecordLabels()}
     )

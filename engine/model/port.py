@@ -95,12 +95,14 @@ class Scope:
         remote_id: the provider's id of the container (calendar id, task list id, object name).
         modules: what it can hold.
         account: the mailbox, or ``None`` for a CRM feed that serves all mailboxes.
+        activities: of a CRM feed of records: so many open tasks and coming appointments are told with each.
     """
 
     key: str
     remote_id: str
     modules: tuple[Module, ...]
     account: Account | None = None
+    activities: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from engine.sync.structure import (
     made_ids,
     part,
     whole_structure,
+    with_activities,
 )
 from engine.sync.vanished import read_feed
 from engine.sync.waiting import carry_out
@@ -69,7 +70,8 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
     """The CRM feeds of a policy, with their rows in the ledger."""
     known = {row.key: row for row in await context.ledger.read(observe_units.scopes_of, context.policy.name, 0)}
     feeds = []
-    for scope in context.crm.scopes(context.modules()):
+    for each in context.crm.scopes(context.modules()):
+        scope = with_activities(context.policy, each)
         row = known.get(scope.key)
         identity = identity_of(context.policy, scope)
         if row is None or row.remote_id != identity:

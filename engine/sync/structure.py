@@ -102,8 +102,16 @@ def identity_of(policy: Policy, scope: Scope) -> str:
         if policy.on(module)
     )
     if scope.account is None:
-        return f"{scope.remote_id} {taken}"
+        told = f" activities:{scope.activities}" if scope.activities else ""
+        return f"{scope.remote_id} {taken}{told}"
     return f"{scope.remote_id} {taken} {int(policy.address_books.require_group)}{int(policy.calendar.require_colour)}"
+
+
+def with_activities(policy: Policy, scope: Scope) -> Scope:
+    """A CRM feed as the policy wants it: records with their next activities, for the quick connect mails."""
+    if set(scope.modules) <= RECORD_MODULES:
+        return replace(scope, activities=policy.labels.activities)
+    return scope
 
 
 #: Grows when a version makes something that earlier ones did not: each mailbox is then looked at once more, and what it lacks is

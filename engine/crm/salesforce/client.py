@@ -136,6 +136,36 @@ class SalesforceClient:
                 return
             answer = await self.request("GET", following)
 
+    async def queries(self, questions: Sequence[str], *, deleted: bool = False) -> list[tuple[QueryPage, str]]:
+        """The first pages of up to five queries in one call, each with the path of its next page.
+
+        Raises:
+            ProviderError: the call or one of the queries failed.
+        """
+        requests = [
+            {"method": "GET", "referenceId": f"query{number}", "url": self.query_url(soql, deleted=deleted)}
+            for number, soql in enumerate(questions)
+        ]
+        answer = await self.request(
+            "POST", "/composite", body={"allOrNone": False, "compositeRequest": requests}, idempotent=True
+        )
+        found = []
+        for part in self._subanswers(answer, len(requests)):
+            if isinstance(part, ProviderError):
+                raise part
+            found.append(self._page(Answer(part, answer.date)))
+        return found
+
+    async def more(self, following: str) -> AsyncIterator[QueryPage]:
+        """The pages from the path of a next page on.
+
+        Raises:
+            ProviderError: a call failed.
+        """
+        while following:
+            page, following = self._page(await self.request("GET", following))
+            yield page
+
     async def rest_of(self, body: Any) -> list[Row]:
         """All rows of a result whose first part, ``body``, came inside a composite answer.
 
@@ -186,6 +216,9 @@ class SalesforceClient:
             idempotent=idempotent,
             size=size,
         )
+        return self._subanswers(answer, len(requests))
+
+    def _subanswers(self, answer: Answer, number: int) -> list[Any]:
         out: list[Any] = []
         try:
             for each in answer.body["compositeResponse"]:
@@ -193,7 +226,7 @@ class SalesforceClient:
                 out.append(body if status < 400 else classify(status, *first_error(body)))
         except (KeyError, TypeError, ValueError):
             raise self._malformed() from None
-        if len(out) != len(requests):
+        if len(out) != number:
             raise self._malformed()
         return out
 

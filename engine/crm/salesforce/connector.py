@@ -11,7 +11,7 @@ from engine.crm.salesforce.client import SalesforceClient
 from engine.crm.salesforce.feed import Feeds
 from engine.crm.salesforce.mails import SalesforceArchive
 from engine.crm.salesforce.mapping import Context
-from engine.crm.salesforce.objects import EVENT, OBJECTS, OF_MODULE, SObject
+from engine.crm.salesforce.objects import EVENT, OBJECTS, OF_MODULE, SObject, with_activities
 from engine.crm.salesforce.settings import SalesforceSettings
 from engine.crm.salesforce.write import BATCH, Writer
 from engine.model.modules import Module
@@ -81,7 +81,7 @@ class SalesforceConnector(SalesforceArchive):
             ProviderError: a call failed.
         """
         sobject = _object(scope)
-        async for page in self._feeds.changes(sobject, await self._context(), cursor):
+        async for page in self._feeds.changes(sobject, await self._context(scope), cursor):
             yield page
 
     async def fetch(self, scope: Scope, ids: Sequence[str]) -> list[Observation]:
@@ -90,7 +90,7 @@ class SalesforceConnector(SalesforceArchive):
         Raises:
             ProviderError: a call failed.
         """
-        return await self._feeds.fetch(_object(scope), await self._context(), ids)
+        return await self._feeds.fetch(_object(scope), await self._context(scope), ids)
 
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes, 200 of each kind a call; one outcome per write, in order.
@@ -100,7 +100,7 @@ class SalesforceConnector(SalesforceArchive):
         """
         if not writes:
             return []
-        return await Writer(self._client, self._feeds, _object(scope), await self._context()).apply(writes)
+        return await Writer(self._client, self._feeds, _object(scope), await self._context(scope)).apply(writes)
 
     async def users(self) -> list[CrmUser]:
         """All active users that have an e-mail address, by name.
@@ -156,13 +156,13 @@ class SalesforceConnector(SalesforceArchive):
         """Close connections."""
         await self._client.close()
 
-    async def _context(self) -> Context:
+    async def _context(self, scope: Scope) -> Context:
         link = self._settings.link_url
         if not link:
             await self._client.log_in()
             link = self._client.instance_url
-        return Context(self._settings.default_region, link.rstrip("/"))
+        return Context(self._settings.default_region, link.rstrip("/"), scope.activities)
 
 
 def _object(scope: Scope) -> SObject:
-    return OBJECTS[scope.key]
+    return with_activities(OBJECTS[scope.key], scope.activities)

@@ -16,10 +16,12 @@ class Context:
     Attributes:
         region: two-letter country of phone numbers whose row names no country, or empty.
         link_url: base of the links to records, without a slash at the end.
+        activities: most activities that are told of a record.
     """
 
     region: str = ""
     link_url: str = ""
+    activities: int = 0
 
 
 class Unwritable(Exception):

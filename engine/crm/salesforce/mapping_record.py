@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from engine.crm.salesforce import soql
 from engine.crm.salesforce.mapping import Context, Row
 from engine.model import canonical
 from engine.model.canonical import Fields
@@ -27,9 +28,30 @@ CASE_SELECT = (
 )  # fmt: skip
 
 OPPORTUNITY_WRITABLE = frozenset({*_OPPORTUNITY_TEXTS, "amount", "close_date"})
-OPPORTUNITY_FIELDS = OPPORTUNITY_WRITABLE | {"account", "owner", "contacts", "link", "closed"}
+OPPORTUNITY_FIELDS = OPPORTUNITY_WRITABLE | {"account", "owner", "contacts", "link", "closed", "activities"}
 CASE_WRITABLE = frozenset(_CASE_TEXTS)
-CASE_FIELDS = CASE_WRITABLE | {"number", "account", "owner", "contacts", "link", "closed"}
+CASE_FIELDS = CASE_WRITABLE | {"number", "account", "owner", "contacts", "link", "closed", "activities"}
+
+
+#: Objects whose rows are activities of a record.
+ACTIVITIES = ("Task", "Event")
+
+
+def activity_columns(most: int) -> tuple[str, ...]:
+    """Subqueries of the next activities of each record, as part of its row: no call of their own.
+
+    What is private in the CRM is nobody else's business.
+    """
+    tasks = (
+        "(SELECT Subject, ActivityDate, TaskSubtype FROM Tasks WHERE IsDeleted = false AND IsClosed = false "
+        "AND IsRecurrence = false ORDER BY ActivityDate ASC NULLS LAST LIMIT "
+    )
+    events = (
+        "(SELECT Subject, StartDateTime, ActivityDate, IsAllDayEvent FROM Events WHERE IsDeleted = false "
+        "AND IsChild = false AND IsRecurrence = false AND IsPrivate = false AND EndDateTime >= TODAY "
+        "ORDER BY StartDateTime ASC LIMIT "
+    )
+    return f"{tasks}{most})", f"{events}{most})"
 
 
 def read_opportunity(row: Row, context: Context) -> tuple[Module, dict[str, Any]]:
@@ -76,9 +98,29 @@ def _common(row: Row, context: Context, sobject: str, texts: dict[str, str]) -> 
     fields["account"] = _name(row, "Account")
     fields["owner"] = _name(row, "Owner")
     fields["closed"] = bool(row.get("IsClosed"))
+    if context.activities:
+        fields["activities"] = _activities(row, context.activities)
     if context.link_url:
         fields["link"] = f"{context.link_url}/lightning/r/{sobject}/{row['Id']}/view"
     return fields
+
+
+def _activities(row: Row, most: int) -> list[str] | None:
+    """The next of a record's open tasks and coming appointments, as lines."""
+    lines = [
+        canonical.activity_line(
+            task["ActivityDate"], "call" if task.get("TaskSubtype") == "Call" else "task", task["Subject"]
+        )
+        for task in (row.get("Tasks") or {}).get("records", ())
+    ]
+    for event in (row.get("Events") or {}).get("records", ()):
+        start = event["StartDateTime"]
+        if event.get("IsAllDayEvent") or not start:
+            when = (start or event["ActivityDate"] or "")[:10]
+        else:
+            when = soql.utc(start)[:16] + "Z"
+        lines.append(canonical.activity_line(when, "appointment", event["Subject"]))
+    return sorted(lines)[:most] or None
 
 
 def _name(row: Row, parent: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.crm.salesforce import mapping_contact, mapping_event, mapping_record, mapping_task, soql
@@ -35,6 +35,7 @@ class SObject:
         write: body for canonical fields: ``(module, fields, names, create)``.
         fields: canonical fields by module.
         writable: those that can be written, by module.
+        activities: so many activities are told with each row; their changes count as the row's.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SObject:
     write: Write
     fields: dict[Module, frozenset[str]]
     writable: dict[Module, frozenset[str]]
+    activities: int = 0
 
 
 CONTACT = SObject(
@@ -120,6 +122,18 @@ def observe(sobject: SObject, row: Row, context: Context) -> Observation:
     )
 
 
+#: How ids of the objects begin that have activities (the standard key prefixes).
+PREFIXES = {"Opportunity": "006", "Case": "500"}
+
+
+def with_activities(sobject: SObject, most: int) -> SObject:
+    """An object of records whose rows also tell their next activities."""
+    if not most or sobject.name not in PREFIXES:
+        return sobject
+    columns = mapping_record.activity_columns(most)
+    return replace(sobject, select=(*sobject.select, *columns), activities=most)
+
+
 def stamp_of(etag: str) -> str:
     """The ``SystemModstamp`` that an etag of ours was made from."""
     return etag.partition("~")[0]
@@ -127,8 +141,9 @@ def stamp_of(etag: str) -> str:
 
 def _etag(stamp: str, fields: Fields) -> str:
     """The version of a row. Most orgs tell stamps in whole seconds, and two edits within one second have the same:
-    there the etag also depends on the values, so that the second edit is not taken for the first."""
-    if stamp[-9:-5] != ".000":
+    there the etag also depends on the values, so that the second edit is not taken for the first. Likewise where a row tells
+    of activities, whose changes do not change its stamp."""
+    if stamp[-9:-5] != ".000" and not fields.get("activities"):
         return stamp
     return f"{stamp}~{zlib.crc32(repr(fields).encode()):08x}"
 

@@ -249,6 +249,7 @@ async def _write_mail(
         to=account.email,
         at_ms=client.net.clock.now_ms(),
         identity=quickconnect.message_id(root, len(draft.old)),
+        zone=account.zone,
     )
     mail = element(
         "t:Message",

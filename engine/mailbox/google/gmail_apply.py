@@ -234,6 +234,7 @@ def _insert(run: Run, draft: _Draft) -> Any:
         at_ms=run.client.net.clock.now_ms(),
         identity=quickconnect.message_id(draft.root, draft.generation),
         in_reply_to=quickconnect.message_id(draft.root, 0),
+        zone=run.account.zone,
     )
     # Without UNREAD and INBOX: it is there to be found, not to be answered.
     body = {"raw": base64.urlsafe_b64encode(raw).decode(), "labelIds": [draft.label]}

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from engine.model.canonical import RECORD_FIELDS, Fields, compact
 from engine.model.modules import Module
@@ -77,7 +78,14 @@ def title_of(module: Module, fields: Fields) -> str:
 
 
 def render(
-    module: Module, fields: Fields, *, to: str, at_ms: int, identity: str, in_reply_to: str | None = None
+    module: Module,
+    fields: Fields,
+    *,
+    to: str,
+    at_ms: int,
+    identity: str,
+    in_reply_to: str | None = None,
+    zone: str = "UTC",
 ) -> bytes:
     """The mail as it goes over the wire (RFC 5322, CRLF).
 
@@ -88,6 +96,7 @@ def render(
         at_ms: the Date header, epoch milliseconds.
         identity: the Message-ID with angle brackets.
         in_reply_to: Message-ID of the first generation, so that later ones join its conversation.
+        zone: of the mailbox, for the times of activities.
 
     Returns:
         Text and HTML; the same arguments give the same bytes.
@@ -111,7 +120,10 @@ def render(
         ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
     ]
     lines = [f"{header}: {value}" for header, value in headers]
-    for kind, body in (("plain", _text(module, fields, name)), ("html", _html(module, fields, name))):
+    for kind, body in (
+        ("plain", _text(module, fields, name, zone)),
+        ("html", _html(module, fields, name, zone)),
+    ):
         code = base64.encodebytes(body.encode("utf-8", "replace")).decode().replace("\n", "\r\n")
         lines += [
             "",
@@ -187,11 +199,31 @@ def _rows(module: Module, fields: Fields) -> Iterator[tuple[str, str]]:
         yield "Closed", "yes"
 
 
-def _text(module: Module, fields: Fields, name: str) -> str:
+def _activities(fields: Fields, zone: str) -> list[str]:
+    """The next activities, with their times as the mailbox's owner reads them."""
+    lines = [str(line) for line in fields.get("activities") or ()]
+    try:
+        there = ZoneInfo(zone)
+    except (KeyError, ValueError):
+        return lines
+    shown = []
+    for line in lines:
+        when, _, rest = line.partition(" ")
+        if when.endswith("Z") and "T" in when:
+            local = datetime.fromisoformat(when[:-1]).replace(tzinfo=UTC).astimezone(there)
+            shown.append(f"{local:%Y-%m-%d %H:%M} {rest}")
+        else:
+            shown.append(line)
+    return shown
+
+
+def _text(module: Module, fields: Fields, name: str, zone: str) -> str:
     lines = [f"{_TITLES[module]}: {name}", ""]
     rows = list(_rows(module, fields))
     width = max((len(words) for words, _ in rows), default=0) + 1
     lines += [f"{words + ':':<{width}} {value}" for words, value in rows]
+    if activities := _activities(fields, zone):
+        lines += ["", "Next activities", "", *(f"- {line}" for line in activities)]
     if fields.get("link"):
         lines += ["", f"Open in the CRM: {fields['link']}"]
     if fields.get("description"):
@@ -204,7 +236,7 @@ _FOOTER = "Written by Syncline; it is replaced when the record changes in the CR
 _CELL = "padding:2px 12px 2px 0;vertical-align:top"
 
 
-def _html(module: Module, fields: Fields, name: str) -> str:
+def _html(module: Module, fields: Fields, name: str, zone: str) -> str:
     rows = "".join(
         f'<tr><td style="{_CELL};color:#5f6368">{html.escape(words)}</td>'
         f'<td style="{_CELL}">{html.escape(value)}</td></tr>\n'
@@ -217,6 +249,8 @@ def _html(module: Module, fields: Fields, name: str) -> str:
         if link.startswith(("https://", "http://"))
         else ""
     )
+    items = "".join(f"<li>{html.escape(line)}</li>\n" for line in _activities(fields, zone))
+    activities = f"<p>Next activities</p>\n<ul>\n{items}</ul>\n" if items else ""
     description = (
         f'<p style="white-space:pre-wrap">{html.escape(str(fields["description"]))}</p>\n'
         if fields.get("description")
@@ -225,6 +259,6 @@ def _html(module: Module, fields: Fields, name: str) -> str:
     return (
         '<html><body style="font-family:sans-serif;font-size:14px">\n'
         f"<h3>{html.escape(_TITLES[module])}: {html.escape(name)}</h3>\n"
-        f"<table>\n{rows}</table>\n{anchor}{description}"
+        f"<table>\n{rows}</table>\n{activities}{anchor}{description}"
         f'<p style="color:#5f6368;font-size:12px">{html.escape(_FOOTER)}</p>\n</body></html>\n'
     )

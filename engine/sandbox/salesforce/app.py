@@ -184,7 +184,8 @@ class _Server:
         if method == "POST" and "_HttpMethod" in params:
             method = params.pop("_HttpMethod").upper()
         path = unquote((found[2] or "").strip("/"))
-        self._world.counters[f"salesforce.{_counter_name(method, path)}"] += 1
+        body = _json(content)
+        self._world.counters[f"salesforce.{_counter_name(method, path, body)}"] += 1
         return Call(
             world=self._world,
             cursors=self._cursors,
@@ -193,7 +194,7 @@ class _Server:
             method="GET" if method == "HEAD" else method,
             path=path,
             params=params,
-            body=_json(content),
+            body=body,
             headers=dict(request.headers),
             used=self._used(),
         )
@@ -252,9 +253,15 @@ def _json(content: bytes) -> Any:
         raise SfError("JSON_PARSER_ERROR", f"The HTTP entity body is not valid JSON: {error}", 400) from None
 
 
-def _counter_name(method: str, path: str) -> str:
-    """A short stable name for counting: the resource without ids (``GET query``, ``PATCH composite/sobjects``)."""
+def _counter_name(method: str, path: str, body: Any) -> str:
+    """A short stable name for counting: the resource without ids (``GET query``, ``PATCH composite/sobjects``).
+
+    A composite request of reads alone changes nothing, and is counted as ``GET composite``.
+    """
     parts = path.split("/")
+    inside = body.get("compositeRequest") if path == "composite" and isinstance(body, dict) else None
+    if isinstance(inside, list) and all(isinstance(one, dict) and one.get("method") == "GET" for one in inside):
+        method = "GET"
     depth = 2 if parts[0] in ("composite", "sobjects") else 1
     return f"{method} {'/'.join(parts[:depth])}".rstrip()
 
