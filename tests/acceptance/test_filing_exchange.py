@@ -10,6 +10,7 @@ import pytest_asyncio
 from engine.service import Service
 from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.mails import files, letter, messages, opportunity
+from tests.acceptance.test_disk import until
 from tests.acceptance.town import Town, assert_idle, committed, engine, town
 
 SIZES = {
@@ -153,6 +154,9 @@ async def test_a_mail_becomes_a_record_or_says_what_it_lacks(
     await check(service)
     assert [(row.id, row.state) for row in await service.filed(user)] == before
     assert len(place.soql("SELECT Id FROM Case WHERE Subject = 'It is broken'")) == 1
+    # The case's own folder comes with a full sync of this mailbox that follows by itself.
+    await until(lambda: "It is broken" in room.record_folders(user, "CRM/Cases"))
+    assert_idle(await service.sync("Demo", "admin"))  # what still runs of it has ended then
 
 
 async def test_later_mails_of_a_conversation_follow(room: Mailroom, place: Town, service: Service) -> None:
