@@ -44,7 +44,7 @@ SCENES = (
         "Every policy with its state: which CRM, which mailboxes, what waits, when it runs next", rows="running"
     ),
     Scene("j moves. A policy that is off, and what it would do, below the list", ["j"], 5),
-    Scene("o switches it on: it tells first what will happen, and writes nothing until y", ["o"], 7),
+    Scene("o opens the checklist of its first sync: what is right, and the key that mends the rest", ["o"], 7),
     Scene("2 is the Queue: who is in trouble, who works, who waits, and why", ["escape", "2"], 7),
     Scene("/ filters as you type: state:active policy:emea", ["slash", *"state:active policy:emea"], 5),
     Scene("3 shows each mailbox at work, line by line", ["enter", "escape", "3"], 7),

@@ -52,6 +52,7 @@ from engine.model.states import CycleKind, FaultClass, JobState, Move, PolicySta
 from engine.model.user_import import Change, NotReadable, Reject, UserImport, shown_value
 from engine.monitor.actor import Actor, By, Role, actor_of, needs, refusal
 from engine.monitor.audited import AuditRow, lines_changed, standing, subject
+from engine.monitor.checklist import ASKED, BLOCKS, CheckLine, Checklist, CheckState
 from engine.monitor.commands import (
     SETTLES,
     AcknowledgeIncidents,
@@ -173,6 +174,8 @@ from engine.runtime.pushing import Pusher
 from engine.runtime.timekeeper import FULL, LABELS, Timekeeper, run_row
 
 __all__ = [
+    "ASKED",
+    "BLOCKS",
     "CALENDAR",
     "FILED_STATES",
     "KINDS",
@@ -188,6 +191,9 @@ __all__ = [
     "By",
     "CancelUser",
     "Change",
+    "CheckLine",
+    "CheckState",
+    "Checklist",
     "Command",
     "ConflictRow",
     "ConnectionDraft",
@@ -1138,7 +1144,18 @@ class Service:
 
     async def doctor(self) -> list[DoctorRow]:
         """Test every connection: token, delegation, scopes, one read per API."""
-        return [DoctorRow(*row) for row in await doctor(self._office)]
+        found = await doctor(self._office)
+        self._desk.tests.keep(self._office, found)
+        return [DoctorRow(*row) for row in found]
+
+    async def checklist(self, policy: str) -> Checklist:
+        """What must be right before the first sync of a policy begins, and how it is.
+
+        Raises:
+            ServiceError: there is no such policy.
+        """
+        self._known(None, policy)
+        return await self._desk.checklist(policy)
 
     async def do(self, command: Command, by: By) -> Answer:
         """Carry out an admin's command: checked here, recorded in the audit log, answered with a result or a reason."""
@@ -1157,6 +1174,9 @@ class Service:
                 answer = Answer(False, f"there is no {error.args[0]!r} any more")
             after = await self.export() if configures else standing(self.store, target)
             texts = lines_changed(before, after) if configures else (before, after)
+            if isinstance(command, EnablePolicy) and command.confirmed and answer.ok:
+                said = "\n".join(f"confirmed: {ASKED[key]}" for key in command.confirmed if key in ASKED)
+                texts = (texts[0], f"{texts[1]}\n{said}")
             await self._audit(by, type(command).__name__, target, answer.text, *texts)
         except LedgerFault as fault:
             return Answer(False, str(fault))

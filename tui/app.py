@@ -53,8 +53,10 @@ from tui import keys, leaving
 from tui.host import PULL_SECONDS, Host
 from tui.palette import Everything
 from tui.port import Engine
+from tui.screens.alive import alive
 from tui.screens.ask import Ask
 from tui.screens.audit import AuditScreen
+from tui.screens.checklist import ChecklistScreen
 from tui.screens.confirm import Confirm, Report
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.connections import ConnectionsScreen
@@ -310,6 +312,15 @@ class SynclineApp(App[None]):
         """Open the preview of a policy, or of one of its mailboxes."""
         self.push_screen(PreviewScreen(policy, mailbox))
 
+    def open_checklist(self, policy: str) -> None:
+        """Open the checklist of a policy's first sync, or go back to it where it is open below."""
+        for below in self.screen_stack:
+            if isinstance(below, ChecklistScreen) and below.policy == policy:
+                while self.screen is not below:
+                    self.pop_screen()
+                return
+        self.push_screen(ChecklistScreen(policy))
+
     def open_preview_rows(self, policy: str, mailbox: str, module: str) -> None:
         """Open the rows of a mailbox's preview, of one module."""
         self.push_screen(PreviewRowsScreen(policy, mailbox, module))
@@ -364,11 +375,13 @@ class SynclineApp(App[None]):
             self.screen.refresh_rows()
         if isinstance(self.screen, HistoryScreen | ConnectionsScreen):
             self.screen.refresh_rows()
+        if isinstance(self.screen, ChecklistScreen):
+            self.screen.refresh_list()  # which has the details of a test, line by line
         if isinstance(command, EnablePolicy) and not refused:
             self.show_tab(keys.QUEUE)
         elif isinstance(command, VerifyPolicy) and isinstance(self.screen, PolicyScreen):
             self.screen.refresh_report()
-        elif details:
+        elif details and not isinstance(self.screen, ChecklistScreen):
             self.push_screen(Report(self.view, telling.text, details))
         if isinstance(self.screen, Frame):
             self.screen.pull()
@@ -404,7 +417,7 @@ class SynclineApp(App[None]):
         """Older lines for a panel."""
 
         def came(lines: list[Line]) -> None:
-            if panel.is_mounted:
+            if alive(panel):
                 panel.add_older(lines)
 
         self._outside(self.engine.lines(panel.mailbox, before_seq), came)

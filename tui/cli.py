@@ -194,6 +194,12 @@ def parser() -> _Parser:
     preview.add_argument(
         "--json", action="store_true", help="as one JSON object; with --details one line per row"
     )
+    check = command("checklist", "what must be right before the first sync of a policy, and what puts it right")
+    check.add_argument("policy", metavar="POLICY", help="the policy; it is off")
+    check.add_argument(
+        "--last", action="store_true", help="go by the last test of the connections instead of making one"
+    )
+    check.add_argument("--json", action="store_true", help="as one JSON object")
     why = command("why", "why an item, a mailbox or a job stands as it does, and what comes next")
     why.add_argument(
         "query",

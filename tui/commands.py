@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from engine.service import Service
 from tui import (
     audit,
+    checklist,
     conflicts,
     events,
     exits,
@@ -38,6 +39,7 @@ Run = Callable[[Service, Namespace, Out], Coroutine[None, None, int]]
 COMMANDS: Mapping[str, Run] = {
     "apply": run.apply,
     "audit": audit.audit,
+    "checklist": checklist.checklist,
     "export": run.export,
     "sync": run.sync,
     "status": run.status,

@@ -34,6 +34,7 @@ AUDIT = "audit"
 RUNS = "runs"
 RUN = "run"
 FILED = "filed"
+CHECKLIST = "checklist"
 
 #: Panes and their titles, in the order of the help page.
 PANES: dict[str, str] = {
@@ -60,6 +61,7 @@ PANES: dict[str, str] = {
     RUNS: "Runs of a job",
     RUN: "What a run did",
     FILED: "Filed mail",
+    CHECKLIST: "First sync",
 }
 
 #: The four tabs, by their digit.
@@ -155,6 +157,7 @@ KEYS: tuple[Key, ...] = (
         {"enter": "open"},
         "open",
         {
+            CHECKLIST: "Go where the line is put right, or tick the box.",
             INCIDENTS: "Open whom the incident is about: the user or the policy.",
             OPERATORS: "Open the user: counts by module, steps and events.",
             POLICIES: "Open the policy: its settings and what Verify found.",
@@ -175,6 +178,7 @@ KEYS: tuple[Key, ...] = (
         },
         1,
         {
+            CHECKLIST: "put right",
             HISTORY: "items",
             ITEMS: "explain",
             EDITOR: "edit field",
@@ -203,12 +207,14 @@ KEYS: tuple[Key, ...] = (
         {"o": "switch"},
         "on/off",
         {
+            CHECKLIST: "Start the first sync, when every line is right and every box is ticked; you type how many mailboxes.",
             OPERATORS: "Switch Calendar Sync of the operator, or of all that are marked.",
             POLICIES: "Enable or disable the policy; you are told first what is about to happen.",
             POLICY: "Enable or disable this policy; you are told first what is about to happen.",
             SCHEDULER: "Enable or disable the job; a running one finishes.",
         },
         2,
+        {CHECKLIST: "start"},
     ),
     Key(
         "r",
@@ -275,6 +281,7 @@ KEYS: tuple[Key, ...] = (
         {"t": "test"},
         "test link",
         {
+            CHECKLIST: "Test both connections of the policy.",
             POLICIES: "Test both connections of the policy.",
             POLICY: "Test both connections of the policy.",
             EDITOR: "Test the connection with what stands in the form; nothing is stored by it.",
@@ -412,6 +419,7 @@ KEYS: tuple[Key, ...] = (
         {"P": "preview"},
         "preview",
         {
+            CHECKLIST: "Show the preview of the policy; it is made there, and nothing is written.",
             POLICIES: "Show what the next cycle or the first sync of the policy would do, before anything is written.",
             POLICY: "Show what the next cycle or the first sync would do, before anything is written.",
             USER: "Show what the next cycle or the first sync of this mailbox would do, before anything is written.",
@@ -550,6 +558,7 @@ KEYS: tuple[Key, ...] = (
         {"e": "edit"},
         "edit",
         {
+            CHECKLIST: "Edit the settings of the policy: waves, guards, guests, schedule, who is mailed.",
             OPERATORS: "Type the address of the operator's mailbox at Exchange.",
             CONFLICTS: "Type the value that both sides get.",
             POLICIES: "Edit the settings of the policy, page by page.",
@@ -586,6 +595,7 @@ KEYS: tuple[Key, ...] = (
         {"J": "members"},
         "users",
         {
+            CHECKLIST: "List the users of the policy; some can be added or taken out there.",
             POLICIES: "List the users of the policy; some can be added or taken out there.",
             POLICY: "List the users of this policy; some can be added or taken out there.",
             EDITOR: "List the users of this policy; some can be added or taken out there.",
@@ -597,6 +607,7 @@ KEYS: tuple[Key, ...] = (
         {"ampersand": "connections"},
         "connections",
         {
+            CHECKLIST: "List the connections to CRMs and mail systems; they are edited there.",
             POLICIES: "List the connections to CRMs and mail systems; they are made and edited there.",
             POLICY: "List the connections to CRMs and mail systems; they are made and edited there.",
         },
@@ -629,6 +640,7 @@ KEYS: tuple[Key, ...] = (
         {"space": "mark"},
         "mark",
         {
+            CHECKLIST: "Tick the box: you say that it is so, and the audit log keeps it.",
             INCIDENTS: "Mark the incident; . then acknowledges all that are marked.",
             OPERATORS: "Mark the operator; o then switches all that are marked.",
             AUDIT: "Mark the entry; an export then has what is marked alone.",
@@ -645,7 +657,7 @@ KEYS: tuple[Key, ...] = (
             ROWS: "Mark the item; E then carries out what is marked alone.",
         },
         11,
-        {MONITORS: "tick", EDITOR: "turn over"},
+        {MONITORS: "tick", CHECKLIST: "tick", EDITOR: "turn over"},
     ),
     Key(
         "a A",
@@ -692,6 +704,7 @@ KEYS: tuple[Key, ...] = (
         {"slash": "filter"},
         "filter",
         {
+            CHECKLIST: "Filter the rows: is:open text.",
             INCIDENTS: "Filter the rows: is:open policy:sales class:connection text.",
             OPERATORS: "Filter the rows: is:off policy:sales text.",
             AUDIT: "Filter the rows: is:refused who:ann command:pause text.",
@@ -721,6 +734,7 @@ KEYS: tuple[Key, ...] = (
         {"n": "match(1)", "N": "match(-1)"},
         "match",
         {
+            CHECKLIST: "Next or previous match.",
             INCIDENTS: "Next or previous match.",
             OPERATORS: "Next or previous match.",
             AUDIT: "Next or previous match.",
@@ -749,6 +763,7 @@ KEYS: tuple[Key, ...] = (
         {"s": "sort", "S": "reverse"},
         "sort",
         {
+            CHECKLIST: "Sort: s and the column's letter; S turns the order round.",
             INCIDENTS: "Sort: s and the column's letter; S turns the order round.",
             OPERATORS: "Sort: s and the column's letter; S turns the order round.",
             AUDIT: "Sort: s and the column's letter; S turns the order round.",
@@ -777,6 +792,7 @@ KEYS: tuple[Key, ...] = (
         {"exclamation_mark": "fault"},
         "next fault",
         {
+            CHECKLIST: "Go to the next line that is not right.",
             INCIDENTS: "Go to the next live incident.",
             OPERATORS: "Go to the next user that failed.",
             AUDIT: "Go to the next entry that was refused.",
@@ -832,6 +848,7 @@ KEYS: tuple[Key, ...] = (
                 CONNECTIONS,
                 ITEMS,
                 AUDIT,
+                CHECKLIST,
             ),
             "Write the rows that are shown, or those that are marked, to a CSV or JSON file, or copy them.",
         ),

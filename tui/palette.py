@@ -15,6 +15,7 @@ from tui.screens import edit_connection, edit_policy, users
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.frame import Frame
 from tui.screens.members import MembersScreen
+from tui.screens.policies import unborn
 from tui.theme import THEMES
 
 if TYPE_CHECKING:
@@ -95,6 +96,12 @@ class Everything(Provider):
                     f"policy {policy}  edit",
                     "Its settings, page by page.",
                     partial(edit_policy.edit, frame, policy),
+                )
+            if frame is not None and unborn(store.policies[policy]):
+                yield (
+                    f"policy {policy}  first sync",
+                    "What must be right before it, and the start.",
+                    partial(app.open_checklist, policy),
                 )
             yield f"policy {policy}  users", "Who is in it.", partial(self._members, policy)
             yield (

@@ -10,6 +10,7 @@ from engine.service import (
     Answer,
     AuditRow,
     By,
+    Checklist,
     Command,
     ConflictRow,
     ConnectionDraft,
@@ -125,6 +126,10 @@ class Engine(Protocol):
 
     def preview_running(self, policy: str) -> bool:
         """Whether a preview of a policy is being made or carried out."""
+        ...
+
+    async def checklist(self, policy: str) -> Checklist:
+        """What must be right before the first sync of a policy begins."""
         ...
 
     async def preview_report(self, policy: str, mailbox: str | None = None) -> PreviewReport:

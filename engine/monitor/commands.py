@@ -15,9 +15,17 @@ from engine.monitor.report import Waits
 
 @dataclass(frozen=True, slots=True)
 class EnablePolicy:
-    """Switch a policy on; its first sync begins at once when it was never initialised."""
+    """Switch a policy on; its first sync begins at once when it was never initialised.
+
+    Attributes:
+        policy: its name.
+        confirmed: what an admin says is so (``engine.monitor.checklist.ASKED``), when he comes from the checklist of a
+            first sync: it is looked at once more, and begins only when everything is right. A script that enables a
+            policy says nothing, and is asked nothing.
+    """
 
     policy: str
+    confirmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from engine.model.incident import IncidentKind
 from engine.model.job import CALENDAR
 from engine.model.modules import Module
 from engine.model.states import Move, PolicyState, UserState
+from engine.monitor.checklist import Checklist
 from engine.monitor.commands import (
     Answer,
     ApplyPreview,
@@ -56,6 +57,7 @@ from engine.runtime import (
     rows,
     words,
 )
+from engine.runtime.checklist import Tests, checklist
 from engine.runtime.checks import doctor
 from engine.runtime.jobdesk import JobDesk
 from engine.runtime.mailman import Mailman
@@ -73,6 +75,7 @@ class Desk:
         self._mailman = mailman
         self.previews = Previews(office, timekeeper)
         self.jobs = JobDesk(office, timekeeper)
+        self.tests = Tests()
 
     def what_happens(self, command: Command) -> tuple[str, ...]:
         """What a command is about to do, line by line, from the store alone."""
@@ -149,7 +152,9 @@ class Desk:
         if isinstance(command, JobEditing):
             return await self.jobs.do(command)
         match command:
-            case EnablePolicy(policy):
+            case EnablePolicy(policy, confirmed):
+                if confirmed and (missing := (await self.checklist(policy)).missing(confirmed)):
+                    return Answer(False, f"{policy} stays off: {missing}")
                 return await self._switch_policy(policy, True)
             case DisablePolicy(policy):
                 return await self._switch_policy(policy, False)
@@ -188,6 +193,7 @@ class Desk:
                 return Answer(False, f"{self._office.store.jobs[job].title} does not run")
             case TestPolicy(policy):
                 found = await doctor(self._office, policy)
+                self.tests.keep(self._office, found)
                 bad = [row for row in found if not row[2]]
                 return Answer(
                     not bad,
@@ -229,6 +235,16 @@ class Desk:
                     started = self._sync_now("", policy)
                     return Answer(True, f"{answer.text}; {started.text}")
                 return answer
+
+    async def checklist(self, policy: str) -> Checklist:
+        """What must be right before the first sync of a policy begins.
+
+        Raises:
+            KeyError: there is no such policy.
+        """
+        report = await self.previews.report(policy, None)
+        reading = await self.previews.seconds(policy)
+        return await checklist(self._office, self.tests, report, reading, policy)
 
     def _begin(self, answer: Answer, wanted: Mapping[str, set[str]]) -> Answer:
         """Start the cycles that carry out orders; stored they are already."""

@@ -215,6 +215,14 @@ class Previews:
         found = await self._office.ledger.read(proposals.previews, policy, mailbox)
         return [one for one in found if one.started_at >= since and one.ended_at is not None]
 
+    async def seconds(self, policy: str) -> float | None:
+        """How long reading both sides of all previewed mailboxes took; None when there is no preview."""
+        found = await self._good(policy, None)
+        if not found:
+            return None
+        ended = max(one.ended_at or one.started_at for one in found)
+        return (ended - min(one.started_at for one in found)) / 1000
+
     async def report(self, policy: str, mailbox: str | None) -> PreviewReport:
         """The sums of a policy's previews, or of one mailbox's."""
         found = await self._good(policy, mailbox)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from engine.service import ApplyPreview, DropPreview, EnablePolicy, JobState, PreviewPolicy, Service
+from engine.service import (
+    ASKED,
+    ApplyPreview,
+    DropPreview,
+    EnablePolicy,
+    JobState,
+    PreviewPolicy,
+    Service,
+    TestPolicy,
+)
 from tests.acceptance.town import Town, assert_no_doubles, day, engine, everything, memberships, portrait, town
 from tui import cli, exits
 
@@ -50,7 +59,19 @@ async def test_looking_writes_nothing_and_the_first_sync_does_what_was_shown(
     before = [portrait(place, user) for user in place.users], [everything(place, user) for user in place.users]
     place.reset()
     async with engine(tmp_path, place.config()) as service:
+        first = EnablePolicy("Demo", tuple(ASKED))
+        refused = await service.do(first, "alice")
+        assert not refused.ok
+        assert "checks are not made yet" in refused.text
+        assert (await service.do(TestPolicy("Demo"), "alice")).ok
+        place.reset()
         report = await service.preview("Demo", "alice")
+        checked = await service.checklist("Demo")
+        assert checked.missing(ASKED) == ""
+        assert checked.missing(()).startswith("4 boxes are open")
+        assert dict(checked.items)["contact"] >= 5
+        assert checked.seconds is not None
+        assert 0 < checked.seconds[0] < checked.seconds[1]
         assert place.writes() == {}
         assert (
             [portrait(place, user) for user in place.users],
@@ -100,6 +121,10 @@ def test_a_part_is_applied_by_the_command_line_and_the_rest_stays(
     contacts = [
         row["id"] for row in rows if (row["mailbox"], row["module"], row["kind"]) == (user, "contact", "create")
     ]
+    code, out = syncline("checklist", "Demo", "--json")
+    found = json.loads(out)
+    assert (code, found["ready"], found["previewed"]) == (exits.OK, True, 2), out
+    assert all(one["mend"].startswith("syncline ") for one in found["lines"] if one["state"] != "ok")
     place.reset()
     code, out = syncline("preview", "apply", "Demo", "--user", user, "--ids", *contacts[:2])
     assert code == exits.OK, out

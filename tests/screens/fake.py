@@ -19,6 +19,9 @@ from engine.service import (
     Answer,
     AuditRow,
     By,
+    CheckLine,
+    Checklist,
+    CheckState,
     Command,
     ConflictRow,
     ConnectionDraft,
@@ -112,6 +115,8 @@ class FakeService:
         self.preview: list[PreviewRow] = []
         self.previewed: PreviewReport | None = None
         self.previewing = False
+        self.checks = checks()
+        self.seconds: tuple[float, float] | None = (2_520.0, 9_840.0)
         self.conflicting: list[ConflictRow] = []
         self.written: list[WrittenRow] = []
         self.exported: list[tuple[str, str, str]] = []
@@ -292,6 +297,15 @@ class FakeService:
     def preview_running(self, policy: str) -> bool:
         return self.previewing
 
+    async def checklist(self, policy: str) -> Checklist:
+        row = self.store.policies[policy]
+        first = row.state is PolicyState.DISABLED and not row.initialised
+        about = f"{row.crm_kind} to {row.mailbox_kind}, {row.windows}"
+        items = (("contact", 41_200), ("appointment", 8_900), ("task", 2_100)) if self.seconds else ()
+        return Checklist(
+            policy, first, about, row.users, self.checks, items, row.users if self.seconds else 0, self.seconds
+        )
+
     async def preview_report(self, policy: str, mailbox: str | None = None) -> PreviewReport:
         if self.previewed is None:
             return PreviewReport(policy, self.previewing, None, self.store.policies[policy].users, 0, ())
@@ -356,6 +370,63 @@ class FakeService:
             await self.may_stop.wait()
         self.stopped.set()
         return Answer(True, f"{by} stops the engine")
+
+
+def checks() -> tuple[CheckLine, ...]:
+    """A checklist on which everything is right that the program can look at."""
+    ok = CheckState.OK
+    return (
+        CheckLine(
+            "crm",
+            "CRM link and permissions",
+            ok,
+            "9 checks passed 4 min ago",
+            ("✓ token: session at https://acme.my.salesforce.com by jwt", "✓ users: 96 active"),
+        ),
+        CheckLine("mail", "Mail link and permissions", ok, "9 checks passed 4 min ago"),
+        CheckLine("mailboxes", "Users and their mailboxes", ok, "5 of 5 read"),
+        CheckLine("preview", "Preview of what is written", ok, "52,200 create, 310 merge"),
+        CheckLine("guests", "No guest is mailed (0)", ok, "nobody, by rule of a first sync"),
+        CheckLine(
+            "deletes",
+            "Delete guards are on",
+            ok,
+            "contacts 250 or 25 %, appointments 50 or 10 %, tasks 50 or 75 %",
+        ),
+        CheckLine("waves", "Some mailboxes go first", ok, "waves of 5, 91"),
+        CheckLine("limits", "Providers have room for it", ok, "Google Calendar /min 61% used, the most of all"),
+        CheckLine("notify", "Somebody is told of faults", ok, "crm-ops@example.com"),
+    )
+
+
+def doubtful() -> tuple[CheckLine, ...]:
+    """The same where much is not right yet."""
+    changed = {
+        "crm": CheckLine(
+            "crm",
+            "CRM link and permissions",
+            CheckState.WRONG,
+            "object Task: not createable (and 1 more)",
+            (
+                "✗ object Task: not createable. Give the integration user's permission set these rights",
+                "✗ users: 0 active. Let the integration user see users",
+                "✓ token: session at https://acme.my.salesforce.com by jwt",
+            ),
+        ),
+        "mail": CheckLine(
+            "mail", "Mail link and permissions", CheckState.UNKNOWN, "not tested yet",
+            ("Workspace example.com was not tested within the last hour, or was changed since.",),
+        ),
+        "mailboxes": CheckLine(
+            "mailboxes", "Users and their mailboxes", CheckState.LOOK,
+            "4 of 5 read; not f.khan@example.com", ("✗ f.khan@example.com: no mailbox of this address",),
+        ),
+        "notify": CheckLine(
+            "notify", "Somebody is told of faults", CheckState.LOOK, "nobody",
+            ("Without an address a fault is only shown here, and in syncline status.",),
+        ),
+    }  # fmt: skip
+    return tuple(changed.get(each.id, each) for each in checks())
 
 
 def _policy(name: str, users: int, **more: object) -> PolicyRow:

@@ -31,6 +31,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     keys.EDITOR: ("e",),
     keys.MEMBERS: ("J",),
     keys.CONNECTIONS: ("ampersand",),
+    keys.CHECKLIST: ("down", "o"),
 }
 
 #: These move and change nothing that is seen where there is one row or none; z and q are tested by themselves.

@@ -11,6 +11,7 @@ from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tui import keys
 from tui.screens.audit import AuditScreen
+from tui.screens.checklist import ChecklistScreen
 from tui.screens.conflicts import ConflictsScreen, PolicyConflictsScreen
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.edit_connection import ConnectionForm
@@ -50,6 +51,7 @@ SCREENS: tuple[type[Frame], ...] = (
     IncidentsScreen,
     OperatorsScreen,
     AuditScreen,
+    ChecklistScreen,
 )
 
 

@@ -53,10 +53,6 @@ def test_help(snap_compare, build: Build) -> None:
     assert snap_compare(build(), terminal_size=SMALL, run_before=keys("2", "question_mark"))
 
 
-def test_confirm_first_sync(snap_compare, build: Build) -> None:
-    assert snap_compare(build(), terminal_size=SMALL, run_before=keys("down", "o"))
-
-
 def test_stop_the_engine_while_initialising(snap_compare, build: Build) -> None:
     assert snap_compare(build(), terminal_size=SMALL, run_before=keys("Q"))
 

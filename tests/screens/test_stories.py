@@ -57,6 +57,7 @@ def select(user: User, key: str) -> None:
 
 async def test_one_key_enables_a_policy_and_shows_the_queue(build: Build) -> None:
     async with at_keys(build) as user:
+        user.service.store.policies["Pilot 試験"].initialised = True
         select(user, "Pilot 試験")
         await user.press("o")
         assert "The first sync of Pilot 試験 begins at once" in user.text()
@@ -71,6 +72,7 @@ async def test_one_key_enables_a_policy_and_shows_the_queue(build: Build) -> Non
 @pytest.mark.parametrize("no", ["enter", "escape", "n"])
 async def test_enter_means_no(build: Build, no: str) -> None:
     async with at_keys(build) as user:
+        user.service.store.policies["Pilot 試験"].initialised = True
         select(user, "Pilot 試験")
         await user.press("o", no)
         assert user.commands == []
@@ -80,6 +82,7 @@ async def test_enter_means_no(build: Build, no: str) -> None:
 
 async def test_a_refusal_is_told_with_its_reason(build: Build) -> None:
     async with at_keys(build) as user:
+        user.service.store.policies["Pilot 試験"].initialised = True
         user.service.refuse = "f.khan is in Pilot copy already; remove it there first."
         select(user, "Pilot 試験")
         await user.press("o", "y")

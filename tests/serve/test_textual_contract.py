@@ -13,6 +13,7 @@ from textual.driver import Driver
 from textual.events import Key, ScreenResume
 from textual.screen import Screen
 
+from tui.screens.alive import alive
 from tui.serve.loop import EngineLoop
 
 
@@ -76,3 +77,15 @@ def test_tabs_are_made_before_they_are_shown() -> None:
     assert "_css_update_count" in vars(screen)
     assert callable(screen._refresh_layout)
     assert screen._layout_required is False
+
+
+async def test_a_closed_screen_says_so_at_once() -> None:
+    app: App[None] = App()
+    async with app.run_test() as pilot:
+        screen = Screen[None]()
+        await app.push_screen(screen)
+        assert alive(screen)
+        app.pop_screen()
+        await pilot.pause()
+        assert screen.is_mounted
+        assert not alive(screen)

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from engine.service import AuditRow, Table
 from tui import keys
 from tui.paint import TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -108,7 +109,7 @@ class AuditScreen(TableFrame):
     def _came(self, found: list[AuditRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

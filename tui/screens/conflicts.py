@@ -12,6 +12,7 @@ from engine.service import ConflictRow, DecideConflict, Keep, Module, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.edit_value import EditValue
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -124,7 +125,7 @@ class ConflictsScreen(TableFrame):
     def _came(self, found: list[ConflictRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

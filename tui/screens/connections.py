@@ -13,6 +13,7 @@ from tui import format as form
 from tui import keys
 from tui.paint import line, wrapped
 from tui.screens import edit_connection
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -93,7 +94,7 @@ class ConnectionsScreen(TableFrame):
         super().paint(dirty)
 
     def _refresh(self, name: str = "") -> None:
-        if self.is_mounted:
+        if alive(self):
             self._rows = {row.id: row for row in self.engine.connections()}
             self.table.reorder()
             if name:

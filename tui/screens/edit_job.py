@@ -7,6 +7,7 @@ from tui import format as words
 from tui import keys
 from tui.forms.state import Form
 from tui.paint import TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.form import FormScreen
 from tui.screens.frame import Frame
 
@@ -65,7 +66,7 @@ class JobForm(FormScreen):
         """Begin anew from what is stored."""
 
         def came(draft: JobDraft) -> None:
-            if self.is_mounted:
+            if alive(self):
                 page, cursor = self.form.number, self.form.cursor
                 self.draft, self.form = draft, self._form(draft)
                 self.form.number, self.form.cursor = page, cursor

@@ -11,6 +11,7 @@ from engine.service import Explanation, FieldView, Item, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.frame import Frame
 from tui.widgets.lines import LineView
 from tui.widgets.pager import Pager
@@ -63,7 +64,7 @@ class ExplainScreen(Frame):
     def _came(self, found: Explanation) -> None:
         if found.item is not None:
             self.item = found.item
-        if self.is_mounted:
+        if alive(self):
             self._show()
 
     def _show(self) -> None:

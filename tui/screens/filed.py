@@ -12,6 +12,7 @@ from engine.service import FiledRow, RetryFiling, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -120,7 +121,7 @@ class FiledScreen(TableFrame):
     def _came(self, found: list[FiledRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

@@ -16,6 +16,7 @@ from tui import keys
 from tui.forms.pane import FormPane
 from tui.forms.state import Form
 from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.choose import Choose
 from tui.screens.confirm import Confirm, Report
 from tui.screens.frame import Frame
@@ -311,7 +312,7 @@ class FormScreen(Frame):
     def _answered(self, answer: Answer) -> None:
         self._saving = False
         self.say(_sentence(answer.text), "text" if answer.ok else "fault")
-        if answer.ok and self.is_mounted:
+        if answer.ok and alive(self):
             self.saved()
 
     def action_members(self) -> None:

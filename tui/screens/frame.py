@@ -15,6 +15,7 @@ from textual.widget import Widget
 from engine.service import Command, Store, Subscription, Table
 from tui.paint import line
 from tui.port import Engine
+from tui.screens.alive import alive
 from tui.view import View
 from tui.widgets.footer import KeyLine, MessageLine
 from tui.widgets.header import Header
@@ -185,7 +186,7 @@ class Frame(Screen[None]):
 
     def pull(self) -> None:
         """Take over what changed in the store since the last pull, and paint it."""
-        if self._subscription is None or not self.shown or not self.is_mounted:
+        if self._subscription is None or not self.shown or not alive(self):
             return
         self.view.now_ms = self.engine.clock.now_ms()
         self._frame()
@@ -207,7 +208,7 @@ class Frame(Screen[None]):
 
     def repaint(self) -> None:
         """Paint everything now."""
-        if self._subscription is None or not self.shown or not self.is_mounted:
+        if self._subscription is None or not self.shown or not alive(self):
             return
         self.view.now_ms = self.engine.clock.now_ms()
         self._frame()

@@ -13,6 +13,7 @@ from tui import filter as language
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -136,7 +137,7 @@ class HeldScreen(TableFrame):
     def _came(self, found: list[HeldRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

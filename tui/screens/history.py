@@ -14,6 +14,7 @@ from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
 from tui.rows import cycle_result
 from tui.screens import orders
+from tui.screens.alive import alive
 from tui.screens.items import ItemsScreen
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
@@ -121,7 +122,7 @@ class HistoryScreen(TableFrame):
     def _came(self, found: list[CycleRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

@@ -14,6 +14,7 @@ from tui import format as form
 from tui import keys
 from tui.incidents import KIND
 from tui.paint import Span, TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.view import View
 from tui.widgets.filter_bar import FilterBar
@@ -134,7 +135,7 @@ class IncidentsScreen(TableFrame):
 
     def _came(self, key: str, rev: int, found: list[MailRow]) -> None:
         self._mails[key] = (rev, found)
-        if self.is_mounted and self.table.current == key:
+        if alive(self) and self.table.current == key:
             self.paint_details()
 
     # Keys

@@ -12,6 +12,7 @@ from engine.service import CycleRow, Module, WrittenRow
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -118,7 +119,7 @@ class ItemsScreen(TableFrame):
         self._reading = False
         self._ended = len(found) < PAGE
         self._rows |= {str(row.id): row for row in found}
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

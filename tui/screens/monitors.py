@@ -13,6 +13,7 @@ from engine.service import Table, UserRow
 from tui import format as form
 from tui import keys, signs
 from tui.paint import TextLine, fit, line
+from tui.screens.alive import alive
 from tui.screens.frame import Frame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -176,7 +177,7 @@ class MonitorsScreen(Frame):
         self._active = key
         for each, panel in self._panels.items():
             panel.set_class(each == key, "-active")
-            if each == key and panel.is_mounted:
+            if each == key and alive(panel):
                 panel.scroll_visible(animate=False)
         self.query_one("#ticks").set_class(not key, "-active")
 

@@ -221,8 +221,15 @@ class PoliciesScreen(TableFrame):
 
     def action_switch(self) -> None:
         """Enable or disable."""
-        for key in self.table.chosen():
-            toggle(self, self.store.policies[key])
+        chosen = [self.store.policies[key] for key in self.table.chosen()]
+        fresh = [row for row in chosen if unborn(row)]
+        for row in chosen:
+            if row not in fresh:
+                toggle(self, row)
+        if fresh:
+            toggle(self, fresh[0])
+        if len(fresh) > 1:
+            self.say(f"One first sync after the other: this is the checklist of {fresh[0].id}.")
 
     def action_run(self) -> None:
         """Sync now."""
@@ -310,8 +317,16 @@ class PoliciesScreen(TableFrame):
             self.send(TestPolicy(self.table.current))
 
 
+def unborn(row: PolicyRow) -> bool:
+    """Whether switching a policy on begins its first sync."""
+    return row.state is PolicyState.DISABLED and not row.initialised
+
+
 def toggle(screen: TableFrame, row: PolicyRow) -> None:
-    """Enable or disable a policy, after telling what is about to happen."""
+    """Enable or disable a policy, after telling what is about to happen; a first sync has a checklist before it."""
+    if unborn(row):
+        screen.console.open_checklist(row.id)
+        return
     enable = row.state in (PolicyState.DISABLED, PolicyState.DISABLING)
     command: Command = EnablePolicy(row.id) if enable else DisablePolicy(row.id)
     lines = screen.engine.what_happens(command) or (f"{'Enable' if enable else 'Disable'} {row.id}.",)

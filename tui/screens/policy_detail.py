@@ -15,6 +15,7 @@ from tui import format as form
 from tui import keys, signs
 from tui.paint import Span, TextLine, fit, line
 from tui.screens import edit_policy, orders, users
+from tui.screens.alive import alive
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.members import MembersScreen
 from tui.screens.policies import by_state, pause_all, roll_out, settings, summary, toggle
@@ -160,7 +161,7 @@ class PolicyScreen(TableFrame):
         for row in found:
             by_mailbox.setdefault(row.mailbox, {})[row.check] = row
         self._rows = {mailbox: Checked(mailbox, checks) for mailbox, checks in by_mailbox.items()}
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
 
     def _empty(self) -> str:

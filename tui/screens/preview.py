@@ -11,7 +11,6 @@ from textual.binding import BindingType
 from engine.service import (
     ApplyPreview,
     DropPreview,
-    EnablePolicy,
     Module,
     PolicyState,
     PreviewPolicy,
@@ -22,6 +21,7 @@ from engine.service import (
 from tui import format as form
 from tui import keys
 from tui.paint import TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -116,7 +116,7 @@ class PreviewScreen(TableFrame):
     def _came(self, report: PreviewReport) -> None:
         self._report = report
         self._rows = {f"{one.mailbox}\n{one.module}": one for one in report.sums}
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()
@@ -188,10 +188,10 @@ class PreviewScreen(TableFrame):
         lines = [f"{self.mailbox or self.policy}:", *said(rows)]
         first = policy is not None and not policy.initialised and policy.state is PolicyState.DISABLED
         if first and not marked and not self.mailbox:
-            lines += ["", "All of it is the first sync: the policy is enabled.", ""]
-            lines += self.engine.what_happens(EnablePolicy(self.policy))
-        else:
-            lines.append("The policy itself stays as it is.")
+            self.console.open_checklist(self.policy)
+            self.console.say("All of it is the first sync: its checklist comes first, and starts it.")
+            return
+        lines.append("The policy itself stays as it is.")
         self.send(command, confirm=lines, typed=str(number), title=f"Write {form.count(number, 'item')}")
 
 

@@ -12,6 +12,7 @@ from engine.service import ApplyPreview, Module, PreviewKind, PreviewRow, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -132,7 +133,7 @@ class PreviewRowsScreen(TableFrame):
         if found:
             self._after = found[-1].seq
             self._rows |= {row.id: row for row in found}
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from engine.service import Module, Reinit, Reinitialize
 from tui import format as form
 from tui.paint import TextLine, fit, line
+from tui.screens.alive import alive
 from tui.view import View
 from tui.widgets.lines import LineView, titled
 
@@ -62,7 +63,7 @@ class ReinitDialog(ModalScreen[Reinitialize | None]):
 
     def _counted(self, module: Module | None, number: int) -> None:
         self._items[module] = number
-        if self.is_mounted:
+        if alive(self):
             self._show()
 
     def _names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from engine.service import RunDetail, RunItem, RunMailbox, RunRow, Table
 from tui import format as form
 from tui import keys, rows
 from tui.paint import TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
 from tui.view import View
@@ -116,7 +117,7 @@ class RunsScreen(TableFrame):
     def _came(self, found: list[RunRow]) -> None:
         self._rows = {str(row.id): row for row in found}
         self._read = True
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
 
@@ -208,7 +209,7 @@ class RunScreen(TableFrame):
     def _came(self, found: RunDetail) -> None:
         self._detail = found
         self._rows = {row.mailbox: row for row in found.mailboxes}
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

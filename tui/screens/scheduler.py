@@ -26,6 +26,7 @@ from tui import keys, rows, signs
 from tui.fields import JOB_KEYS, job_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
 from tui.screens import edit_job
+from tui.screens.alive import alive
 from tui.screens.confirm import Report
 from tui.screens.runs import RunsScreen
 from tui.screens.table_frame import TableFrame
@@ -174,7 +175,7 @@ class SchedulerScreen(TableFrame):
     def _runs_came(self, job: str, rev: int, runs: list[RunRow]) -> None:
         self._runs = (job, rev, runs)
         row = self.store.jobs.get(job)
-        if row is not None and job == self.table.current and self.is_mounted:
+        if row is not None and job == self.table.current and alive(self):
             self._paint_history(row)
 
     def _paint_history(self, row: JobRow) -> None:

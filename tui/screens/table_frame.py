@@ -12,6 +12,7 @@ from tui import filter as language
 from tui import keys
 from tui.paint import Span
 from tui.screens import exporting
+from tui.screens.alive import alive
 from tui.screens.frame import Frame
 from tui.screens.sort_by import SortBy
 from tui.widgets.filter_bar import FilterBar
@@ -120,7 +121,7 @@ class TableFrame(Frame):
 
     def on_store_table_moved(self) -> None:
         """Another row: show its details at once."""
-        if self.is_mounted:
+        if alive(self):
             self.paint_bar()
             self.paint_details()
 

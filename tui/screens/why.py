@@ -15,6 +15,7 @@ from engine.service import Explanation, Filtered, Hit, Module, Table, why_user
 from tui import format as form
 from tui import keys
 from tui.paint import TextLine, line, wrapped
+from tui.screens.alive import alive
 from tui.screens.table_frame import TableFrame
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.lines import LineView
@@ -118,7 +119,7 @@ class WhyScreen(TableFrame):
         self._reading = False
         self._page = page
         self._take(page.rows)
-        if self.is_mounted:
+        if alive(self):
             self.table.reorder()
             self.paint_bar()
             self.paint_details()

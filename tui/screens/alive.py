@@ -1,0 +1,13 @@
+"""Whether an answer that comes late still has somewhere to go."""
+
+from __future__ import annotations
+
+from textual.widget import Widget
+
+
+def alive(widget: Widget) -> bool:
+    """Whether a screen's widgets are there: not before it is built, and not any more once it is being closed.
+
+    ``is_mounted`` alone stays true after a screen is closed, when its widgets are gone (Textual 8.2.8).
+    """
+    return widget.is_mounted and not widget._pruning
