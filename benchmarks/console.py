@@ -26,12 +26,14 @@ from textual.strip import Strip
 
 from benchmarks.rows import Row
 from engine.service import (
+    Actor,
     JobRow,
     JobState,
     LimitRow,
     Module,
     PolicyRow,
     PolicyState,
+    Role,
     Store,
     Table,
     UserRow,
@@ -267,7 +269,9 @@ class _Painted:
 async def running(users: int, *, ahead: bool = True) -> AsyncIterator[Bench]:
     """The app over a store of so many users, on the tab Policies; its other tabs are made, as a session makes them."""
     engine = StillEngine(company(users))
-    app = SynclineApp(cast(Engine, engine), "alice", zone=UTC, pull_seconds=None, ahead=ahead)
+    app = SynclineApp(
+        cast(Engine, engine), Actor("alice", Role.ADMIN), zone=UTC, pull_seconds=None, ahead=ahead
+    )
     app.driver_class = NullDriver
     app.animation_level = "none"
     painted, _Painted.lines = LineView.render_line, 0

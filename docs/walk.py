@@ -22,7 +22,8 @@ for _name in ("NO_COLOR", "COLUMNS", "LINES"):
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 sys.path.insert(0, str(ROOT))
 
-from tests.screens import fake  # noqa: E402 - after the environment
+from engine.service import Actor, Role  # noqa: E402 - after the environment
+from tests.screens import fake  # noqa: E402
 from tui.app import SynclineApp  # noqa: E402
 
 SIZE = (100, 28)
@@ -69,7 +70,7 @@ async def pictures() -> list[str]:
             act.append(rest.pop(0))
         service = fake.FakeService({"running": fake.running, "error": fake.error}[act[0].rows]())
         service.history = [run for job in service.store.jobs for run in fake.history(job)]
-        app = SynclineApp(service, "alice@ops-01", zone=fake.ZONE, pull_seconds=None)
+        app = SynclineApp(service, Actor("alice@ops-01", Role.ADMIN), zone=fake.ZONE, pull_seconds=None)
         async with app.run_test(size=SIZE) as pilot:
             for scene in act:
                 await pilot.pause()

@@ -403,6 +403,15 @@ class Service:
         self._stopped_by = ""
         self._running = False
         self._ledger_told = ""
+        self._unnamed = Role.ADMIN
+
+    def serves_others(self) -> None:
+        """People connect to this engine from now on: whoever comes without a role may look, and nothing else."""
+        self._unnamed = Role.VIEWER
+
+    def _who(self, by: By) -> Actor:
+        """Who asks, with his role."""
+        return actor_of(by, self._unnamed)
 
     @classmethod
     async def open(cls, data_dir: Path, *, clock: Clock | None = None) -> Service:
@@ -514,7 +523,7 @@ class Service:
             if refused:
                 return Answer(False, refused)
             await self._audit(by, "stop", "engine", "the engine stops")
-            self._stopped_by = actor_of(by).name
+            self._stopped_by = self._who(by).name
         self._stop.set()
         return Answer(True, "the engine stops at its next page")
 
@@ -978,12 +987,13 @@ class Service:
             raise ServiceError(f"{mailbox!r} is no user of any policy")
         return await explained.filtered(self._office, mailbox, module, reason, after)
 
-    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+    async def export_table(self, name: str, ending: str, text: str, by: By) -> str:
         """Write a table that an admin looks at to a file (0600) below the data directory; returns its path.
 
         Raises:
-            ServiceError: the disk refuses.
+            ServiceError: the disk refuses, or who asks may not.
         """
+        await self._allow(by, "export", name)
         try:
             path = await asyncio.to_thread(
                 exports.write, self._data_dir, name, ending, text, self.clock.now_ms()
@@ -1169,7 +1179,7 @@ class Service:
             configures = isinstance(command, CONFIGURES)
             before = await self.export() if configures else standing(self.store, target)
             try:
-                answer = await self._desk.do(command, actor_of(by).name)
+                answer = await self._desk.do(command, self._who(by).name)
             except KeyError as error:
                 answer = Answer(False, f"there is no {error.args[0]!r} any more")
             after = await self.export() if configures else standing(self.store, target)
@@ -1222,7 +1232,7 @@ class Service:
     async def _audit(
         self, by: By, command: str, target: str, result: str, before: str = "", after: str = ""
     ) -> None:
-        actor = actor_of(by)
+        actor = self._who(by)
 
         def add(connection: Any, now: int) -> None:
             audits.add_audit(
@@ -1242,7 +1252,7 @@ class Service:
 
     async def _refused(self, by: By, command: type[Command] | str, target: str) -> str:
         """Why somebody may not do something, which goes on record; empty when he may."""
-        why = refusal(by, command)
+        why = refusal(self._who(by), command)
         if why:
             name = command if isinstance(command, str) else command.__name__
             await self._audit(by, name, target, f"refused: {why}")

@@ -27,8 +27,8 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 
 from engine.service import (
+    Actor,
     Answer,
-    By,
     Command,
     ConflictRow,
     DecideConflict,
@@ -45,7 +45,6 @@ from engine.service import (
     SettleHeld,
     VerifyPolicy,
     VerifyRow,
-    actor_of,
     refusal,
 )
 from tui import format as form
@@ -126,7 +125,7 @@ class SynclineApp(App[None]):
     def __init__(
         self,
         engine: Engine,
-        who: By,
+        who: Actor,
         *,
         zone: tzinfo = UTC,
         ascii: bool = False,
@@ -146,7 +145,7 @@ class SynclineApp(App[None]):
             self._filters = [each for each in self._filters if not isinstance(each, Monochrome)] + [NoColor()]
             self.no_color = True
         self.engine = engine
-        self.by = actor_of(who)
+        self.by = who
         self.pull_seconds = pull_seconds
         self.host = host
         self.session_id = session_id

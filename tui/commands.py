@@ -118,7 +118,7 @@ async def here(given: Namespace) -> int:
     Raises:
         Trouble: it cannot be done.
     """
-    out = LocalOut(run.who(), run.local_zone())
+    out = LocalOut(run.owner(given.data_dir), run.local_zone())
     if given.command == "apply":
         await out.read_text(given.file)  # before a data directory is made for nothing
     stop = Stopper(out)

@@ -18,7 +18,7 @@ from tui import ask, attach, background, exits, printing
 from tui.commands import Stopper, signals
 from tui.exits import Trouble
 from tui.out import LocalOut, Out
-from tui.run import local_zone, opened, running, synced, who
+from tui.run import local_zone, opened, owner, running, synced
 from tui.sandbox import Sandbox, in_use, started
 from tui.serve.manner import Manner
 
@@ -105,7 +105,7 @@ def _until_free(folder: Path) -> None:
 
 async def _headless(given: Namespace) -> int:
     prepare(given.data_dir, given)
-    out = LocalOut(who(), local_zone())
+    out = LocalOut(owner(given.data_dir), local_zone())
     stop = Stopper(out)
     with signals(stop):
         async with company(given.data_dir, out.stopped) as (service, sandbox):
@@ -136,7 +136,7 @@ async def company(
         text = declaration(sandbox.addresses, options.get("users", 5), folder)
         file = folder / "demo.toml"
         file.write_text(text, encoding="utf-8")
-        answer = await service.apply(text, str(file), who())
+        answer = await service.apply(text, str(file), owner(folder))
         if not answer.ok:
             raise Trouble(exits.USAGE, answer.text, answer.details)
         yield service, sandbox

@@ -194,7 +194,7 @@ class Engine(Protocol):
         """The failure and recovery mails of an incident."""
         ...
 
-    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+    async def export_table(self, name: str, ending: str, text: str, by: By) -> str:
         """Write a table to a file on the engine's host; its path."""
         ...
 

@@ -7,6 +7,7 @@ import dataclasses
 import getpass
 import logging
 import os
+import pwd
 import zoneinfo
 from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.service import (
+    Actor,
     HeldRow,
     LedgerFault,
     PolicyState,
     ProviderError,
+    Role,
     Service,
     ServiceError,
     Settle,
@@ -40,6 +43,30 @@ def who() -> str:
     except (KeyError, OSError):  # a user id without a name, as in containers
         name = f"uid {os.getuid()}"
     return f"{name}@{os.uname().nodename}"
+
+
+def owner(data_dir: Path) -> Actor:
+    """Who works on a data directory in a process of his own: an admin, if it is his, or he is root, or it is still to be made.
+
+    Somebody else may look as far as the files let him; who may do more is for the owner to say, who runs the engine.
+    """
+    try:
+        uid = data_dir.stat().st_uid
+    except OSError:
+        return Actor(who(), Role.ADMIN)
+    if os.getuid() in {uid, 0}:
+        return Actor(who(), Role.ADMIN)
+    advice = (
+        f"{data_dir} belongs to {_name_of(uid)}; run it as that user, or connect to the engine that runs there"
+    )
+    return Actor(who(), Role.VIEWER, advice=advice)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def local_zone() -> tzinfo:

@@ -45,25 +45,28 @@ class Actor:
 
     Attributes:
         name: user and machine, for the audit log and the header.
-        role: what he may do.
+        role: what he may do; to look, unless somebody says more.
         origin: from where, for people: ``ssh 10.0.0.5``, a terminal; empty inside of the engine's own process.
+        advice: what gives him another role, for a refusal.
     """
 
     name: str
-    role: Role = Role.ADMIN
+    role: Role = Role.VIEWER
     origin: str = ""
+    advice: str = ""
 
     def __str__(self) -> str:
         return self.name
 
 
-#: A bare name stands for whoever runs the engine's own process: the command line where no engine runs, and tests.
+#: A bare name has no role of its own: it stands for whoever runs the engine's own process, as long as that serves nobody
+#: else. An engine that people connect to takes it for somebody who may look.
 By = Actor | str
 
 
-def actor_of(by: By) -> Actor:
-    """Who asks, with his role."""
-    return by if isinstance(by, Actor) else Actor(by)
+def actor_of(by: By, unnamed: Role = Role.VIEWER) -> Actor:
+    """Who asks, with his role; ``unnamed`` is that of a bare name."""
+    return by if isinstance(by, Actor) else Actor(by, unnamed)
 
 
 #: Commands that an operator may send. Every other one, also one that is new here, is an admin's.
@@ -90,6 +93,7 @@ OPERATES: frozenset[type[Command]] = frozenset(
 #: What calls of the service need that are no commands.
 CALLS: Mapping[str, Role] = {
     "apply": Role.ADMIN,
+    "export": Role.OPERATOR,  # writes a file on the engine's host
     "sync": Role.OPERATOR,
     "verify": Role.OPERATOR,
     "labels": Role.OPERATOR,
@@ -105,12 +109,13 @@ def needs(command: type[Command] | str) -> Role:
 
 
 def refusal(by: By, command: type[Command] | str) -> str:
-    """Why somebody may not do something; empty when he may."""
+    """Why somebody may not do something, and what would let him; empty when he may."""
     actor, needed = actor_of(by), needs(command)
     if actor.role.suffices(needed):
         return ""
     who = "an admin" if needed is Role.ADMIN else "an operator"
-    return f"{actor.name} is {_article(actor.role)} here, and this needs {who}; nothing was changed"
+    told = f"{actor.name} is {_article(actor.role)} here, and this needs {who}; nothing was changed"
+    return f"{told}. {actor.advice}" if actor.advice else told
 
 
 def _article(role: Role) -> str:

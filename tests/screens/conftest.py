@@ -14,6 +14,7 @@ os.environ["TEXTUAL_COLOR_SYSTEM"] = "256"
 import pytest  # noqa: E402 - after the environment
 import pytest_textual_snapshot  # noqa: E402
 
+from engine.service import Actor, Role  # noqa: E402
 from tests.screens import fake  # noqa: E402
 from tui.app import SynclineApp  # noqa: E402
 
@@ -43,6 +44,8 @@ def build() -> Build:
     def make(kind: str = "running", **options: object) -> SynclineApp:
         service = fake.FakeService({"empty": fake.empty, "running": fake.running, "error": fake.error}[kind]())
         service.history = [run for job in service.store.jobs for run in fake.history(job)]
-        return SynclineApp(service, "alice@ops-01", zone=fake.ZONE, pull_seconds=None, **options)  # type: ignore[arg-type]
+        return SynclineApp(
+            service, Actor("alice@ops-01", Role.ADMIN), zone=fake.ZONE, pull_seconds=None, **options
+        )  # type: ignore[arg-type]
 
     return make

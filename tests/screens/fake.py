@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from engine.model.form import new_policy
 from engine.model.job import CALENDAR
 from engine.service import (
+    Actor,
     Answer,
     AuditRow,
     By,
@@ -58,6 +59,7 @@ from engine.service import (
     PreviewRow,
     RemoveUsers,
     ResumeUser,
+    Role,
     RollOut,
     RunRow,
     SavePolicy,
@@ -152,6 +154,9 @@ class FakeService:
         self.stopped = asyncio.Event()
         self.audits: list[AuditRow] = []
         self.may_stop: asyncio.Event | None = None
+
+    def serves_others(self) -> None:
+        """Roles are the service's; this one lets everybody."""
 
     async def mails_of(self, incident: IncidentRow) -> list[MailRow]:
         return self.mails
@@ -278,7 +283,7 @@ class FakeService:
     async def waiting(self, mailbox: str | None = None, policy: str | None = None) -> list[HeldRow]:
         return [row for row in self.held if mailbox in (None, row.mailbox) and policy in (None, row.policy)]
 
-    async def export_table(self, name: str, ending: str, text: str, by: str) -> str:
+    async def export_table(self, name: str, ending: str, text: str, by: By) -> str:
         self.exported.append((name, ending, text))
         return f"/var/lib/syncline/exports/{name}.{ending}"
 
@@ -851,7 +856,9 @@ async def main(kind: str) -> None:
     service = FakeService({"empty": empty, "running": running, "error": error}[kind]())
     service.history = [run for job in service.store.jobs for run in history(job)]
     life = asyncio.create_task(live(service))
-    await SynclineApp(service, "alice@ops-01", zone=ZONE, ascii="--ascii" in sys.argv).run_async()
+    await SynclineApp(
+        service, Actor("alice@ops-01", Role.ADMIN), zone=ZONE, ascii="--ascii" in sys.argv
+    ).run_async()
     life.cancel()
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import typing
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from engine.service import (
     Actor,
+    Command,
     DisablePolicy,
     EnableJob,
     PauseUser,
@@ -18,9 +22,15 @@ from engine.service import (
     ServiceError,
     SettleHeld,
     needs,
+    refusal,
 )
+from tests.serve.engine import Engine, serving
+from tui import cli, exits
 from tui.exits import Trouble
+from tui.run import owner
 from tui.serve import access
+from tui.serve.hall import hall
+from tui.serve.manner import Manner
 
 CONFIG = """
 [connections.C]
@@ -42,6 +52,127 @@ policy = "Sales"
 VIEWER = Actor("vera@ops", Role.VIEWER, "ssh 10.0.0.7")
 OPERATOR = Actor("otto@ops", Role.OPERATOR, "pts/3")
 ADMIN = Actor("ada@ops", Role.ADMIN, "pts/1")
+
+
+#: Commands of an operator; every other one is an admin's, and none a viewer's.
+OPERATORS = {
+    "AcknowledgeIncidents", "CancelUser", "DecideConflict", "DropPreview", "PauseUser", "PreviewPolicy", "ResumeUser",
+    "RunJob", "SettleHeld", "StopJob", "SyncNow", "TestConnection", "TestPolicy", "TraceJob", "VerifyPolicy",
+}  # fmt: skip
+
+COMMANDS: list[type] = list(typing.get_args(Command))
+
+
+async def test_every_command_is_refused_to_every_role_below_its_own(tmp_path: Path) -> None:
+    assert {command.__name__ for command in COMMANDS} > OPERATORS
+    service = await Service.open(tmp_path / "data")
+    try:
+        for command in COMMANDS:
+            made = command(*("x" for field in fields(command) if field.init))
+            operates = command.__name__ in OPERATORS
+            for actor in (VIEWER, *(() if operates else (OPERATOR,))):
+                answer = await service.do(made, actor)
+                assert not answer.ok, f"{actor.name} {command.__name__}"
+                needed = "an operator" if operates else "an admin"
+                assert f"and this needs {needed}; nothing was changed" in answer.text, command.__name__
+            assert not refusal(ADMIN, command)
+            assert bool(refusal(OPERATOR, command)) is not operates
+        assert not (await service.audit(words=["refused"], limit=500))[0].before
+        for call in (
+            service.apply(CONFIG, "a.toml", VIEWER), service.stop(VIEWER), service.apply(CONFIG, "a.toml", OPERATOR)
+        ):  # fmt: skip
+            assert not (await call).ok
+        for read in (
+            service.sync(None, VIEWER), service.check_labels(None, VIEWER), service.verify(None, VIEWER),
+            service.preview("Sales", VIEWER), service.run_job("x", VIEWER),
+            service.export_table("Queue", "csv", "a,b", VIEWER),
+        ):  # fmt: skip
+            with pytest.raises(ServiceError):
+                await read
+        assert not (tmp_path / "data" / "exports").exists()
+        path = await service.export_table("Queue", "csv", "a,b", OPERATOR)
+        assert Path(path).read_text() == "a,b"
+    finally:
+        await service.close()
+
+
+async def test_where_people_connect_a_bare_name_may_only_look(tmp_path: Path) -> None:
+    service = await Service.open(tmp_path / "data")
+    try:
+        assert (
+            await service.apply(CONFIG, "a.toml", "ada")
+        ).ok  # a process of its own, which nobody else reaches
+        async with hall(service, Manner(), access.Access()):
+            told = await service.apply(CONFIG, "a.toml", "ada")
+            assert "ada is a viewer here" in told.text
+            async with service.running(schedule=False):
+                assert not (await service.do(PauseUser("ann@acme.example"), "ada")).ok
+            assert not (await service.stop("ada")).ok
+            assert (await service.apply(CONFIG, "a.toml", ADMIN)).ok
+    finally:
+        await service.close()
+
+
+def test_who_says_no_role_may_look() -> None:
+    assert Actor("ada").role is Role.VIEWER
+
+
+def test_the_owner_of_the_data_directory_is_never_locked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert owner(tmp_path).role is owner(tmp_path / "to be made").role is Role.ADMIN
+    assert access.Access({"ssh:ada": Role.VIEWER}).role(os.getuid()) is Role.ADMIN
+    monkeypatch.setattr(os, "getuid", lambda: 65_533)
+    stranger = owner(tmp_path)
+    assert stranger.role is Role.VIEWER
+    assert "run it as that user" in refusal(stranger, "apply")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_roles_hold_over_the_socket(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    path = tmp_path / "data" / access.NAME
+    path.write_text('[roles]\nviewer = ["65533"]\noperator = ["65532"]\n')
+    path.chmod(0o600)
+    with serving(tmp_path) as engine:
+        os.chmod(engine.env["XDG_RUNTIME_DIR"], 0o711)  # as /run is
+
+        file = engine.folder / "acme.toml"
+        file.write_text(CONFIG)
+        assert engine.run("apply", str(file)).returncode == exits.OK
+        assert as_user(engine, 65_533, "status")[0] == exits.OK
+        for uid, role in ((65_533, "a viewer"), (65_532, "an operator")):
+            code, told = as_user(engine, uid, "rollout", "Sales", "next")
+            assert code == exits.USAGE
+            assert f"is {role} here, and this needs an admin" in told
+        assert "needs an operator" in as_user(engine, 65_533, "verify")[1]
+        assert "has no role here" in as_user(engine, 65_531, "status")[1]
+        assert engine.process.poll() is None
+
+
+def as_user(engine: Engine, uid: int, *words: str) -> tuple[int, str]:
+    """A command line of another user: its exit code, and what it said. It may not read where Python is, so it is forked."""
+    get, put = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            os.dup2(put, 1)
+            os.dup2(put, 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            os.environ.update(engine.env)
+            os.chdir("/")
+            os.setgroups([])
+            os.setuid(uid)
+            code = cli.main([*words, "--data-dir", str(engine.folder)])
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    os.close(put)
+    with os.fdopen(get) as file:
+        told = file.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told
 
 
 def test_a_command_that_is_not_named_is_an_admins() -> None:

@@ -247,6 +247,29 @@ def test_a_key_that_is_taken_away_or_added_counts_from_the_next_login_on(
             assert (again.folder / "ssh" / "host_key").read_bytes() == first
 
 
+def test_a_key_without_a_role_may_look_and_is_told_who_gives_one(tmp_path: Path, keys: dict[str, Path]) -> None:
+    known(tmp_path / "data", keys["alice"], keys["bob"])
+    roles = tmp_path / "data" / "roles.toml"
+    roles.write_text('[roles]\nadmin = ["ssh:bob"]\n')
+    roles.chmod(0o600)
+    with serving(tmp_path, "--ssh", "0") as engine:
+        (engine.folder / "known").write_text(
+            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
+        )
+        alice = Console(engine, keys["alice"], (140, 40))
+        bob = Console(engine, keys["bob"], (140, 40))
+        try:
+            alice.until(b'You may look. roles.toml has no "ssh:alice"')
+            alice.type(b"Q")
+            alice.until(b"alice is a viewer here, and this needs an admin; nothing was changed.")
+            bob.until(b"No policy yet")
+            bob.type(b"Q")
+            bob.until(b"Stop the engine")
+        finally:
+            alice.close()
+            bob.close()
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "told"),
     [

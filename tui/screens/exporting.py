@@ -45,5 +45,5 @@ def _do(screen: Frame, way: str, name: str, heads: list[str], rows: list[list[st
             screen.app.copy_to_clipboard(text)
             screen.say(f"Copied {form.count(len(rows), 'row')} as {ending.upper()}.")
         return
-    work = screen.engine.export_table(name, ending, text, screen.view.who)
+    work = screen.engine.export_table(name, ending, text, screen.console.by)
     screen.console.fetch(work, lambda path: screen.say(f"Written on the engine's host: {path}"))

@@ -1,4 +1,4 @@
-"""Which role a unix user has: by ``roles.toml`` in the data directory, and without it the engine's own user and root only.
+"""Which role somebody has: by ``roles.toml`` in the data directory, and without it the engine's own user and root only.
 
 It is a file of its own, and not a part of the configuration that ``apply`` stores: who may do what is for whoever runs the
 engine to say, not for those who use it.
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.service import Role
+from engine.service import Actor, Role
 from tui import exits
 from tui.exits import Trouble
 
@@ -40,9 +40,13 @@ class Access:
         found = [self.roles[name] for name in names(uid) if name in self.roles]
         return max(found, key=list(Role).index) if found else None
 
-    def ssh_role(self, name: str) -> Role:
-        """The role of somebody whose key the SSH front knows: an admin, unless the file has ``ssh:NAME`` in another role."""
-        return self.roles.get(f"ssh:{name}", Role.ADMIN)
+    def ssh_actor(self, name: str, origin: str) -> Actor:
+        """Somebody whose key the SSH front knows: in the role that the file has for ``ssh:NAME``, else somebody who may look."""
+        role = self.roles.get(f"ssh:{name}")
+        if role is not None:
+            return Actor(name, role, origin)
+        advice = f'{NAME} has no "ssh:{name}"; whoever runs the engine gives a role there (docs/ssh.md)'
+        return Actor(name, Role.VIEWER, origin, advice)
 
 
 def names(uid: int) -> list[str]:

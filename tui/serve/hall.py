@@ -266,6 +266,7 @@ async def hall(service: Service, manner: Manner, access: Access) -> AsyncIterato
     """A hall that is empty at the end; an error from inside comes out as it is, without the group of its tasks."""
     try:
         async with asyncio.TaskGroup() as group:
+            service.serves_others()
             found = Hall(service, group, manner, access)
             try:
                 yield found

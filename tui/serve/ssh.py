@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import asyncssh
 
-from engine.service import Actor, Service
+from engine.service import Service
 from tui import exits
 from tui.exits import Trouble
 from tui.serve.hall import Hall
@@ -205,14 +205,15 @@ class Shell(asyncssh.SSHServerSession[bytes]):
             utf8="utf" in locale.lower(),
             zone=_zone(said.get("TZ", ""), front.zone),
         )
+        actor = front.guests.access.ssh_actor(self._who, f"ssh {self._host}")
         session = Session(
-            Actor(self._who, front.guests.access.ssh_role(self._who), f"ssh {self._host}"),
+            actor,
             terminal,
             front.service,
             pull_seconds=front.guests.pull_seconds,
             send=self._send,
             end=self._leave,
-            greeting=front.manner.greeting,
+            greeting=f"You may look. {actor.advice}." if actor.advice else front.manner.greeting,
             leaving="detached; the sync goes on",
         )
         if self._conn is not None:
