@@ -23,7 +23,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,9 @@ IDLE, IDLE_SECONDS = 10, 10.0
 
 #: Mailboxes that sync while keys are pressed, contacts of each, keys.
 BUSY_USERS, BUSY_CONTACTS, KEYS = 50, 200, 60
+
+#: Seconds between two looks at how far a sync is.
+LOOK_SECONDS = 2.0
 
 #: Seconds after which what does not come is not coming.
 PATIENCE = 300.0
@@ -52,15 +55,19 @@ class Engine:
     env: dict[str, str]
     port: int = 0
 
-    def ask(self, *words: str) -> Any:
+    def ask(self, *words: str, patience: float = PATIENCE) -> Any:
         """A command that runs inside of it; its JSON."""
         done = subprocess.run(
             [sys.executable, "-m", "tui.cli", *words, "--json", "--data-dir", str(self.folder)],
-            env=self.env, capture_output=True, check=False, timeout=PATIENCE,
+            env=self.env, capture_output=True, check=False, timeout=patience,
         )  # fmt: skip
-        if done.returncode not in {0, 1}:
-            raise RuntimeError(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.decode()}")
-        return json.loads(done.stdout)
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            told = done.stderr.decode(errors="replace") or "nothing was said"
+            raise RuntimeError(
+                f"{' '.join(words)}: exit code {done.returncode}, {len(done.stdout)} bytes; {told}"
+            ) from None
 
     def cpu(self) -> float:
         """CPU seconds that it has used."""
@@ -308,37 +315,50 @@ def lose(folder: Path, users: int, contacts: int, told: Any = print) -> bool:
         told(f"{users} mailboxes of {contacts} contacts, over {'OpenSSH' if ssh else 'syncline attach'}")
         client = connect(engine)
         begun = time.monotonic()
+
+        def say(text: str) -> None:
+            told(f"{time.monotonic() - begun:6.1f} s, {engine.cpu():6.1f} s of CPU: {text}")
+
+        def standing() -> tuple[int, int]:
+            found = written(engine)
+            say(f"{found[0]:,} items written, {found[1]} of {users} mailboxes done")
+            return found
+
         client.until(rb"Policies")
-        while (state := written(engine))[1] < users // 10:
-            client.read(0)
-        told(
-            f"{time.monotonic() - begun:6.1f} s: {state[0]:,} items written, {state[1]} mailboxes done; connection lost"
-        )
-        client.kill()
-        pauses = [state]
-        for _ in range(3):
-            time.sleep(2)
-            pauses.append(written(engine))
-            told(
-                f"{time.monotonic() - begun:6.1f} s: {pauses[-1][0]:,} items written, {pauses[-1][1]} mailboxes done"
+        while (state := standing())[1] < max(1, users // 10):
+            _drained([client], LOOK_SECONDS)
+        if state[1] == users:
+            raise RuntimeError(
+                "the first sync had ended before the connection was lost; give it more --contacts"
             )
-        went_on = pauses[-1] > pauses[0]
+        client.kill()
+        say("the connection is lost: its client was killed")
+        while (later := standing()) == state:
+            time.sleep(LOOK_SECONDS)
+            if time.monotonic() - begun > 20 * PATIENCE:
+                say("NOTHING WENT ON")
+                return False
         back = connect(engine)
         back.until(rb"Policies")
         share = back.until(rb"first(?: sync)? +(\d+)%|\xe2\x9c\x93 (?:idle )?[\d,]+")
-        told(f"{time.monotonic() - begun:6.1f} s: back; the console shows {share[0].decode()!r}")
-        while (state := written(engine))[1] < users:
-            back.read(0)
-            if time.monotonic() - begun > 20 * PATIENCE:
-                break
-        lag = "unknown"
-        with contextlib.suppress(Exception):
-            lag = f"{engine.ask('status')['engine'].get('lag_max_ms', 'unknown')}"
-        told(
-            f"{time.monotonic() - begun:6.1f} s: {state[0]:,} items written, {state[1]} of {users} mailboxes done; lag {lag}"
-        )
+        say(f"back; the console shows {share[0].decode()!r}")
+        while later[1] < users and time.monotonic() - begun < 20 * PATIENCE:
+            _drained([back], LOOK_SECONDS)
+            later = standing()
         back.kill()
-        return went_on and state[1] == users
+        return later[1] == users and whole(engine, users, contacts, say)
+
+
+def whole(engine: Engine, users: int, contacts: int, say: Callable[[str], None]) -> bool:
+    """Whether nothing was lost and nothing doubled: every mailbox, read back from the provider, has what it should."""
+    rows = engine.ask("verify", patience=20 * PATIENCE)["rows"]
+    wrong = [row for row in rows if not row["ok"]]
+    people = [row for row in rows if row["check"] == "contacts"]
+    have, want = sum(row["have"] for row in people), sum(row["want"] for row in people)
+    say(f"read back: {len(people)} mailboxes with {have:,} of {want:,} contacts; {len(wrong)} differences")
+    for row in wrong[:5]:
+        say(f"  {row['mailbox']} {row['check']}: {row['have']} of {row['want']}; {row['detail']}")
+    return not wrong and len(people) == users and have == want and want > users * contacts // 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

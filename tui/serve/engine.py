@@ -94,7 +94,7 @@ async def _reload(service: Service, guests: Hall, data_dir: Path, path: str) -> 
         share(path, shared=guests.access.shared)
     except (Trouble, OSError) as fault:
         log.error("reload: %s", fault)
-        guests.say(f"Reload: {fault}. The roles stay as they were.")
+        guests.say(f"The roles stay as they were: {fault}")
     await service.reload()
 
 

@@ -218,8 +218,8 @@ class Hall:
         return call
 
     def close(self, why: str) -> None:
-        """Take in nobody more."""
-        self._closing = why
+        """Take in nobody more. The first reason is the one that everybody is told."""
+        self._closing = self._closing or why
 
     def end(self, why: str) -> None:
         """Say good-bye to everybody."""
@@ -227,7 +227,7 @@ class Hall:
         for call in list(self._calls.values()):
             call.cancel()
         for session in list(self._sessions.values()):
-            session.end(why)
+            session.end(self._closing)
 
 
 class Screen:
