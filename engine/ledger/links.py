@@ -467,12 +467,25 @@ _CANDIDATES = Statement(
         ),
     )
     .join(_THEIR_ITEM, sa.and_(_THEIR_ITEM.c.id == _THEIRS.c.item_id, _THEIR_ITEM.c.deleted == 0))
-    .where(_MY_ITEM.c.deleted == 0, ~_has_twin(_MY_ITEM), _in(_MY_ITEM.c.link_id))
+    .where(
+        _MY_ITEM.c.deleted == 0,
+        ~_has_twin(_MY_ITEM),
+        _in(_MY_ITEM.c.link_id),
+        sa.or_(
+            _MINE.c.key.like(sa.literal_column("'ref:%'")),
+            _THEIR_ITEM.c.marker.is_(None),
+            ~_has_twin(_THEIR_ITEM),
+        ),
+    )
 )
 
 
 def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candidate]:
-    """All items of the opposite side that share a match key with these one-sided links."""
+    """All items of the opposite side that share a match key with these one-sided links.
+
+    Not one that we made and that has its twin: whatever else is alike, it mirrors that one. Its keys go when its create is
+    recorded, yet stay when the engine died before and the feed has shown it.
+    """
     return [
         Candidate(row.link_id, row.other, row.side, row.key, bool(row.paired))
         for row in _CANDIDATES.among(connection, link_ids)

@@ -301,7 +301,7 @@ class _Story:
             for record, row in rows.items()
             if record not in by_record and self._belongs(row) and row["Subject"] not in self.new
         ]
-        assert lost == []
+        assert lost == [], f"{len(lost)} not in Outlook, such as {lost[:3]}"
         the_ledger_is_well(self.folder / "data" / "ledger.sqlite", deferred=True)
         self.figures.end = self._digest(shown, list(rows.values()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,3 +136,51 @@ async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) ->
     await world.settle(12)
     assert world.names(Side.MAILBOX) == world.names(Side.CRM) == ["c0", "c1", "c2", "c3", "m0"]
     await world.check()
+
+
+@pytest.mark.parametrize("mail_key", KEYS)
+@pytest.mark.parametrize("side", list(Side))
+async def test_two_that_are_alike_are_both_made_wherever_the_engine_died(
+    mail_key: CreateKey, side: Side
+) -> None:
+    """What a create left before a kill mirrors its own record, and is no possible twin of the other one, which would be held."""
+    for number in range(20, 200):  # before that nothing is written to a provider
+        world = await scene(mail_key, mail_key).start()
+        one_by_one(world)
+        provider = world.crm if side is Side.CRM else world.mail
+        for _ in range(3):
+            provider.add(A, Module.APPOINTMENT, subject="Trade fair", start=moment(25), end=moment(25, 10))
+        died = False
+
+        def kill(when: str, _number: int, world: World = world, number: int = number) -> None:
+            nonlocal left, died
+            left -= when == "before"
+            if not left:
+                died = True
+                world.die()
+
+        left = number
+        world.ledger.hook = kill
+        await world.cycle()
+        world.ledger.hook = lambda *_: None
+        await world.settle(4)
+        for each in Side:
+            assert world.names(each, A, Module.APPOINTMENT) == ["Trade fair"] * 3, (number, each)
+        assert not await world.links("held"), number
+        await world.check()
+        if not died:
+            assert number > 21
+            return
+    pytest.fail("the story does not end")
+
+
+def one_by_one(world: World) -> None:
+    """Each write in a call of its own."""
+    for provider in (world.crm, world.mail):
+        plain = provider.capability
+
+        def capability(module: Module, plain: Any = plain) -> Any:
+            found = plain(module)
+            return None if found is None else replace(found, batch=1)
+
+        provider.capability = capability  # type: ignore[method-assign]
