@@ -6,6 +6,7 @@ import base64
 import binascii
 import email
 import email.message
+import email.parser
 import email.policy
 import email.utils
 import html
@@ -44,8 +45,11 @@ def encode(data: bytes) -> str:
 
 
 def parse(data: bytes) -> email.message.EmailMessage:
-    """Parse a message; defects are tolerated as Gmail tolerates them."""
-    return email.message_from_bytes(data, policy=email.policy.default)
+    """Parse a message; defects are tolerated as Gmail tolerates them. Of one nested beyond what can be read, the headers."""
+    try:
+        return email.message_from_bytes(data, policy=email.policy.default)
+    except RecursionError:
+        return email.parser.BytesHeaderParser(policy=email.policy.default).parsebytes(data)
 
 
 def header(message: email.message.Message[Any, Any], name: str) -> str:

@@ -1,0 +1,97 @@
+"""Mails as nobody should write them, dropped on a record: each is filed or refused with a reason, and the CRM shows which."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.mails import deliver, files, label, letter, messages, opportunity, record_labels
+from tests.acceptance.test_filing import SIZES, check
+from tests.acceptance.town import assert_idle, engine, town
+
+#: Bytes of the large attachment, above what the policy stores. Thirty megabytes end alike, and cost twelve seconds here.
+SIZE = 3_000_000
+
+MANY = ", ".join(f'"Person {number}" <p{number}@many.example>' for number in range(500))
+
+
+def head(subject: str) -> bytes:
+    """The headers of a mail without those that say what is in it."""
+    return letter(subject).partition(b"Content-Type")[0]
+
+
+def nested(depth: int) -> bytes:
+    """A mail within a mail, and so on."""
+    inner = letter("The innermost")
+    for _ in range(depth):
+        inner = b"Content-Type: message/rfc822\r\n\r\n" + inner
+    return head("Nested") + inner
+
+
+def odd_mails() -> dict[str, bytes]:
+    """Odd mails that can be filed all the same, by subject."""
+    broken = (
+        b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nFirst\r\n--x\r\n'
+        b"Content-Type: application/pdf; name=\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!!not base64\r\n"
+    )
+    strange = (
+        b"Content-Type: text/plain; charset=x-klingon\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xfc\xdfe\r\n"
+    )
+    injected = letter("Injected").replace(
+        b"Subject: Injected", b"Subject: =?utf-8?q?Injected=0D=0ABcc:_victim@evil.example?="
+    )
+    big = (
+        b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nSee file\r\n--x\r\n'
+        b'Content-Type: application/zip; name="big.zip"\r\nContent-Disposition: attachment; filename="big.zip"\r\n'
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(SIZE)) + b"\r\n--x--\r\n"
+    )
+    return {
+        "Broken": head("Broken") + broken,
+        "Nameless": letter("Nameless", identity=None),
+        "Many": letter("Many", to=MANY),
+        "Strange": head("Strange") + strange,
+        "Injected": injected,
+        "Big": head("Big") + big,
+    }
+
+
+@pytest.mark.asyncio
+async def test_odd_mails_are_filed_or_refused_and_none_is_lost(tmp_path: Path) -> None:
+    with town(tmp_path / "town", users=1, sizes=SIZES) as place:
+        async with engine(
+            tmp_path, place.config(policy="enabled = true\nmail = { attachment_mb = 1 }")
+        ) as service:
+            assert_idle(await service.sync("Demo", "admin"))
+            await check(service)
+            user = place.users[0]
+            name, drop = sorted(record_labels(place, user).items())[0]
+            mails = odd_mails()
+            for raw in (*mails.values(), mails["Nameless"], nested(3000)):
+                label(place, user, deliver(place, user, raw)["id"], add=[drop])
+            await check(service)
+
+            found = messages(place)
+            by_subject = {row["Subject"].partition(" ")[0]: row for row in found}
+            assert len(found) == len(by_subject), "a mail stands in the CRM twice"
+            assert by_subject.keys() == mails.keys()
+            assert {row["RelatedToId"] for row in found} == {opportunity(place, name)}
+            assert "First" in by_subject["Broken"]["TextBody"]
+            assert by_subject["Strange"]["TextBody"].startswith("Gr")
+            assert "p0@many.example" in by_subject["Many"]["ToAddress"]
+            assert "\n" not in by_subject["Injected"]["Subject"]
+            assert (
+                "evil.example"
+                not in f"{by_subject['Injected']['ToAddress']} {by_subject['Injected']['CcAddress']}"
+            )
+            assert "big.zip" in by_subject["Big"]["TextBody"]
+            assert files(place, by_subject["Big"]["Id"]) == {}
+
+            rows = await service.filed(user)
+            assert len(rows) == len(mails) + 2
+            (refused,) = [row for row in rows if row.state == "refused"]
+            assert (refused.subject, "nested too deeply" in refused.reason) == ("Nested", True)
+            assert {row.state for row in rows} == {"filed", "refused"}
+            await check(service)
+            assert len(messages(place)) == len(mails)
