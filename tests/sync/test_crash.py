@@ -138,13 +138,13 @@ async def test_a_provider_that_refuses_for_a_while_costs_time_only(kind: str) ->
     await world.check()
 
 
-@pytest.mark.parametrize("mail_key", KEYS)
+@pytest.mark.parametrize("mail_key", [CreateKey.NATURAL, CreateKey.PROBE])
 @pytest.mark.parametrize("side", list(Side))
 async def test_two_that_are_alike_are_both_made_wherever_the_engine_died(
     mail_key: CreateKey, side: Side
 ) -> None:
     """What a create left before a kill mirrors its own record, and is no possible twin of the other one, which would be held."""
-    for number in range(20, 200):  # before that nothing is written to a provider
+    for number in range(24, 38):  # the writes of the ledger around the creates
         world = await scene(mail_key, mail_key).start()
         one_by_one(world)
         provider = world.crm if side is Side.CRM else world.mail
@@ -168,10 +168,7 @@ async def test_two_that_are_alike_are_both_made_wherever_the_engine_died(
             assert world.names(each, A, Module.APPOINTMENT) == ["Trade fair"] * 3, (number, each)
         assert not await world.links("held"), number
         await world.check()
-        if not died:
-            assert number > 21
-            return
-    pytest.fail("the story does not end")
+        assert died, number
 
 
 def one_by_one(world: World) -> None:
