@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from textual.events import Key
 
 from engine.service import SavePolicy
 from tests.screens.conftest import Build
@@ -14,6 +15,7 @@ from tests.screens.test_forms import form, go_to, select
 from tests.screens.test_snapshots import LARGE, SMALL, keys
 from tui.screens.confirm import Confirm
 from tui.screens.form import FormScreen
+from tui.screens.queue import QueueScreen
 from tui.screens.unsaved import Unsaved
 
 MINUTES = "scheduling.workdays.minutes"
@@ -124,3 +126,17 @@ async def test_q_leaves_at_once_where_nothing_is_open(build: Build) -> None:
 def test_detach_with_an_edit(snap_compare, build: Build, size: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
     press = keys("e", "right", "enter", "2", "enter", "q")
     assert snap_compare(build(), terminal_size=size, run_before=press)
+
+
+async def test_keys_that_come_in_one_packet_are_taken_in_their_order(build: Build) -> None:
+    async with editing(build, "45", finish=False) as user:
+        for key in ("backspace", "backspace", "2", "7", "left", "0", "enter"):
+            user.app.post_message(Key(key, key if len(key) == 1 else None))
+        await user.until(lambda: form(user).form.texts[MINUTES] == "207")
+        await user.press("2", "slash")
+        for key in ("k", "i", "n", "backspace", "m", "enter", "j"):
+            user.app.post_message(Key(key, key if len(key) == 1 else None))
+        screen = user.app.screen
+        assert isinstance(screen, QueueScreen)
+        await user.until(lambda: screen.table.filter.source == "kim")
+        assert screen.table.order == ["kim.lee@example.com"]

@@ -13,6 +13,7 @@ from tui.forms.state import Form
 from tui.paint import Span, TextLine, fit, line
 from tui.view import View
 from tui.widgets.lines import LineView
+from tui.widgets.text_field import TextField
 
 
 def short(problem: FormProblem) -> str:
@@ -24,7 +25,7 @@ _LEAST_LABEL, _MOST_LABEL = 14, 30
 _WIDE_VALUE = 34
 
 
-class FieldInput(Input):
+class FieldInput(TextField):
     """The field's text while it is typed: Tab ends it like Enter, Esc leaves what stood there."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from tui.paint import line, wrapped
 from tui.view import View
 from tui.widgets.lines import titled
 from tui.widgets.pager import Pager
+from tui.widgets.text_field import TextField
 
 
 class Ask(ModalScreen[str | None]):
@@ -31,7 +32,7 @@ class Ask(ModalScreen[str | None]):
             pager = Pager(self._view, [*lines, line()])
             pager.styles.height = len(lines) + 1
             yield pager
-            field = Input(compact=True, placeholder=self._hint)
+            field = TextField(compact=True, placeholder=self._hint)
             field.cursor_blink = False
             yield field
 

@@ -14,6 +14,7 @@ from tui.paint import TextLine, line, wrapped
 from tui.view import View
 from tui.widgets.lines import titled
 from tui.widgets.pager import MOVES, Pager
+from tui.widgets.text_field import TextField
 
 
 class Confirm(ModalScreen[bool]):
@@ -37,7 +38,7 @@ class Confirm(ModalScreen[bool]):
             yield pager
             if self._typed:
                 titled(box, self._view, self._title, f"type {self._typed} and enter = yes   esc = no")
-                field = Input(compact=True, placeholder=f"type {self._typed}")
+                field = TextField(compact=True, placeholder=f"type {self._typed}")
                 field.cursor_blink = False
                 yield field
             else:

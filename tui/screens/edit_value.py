@@ -15,6 +15,7 @@ from tui.paint import line, wrapped
 from tui.view import View
 from tui.widgets.lines import LineView, titled
 from tui.widgets.pager import Pager
+from tui.widgets.text_field import TextField
 
 _WIDTH = 72
 
@@ -52,7 +53,9 @@ class EditValue(ModalScreen[str | None]):
             pager = Pager(self._view, lines)
             pager.styles.height = len(lines)
             yield pager
-            field = Input(row.typed, compact=True, placeholder="empty: clears the field", select_on_focus=False)
+            field = TextField(
+                row.typed, compact=True, placeholder="empty: clears the field", select_on_focus=False
+            )
             field.cursor_blink = False
             yield field
             yield self._told

@@ -13,6 +13,7 @@ from textual.widgets import Input
 from tui.paint import Span, between
 from tui.view import View
 from tui.widgets.lines import LineView
+from tui.widgets.text_field import TextField
 
 
 class _Completing(Suggester):
@@ -60,7 +61,7 @@ class FilterBar(Horizontal):
         super().__init__()
         self._word = word
         self._line = LineView(view)
-        self._input = Input(
+        self._input = TextField(
             compact=True, select_on_focus=False, placeholder=hint, suggester=_Completing(completions or _none)
         )
         self._input.cursor_blink = False
