@@ -96,5 +96,6 @@ def show_attached(app: SynclineApp) -> None:
         since = form.ago(row.since_ms, app.view.now_ms)
         you = "  (you)" if row.id == app.session_id else ""
         width, height = row.size
-        lines.append(f"{row.who}{you}: {row.role}, from {row.origin}, since {since}, {width}x{height}")
+        lines.append(f"{row.who}{you}: {row.role}, {width}x{height}")
+        lines.append(f"    from {row.origin}, since {since}")
     app.push_screen(Report(app.view, "Who is attached", lines or ["Nobody but you."]))

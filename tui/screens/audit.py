@@ -45,7 +45,15 @@ _RESULT = Column[AuditRow](
     flex=2,
 )
 
-_NARROW = (_WHEN, _WHO, _COMMAND, _OBJECT)
+_ANSWER = Column[AuditRow](
+    "r",
+    "Answer",
+    9,
+    lambda row, view: ("✗ refused", "fault") if refused(row) else ("answered", "quiet"),
+    lambda row: not refused(row),
+)
+
+_NARROW = (_ANSWER, _WHEN, _WHO, _COMMAND, _OBJECT)
 _WIDE = (_WHEN, _WHO, _FROM, _COMMAND, _OBJECT, _RESULT)
 
 
