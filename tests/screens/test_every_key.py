@@ -32,6 +32,11 @@ WAYS: dict[str, tuple[str, ...]] = {
     keys.MEMBERS: ("J",),
     keys.CONNECTIONS: ("ampersand",),
     keys.CHECKLIST: ("down", "o"),
+    keys.AUDIT: ("quotation_mark",),
+    keys.INCIDENTS: ("M",),
+    keys.OPERATORS: ("Y",),
+    keys.FILED: ("2", "i"),
+    keys.RUNS: ("4", "enter"),
 }
 
 #: These move and change nothing that is seen where there is one row or none; z and q are tested by themselves.

@@ -17,16 +17,21 @@ from tui.screens.connections import ConnectionsScreen
 from tui.screens.edit_connection import ConnectionForm
 from tui.screens.edit_policy import PolicyForm
 from tui.screens.explain import ExplainScreen
+from tui.screens.filed import FiledScreen
 from tui.screens.frame import Frame
 from tui.screens.held import HeldScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.incidents import IncidentsScreen
+from tui.screens.items import ItemsScreen
 from tui.screens.members import MembersScreen
 from tui.screens.monitors import MonitorsScreen
 from tui.screens.operators import OperatorsScreen
 from tui.screens.policies import PoliciesScreen
 from tui.screens.policy_detail import PolicyScreen
+from tui.screens.preview import PreviewScreen
+from tui.screens.preview_rows import PreviewRowsScreen
 from tui.screens.queue import QueueScreen
+from tui.screens.runs import RunScreen, RunsScreen
 from tui.screens.scheduler import SchedulerScreen
 from tui.screens.user_detail import UserScreen
 from tui.screens.why import WhyScreen
@@ -52,7 +57,17 @@ SCREENS: tuple[type[Frame], ...] = (
     OperatorsScreen,
     AuditScreen,
     ChecklistScreen,
+    FiledScreen,
+    ItemsScreen,
+    PreviewScreen,
+    PreviewRowsScreen,
+    RunsScreen,
+    RunScreen,
 )
+
+
+def test_every_pane_has_its_screen_here() -> None:
+    assert {screen.PANE for screen in SCREENS} == keys.PANES.keys()
 
 
 def test_no_key_has_two_meanings() -> None:
