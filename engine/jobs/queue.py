@@ -230,25 +230,25 @@ class EmbeddedQueue:
 
     async def serve(self, handler: Handler, slots: int, stop: asyncio.Event) -> None:
         """Run what is submitted until ``stop`` is set; running ones are asked to stop and awaited."""
-        stopper = asyncio.ensure_future(stop.wait())
-        tasks: set[asyncio.Task[None]] = set()
+        stopper = asyncio.ensure_future(self._wake_after(stop))
         try:
             async with asyncio.TaskGroup() as group:
                 while not stop.is_set():
-                    while len(tasks) < slots and (chosen := self._next()) is not None:
+                    while len(self._running) < slots and (chosen := self._next()) is not None:
                         running = Running(chosen.key, chosen.lane, frozenset(chosen.kinds))
                         self._running[chosen.key] = running
-                        task = group.create_task(self._run(handler, running))
-                        tasks.add(task)
-                        task.add_done_callback(tasks.discard)
+                        group.create_task(self._run(handler, running))
                     self._wake.clear()
-                    waker = asyncio.ensure_future(self._wake.wait())
-                    await asyncio.wait({waker, stopper}, return_when=asyncio.FIRST_COMPLETED)
-                    waker.cancel()
+                    if not stop.is_set():
+                        await self._wake.wait()
                 for running in self._running.values():
                     running.stop.set()
         finally:
             stopper.cancel()
+
+    async def _wake_after(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
 
     async def _run(self, handler: Handler, running: Running) -> None:
         try:

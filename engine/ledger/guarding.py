@@ -47,6 +47,18 @@ _DELETES = Statement(
         _NOT_APPROVED,
     )
 )
+_HOWS = Statement(
+    sa.select(intent.c.id, _HOW.label("how")).where(intent.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+_LIVING = (
+    item.c.mailbox_id == sa.bindparam("mailbox"),
+    item.c.module == sa.bindparam("module"),
+    item.c.side == sa.bindparam("side"),
+    item.c.deleted == 0,
+    item.c.link_id.is_not(None),
+)
+_LIVE_ITEMS = Statement(sa.select(sa.func.count().label("living")).where(*_LIVING))
+_LIVE_FIELDS = Statement(sa.select(item.c.fields).where(*_LIVING))
 _CREATES = Statement(
     sa.select(intent.c.module, intent.c.side, sa.func.count().label("creates"))
     .where(
@@ -84,8 +96,7 @@ def planned_deletes(connection: sa.Connection, mailbox_id: int, modules: Sequenc
 
 def hows(connection: sa.Connection, intent_ids: Sequence[int]) -> dict[int, Gone]:
     """How the deletions behind some deletes were learned, by intent."""
-    rows = select_in(connection, sa.select(intent.c.id, _HOW.label("how")), intent.c.id, intent_ids)
-    return {row.id: Gone(row.how or Gone.TOLD) for row in rows}
+    return {row.id: Gone(row.how or Gone.TOLD) for row in _HOWS.among(connection, intent_ids)}
 
 
 def planned_creates(
@@ -115,23 +126,13 @@ def creates_of(
 
 def live_items(connection: sa.Connection, mailbox_id: int, module: str, side: str) -> int:
     """Live linked items of a module on a side."""
-    return connection.execute(sa.select(sa.func.count()).where(*_living(mailbox_id, module, side))).scalar_one()
+    return int(_LIVE_ITEMS.scalar(connection, mailbox=mailbox_id, module=module, side=side))
 
 
 def live_fields(connection: sa.Connection, mailbox_id: int, module: str, side: str) -> list[dict[str, Any]]:
     """What the live linked items of a module show on a side. It reads them all."""
-    rows = connection.execute(sa.select(item.c.fields).where(*_living(mailbox_id, module, side)))
+    rows = _LIVE_FIELDS.rows(connection, mailbox=mailbox_id, module=module, side=side)
     return [row.fields or {} for row in rows]
-
-
-def _living(mailbox_id: int, module: str, side: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return (
-        item.c.mailbox_id == mailbox_id,
-        item.c.module == module,
-        item.c.side == side,
-        item.c.deleted == 0,
-        item.c.link_id.is_not(None),
-    )
 
 
 def hold(

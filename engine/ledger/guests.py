@@ -16,8 +16,7 @@ import sqlalchemy as sa
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, journal, link
-from engine.ledger.sql import chunks, select_in
-from engine.ledger.statement import Statement
+from engine.ledger.statement import Statement, chunks
 
 #: ``intent.mode`` of a write that waits because of its guests.
 MODE = "guests"
@@ -73,6 +72,9 @@ _INVITATIONS = Statement(
     )
     .order_by(intent.c.id)
 )
+_HELD = sa.select(intent).where(intent.c.state == "held", intent.c.mode == MODE).order_by(intent.c.id)
+_HELD_IN = Statement(_HELD.where(intent.c.mailbox_id.in_(sa.bindparam("ids", expanding=True))))
+_HELD_OF = Statement(_HELD.where(intent.c.link_id.in_(sa.bindparam("ids", expanding=True))))
 _DECISIONS = Statement(
     sa.select(intent.c.id)
     .where(intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_((INVITED, QUIET)))
@@ -185,11 +187,9 @@ def held(
     connection: sa.Connection, mailbox_ids: Sequence[int], link_ids: Sequence[int] | None = None
 ) -> list[sa.Row[Any]]:
     """Intents that wait because of their guests, of some mailboxes (and of some links)."""
-    query = sa.select(intent).where(intent.c.state == "held", intent.c.mode == MODE).order_by(intent.c.id)
     if link_ids is None:
-        return list(select_in(connection, query, intent.c.mailbox_id, mailbox_ids))
-    found = select_in(connection, query, intent.c.link_id, link_ids)
-    return [row for row in found if row.mailbox_id in mailbox_ids]
+        return _HELD_IN.among(connection, mailbox_ids)
+    return [row for row in _HELD_OF.among(connection, link_ids) if row.mailbox_id in mailbox_ids]
 
 
 def changed(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[int]:

@@ -203,6 +203,7 @@ _USUAL = (1, "")
 
 _UPSERT_MAILBOX = Statement(_upsert_mailbox, _USER)
 _DROP_CONNECTIONS = Statement(sa.delete(connection_table))
+_DROP_POLICIES = Statement(sa.delete(policy).where(policy.c.name.not_in(sa.bindparam("named", expanding=True))))
 _TURN = Statement(
     sa.update(mailbox).where(mailbox.c.removed == sa.bindparam("was")).values(removed=sa.bindparam("becomes"))
 )
@@ -247,7 +248,7 @@ def replace_configuration(
         if enabled is not None:
             values["state"] = "enabled" if enabled else "disabled"
         _upserting(policy, "name", tuple(values)).run(conn, name=name, **values)
-    conn.execute(sa.delete(policy).where(policy.c.name.not_in(named)))
+    _DROP_POLICIES.run(conn, named=named or [""])
     leaving = 2
     _TURN.run(conn, was=0, becomes=leaving)
     put_users(conn, users)

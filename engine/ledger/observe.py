@@ -495,22 +495,21 @@ def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None
     mark_dirty(connection, [row.id for row in _WAITING_OCCURRENCES.among(connection, link_ids)])
 
 
+_AGREED_OCCURRENCES = Statement(
+    sa.select(link.c.id).where(
+        link.c.parent_link.in_(sa.bindparam("ids", expanding=True)),
+        link.c.base.is_not(None),
+        link.c.state != "tombstone",
+    )
+)
+
+
 def occurrences_afresh(connection: sa.Connection, link_ids: Sequence[int], side: str) -> None:
     """A series was made again on a side: what its changed occurrences were there went with the old one.
 
     They are made anew on the new one, from what the other side shows.
     """
-    for piece in chunks(link_ids):
-        children = [
-            row.id
-            for row in connection.execute(
-                sa.select(link.c.id).where(
-                    link.c.parent_link.in_(piece), link.c.base.is_not(None), link.c.state != "tombstone"
-                )
-            )
-        ]
-        if not children:
-            continue
+    for children in chunks([row.id for row in _AGREED_OCCURRENCES.among(connection, link_ids)]):
         connection.execute(
             sa.update(item)
             .where(item.c.link_id.in_(children), item.c.side == side, item.c.deleted == 0)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import cycle, intent, journal
-from engine.ledger.sql import chunks
+from engine.ledger.sql import chunks, set_columns
 from engine.ledger.statement import Statement, at_once
 
 #: Kinds of cycle that are carried out on an admin's order only.
@@ -137,15 +137,35 @@ def record_left(conn: sa.Connection, fence: Fence, cycle_id: int, left: Sequence
         )
 
 
-def unfinished(conn: sa.Connection, order: Order) -> bool:
-    """Whether writes of an order are still open: planned, in flight, or of unknown outcome."""
-    query = sa.select(intent.c.id).where(
-        intent.c.mailbox_id == order.mailbox_id,
+_UNFINISHED = Statement(
+    sa.select(intent.c.id)
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
         intent.c.state.in_(("planned", "in_flight", "unknown")),
-        intent.c.cycle_id == order.cycle_id,
+        intent.c.cycle_id == sa.bindparam("cycle"),
         intent.c.mode != "",
     )
-    return conn.execute(query.limit(1)).first() is not None
+    .limit(1)
+)
+_DONE = Statement(
+    sa.select(intent.c.module, intent.c.kind, sa.func.count().label("number"))
+    .where(
+        intent.c.mailbox_id == sa.bindparam("mailbox"),
+        intent.c.state == "done",
+        intent.c.cycle_id == sa.bindparam("cycle"),
+    )
+    .group_by(intent.c.module, intent.c.kind)
+)
+_LEFT = Statement(
+    sa.select(sa.func.count(sa.distinct(journal.c.link_id)).label("number")).where(
+        journal.c.cycle_id == sa.bindparam("cycle"), journal.c.kind == "left"
+    )
+)
+
+
+def unfinished(conn: sa.Connection, order: Order) -> bool:
+    """Whether writes of an order are still open: planned, in flight, or of unknown outcome."""
+    return _UNFINISHED.first(conn, mailbox=order.mailbox_id, cycle=order.cycle_id) is not None
 
 
 _OUTCOME = {"create": "created", "update": "updated", "delete": "deleted"}
@@ -153,21 +173,9 @@ _OUTCOME = {"create": "created", "update": "updated", "delete": "deleted"}
 
 def counts(conn: sa.Connection, order: Order) -> dict[str, int]:
     """What an order has done so far, from the ledger: ``module.outcome`` to number, and ``left``."""
-    rows = conn.execute(
-        sa.select(intent.c.module, intent.c.kind, sa.func.count())
-        .where(
-            intent.c.mailbox_id == order.mailbox_id,
-            intent.c.state == "done",
-            intent.c.cycle_id == order.cycle_id,
-        )
-        .group_by(intent.c.module, intent.c.kind)
-    )
-    found = {f"{module}.{_OUTCOME[kind]}": number for module, kind, number in rows}
-    left = conn.execute(
-        sa.select(sa.func.count(sa.distinct(journal.c.link_id))).where(
-            journal.c.cycle_id == order.cycle_id, journal.c.kind == "left"
-        )
-    ).scalar_one()
+    rows = _DONE.rows(conn, mailbox=order.mailbox_id, cycle=order.cycle_id)
+    found = {f"{row.module}.{_OUTCOME[row.kind]}": row.number for row in rows}
+    left = _LEFT.scalar(conn, cycle=order.cycle_id)
     return {**found, "left": left} if left else found
 
 
@@ -179,9 +187,7 @@ def finish(conn: sa.Connection, fence: Fence, order: Order, now: int) -> dict[st
     """
     check(conn, fence)
     done = counts(conn, order)
-    conn.execute(
-        sa.update(cycle).where(cycle.c.id == order.cycle_id).values(state="ok", counts=done, ended_at=now)
-    )
+    set_columns(conn, cycle, "id", order.cycle_id, state="ok", counts=done, ended_at=now)
     if order.kind == UNDO:
-        conn.execute(sa.update(cycle).where(cycle.c.id == order.about).values(undone_by=order.cycle_id))
+        set_columns(conn, cycle, "id", order.about, undone_by=order.cycle_id)
     return done

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import cycle, dirty, intent, link, mailbox
-from engine.ledger.sql import chunks, select_in
+from engine.ledger.sql import chunks, inserting, select_in, set_columns
+from engine.ledger.statement import Statement
 
 #: States of a row of a preview.
 STATES = ("proposed", "outdated")
@@ -68,6 +70,76 @@ class Proposal:
     reason: str = ""
 
 
+_MINE = (intent.c.mailbox_id == sa.bindparam("mailbox"), intent.c.state.in_(STATES))
+_LINES = sa.select(intent).where(*_MINE).order_by(intent.c.id)
+_DELETES = Statement(
+    sa.select(intent.c.id, intent.c.module, intent.c.side)
+    .where(*_MINE, intent.c.cycle_id == sa.bindparam("preview"), intent.c.kind == "delete")
+    .order_by(intent.c.id)
+)
+_MAILED = Statement(
+    sa.select(intent.c.id, intent.c.guests)
+    .where(
+        *_MINE,
+        intent.c.cycle_id == sa.bindparam("preview"),
+        intent.c.guests > 0,
+        intent.c.error == "",
+        intent.c.kind != "hold",
+    )
+    .order_by(intent.c.id)
+)
+_LINKS_OF = Statement(sa.select(intent.c.link_id).where(intent.c.id.in_(sa.bindparam("ids", expanding=True))))
+_DUE = Statement(sa.select(dirty.c.link_id).where(dirty.c.link_id.in_(sa.bindparam("ids", expanding=True))))
+_BEYOND = (link.c.state == "filtered", link.c.start_at.is_not(None))
+_COMING_IN = Statement(sa.select(link.c.id).where(*_BEYOND, link.c.id.in_(sa.bindparam("ids", expanding=True))))
+_COME_IN = Statement(
+    sa.select(link.c.id)
+    .where(
+        link.c.mailbox_id == sa.bindparam("mailbox"),
+        link.c.state == "filtered",
+        link.c.start_at <= sa.bindparam("until"),
+    )
+    .order_by(link.c.id)
+)
+_CHILDREN = Statement(
+    sa.select(link.c.parent_link, link.c.id, link.c.occurrence).where(
+        link.c.occurrence.is_not(None), link.c.parent_link.in_(sa.bindparam("ids", expanding=True))
+    )
+)
+_WRITTEN = Statement(
+    sa.select(intent.c.link_id, intent.c.state, intent.c.error)
+    .where(intent.c.cycle_id == sa.bindparam("cycle"), intent.c.mailbox_id == sa.bindparam("mailbox"))
+    .order_by(intent.c.id)
+)
+_BEGUN = Statement(sa.insert(cycle).returning(cycle.c.id), ("mailbox_id", "policy", "kind", "started_at"))
+_FORGET_LINES = Statement(
+    sa.delete(intent).where(
+        intent.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)), intent.c.state.in_(STATES)
+    )
+)
+_DROP = Statement(
+    sa.update(cycle)
+    .where(
+        cycle.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)),
+        cycle.c.kind == PREVIEW,
+        cycle.c.state != DROPPED,
+    )
+    .values(state=DROPPED)
+)
+
+
+@cache
+def _page(modules: bool, kinds: bool, ids: bool, limited: bool) -> Statement:
+    query = _LINES.where(intent.c.id > sa.bindparam("after"))
+    if modules:
+        query = query.where(intent.c.module.in_(sa.bindparam("modules", expanding=True)))
+    if kinds:
+        query = query.where(intent.c.kind.in_(sa.bindparam("kinds", expanding=True)))
+    if ids:
+        query = query.where(intent.c.link_id.in_(sa.bindparam("ids", expanding=True)))
+    return Statement(query.limit(sa.bindparam("most")) if limited else query)
+
+
 def begin(connection: sa.Connection, fence: Fence, now: int) -> int:
     """Open the preview of a mailbox; an earlier one is forgotten. Returns the id of its record.
 
@@ -76,11 +148,11 @@ def begin(connection: sa.Connection, fence: Fence, now: int) -> int:
     """
     check(connection, fence)
     drop(connection, [fence.mailbox_id])
-    result = connection.execute(
-        sa.insert(cycle).values(mailbox_id=fence.mailbox_id, policy=fence.policy, kind=PREVIEW, started_at=now)
+    return int(
+        _BEGUN.scalar(
+            connection, mailbox_id=fence.mailbox_id, policy=fence.policy, kind=PREVIEW, started_at=now
+        )
     )
-    assert result.inserted_primary_key is not None
-    return int(result.inserted_primary_key[0])
 
 
 def propose(connection: sa.Connection, fence: Fence, preview: int, found: Sequence[Proposal]) -> None:
@@ -90,33 +162,30 @@ def propose(connection: sa.Connection, fence: Fence, preview: int, found: Sequen
         StaleLease: somebody else has taken over.
     """
     check(connection, fence)
-    if not found:
-        return
-    connection.execute(
-        sa.insert(intent),
-        [
-            {
-                "mailbox_id": fence.mailbox_id,
-                "cycle_id": preview,
-                "link_id": one.link_id,
-                "side": one.side,
-                "module": one.module,
-                "kind": one.kind,
-                "key": f"merge:{one.twin}" if one.twin else "",
-                "remote_id": one.remote_id,
-                "fields": dict(one.fields),
-                "patch": dict(one.patch),
-                "before": dict(one.before),
-                "etag": one.etag,
-                "state": "proposed",
-                "why": one.why,
-                "error": one.held,
-                "notify": int(one.guests > 0),
-                "guests": one.guests,
-            }
-            for one in found
-        ],
-    )
+    rows = [
+        {
+            "mailbox_id": fence.mailbox_id,
+            "cycle_id": preview,
+            "link_id": one.link_id,
+            "side": one.side,
+            "module": one.module,
+            "kind": one.kind,
+            "key": f"merge:{one.twin}" if one.twin else "",
+            "remote_id": one.remote_id,
+            "fields": dict(one.fields),
+            "patch": dict(one.patch),
+            "before": dict(one.before),
+            "etag": one.etag,
+            "state": "proposed",
+            "why": one.why,
+            "error": one.held,
+            "notify": int(one.guests > 0),
+            "guests": one.guests,
+        }
+        for one in found
+    ]
+    if rows:
+        inserting(intent, tuple(rows[0])).many(connection, rows)
 
 
 def finish(
@@ -128,11 +197,8 @@ def finish(
         StaleLease: somebody else has taken over.
     """
     check(connection, fence)
-    connection.execute(
-        sa.update(cycle)
-        .where(cycle.c.id == preview)
-        .values(state="failed" if fault else "ok", counts=dict(counts), error=fault, ended_at=now)
-    )
+    state = "failed" if fault else "ok"
+    set_columns(connection, cycle, "id", preview, state=state, counts=dict(counts), error=fault, ended_at=now)
 
 
 def hold(connection: sa.Connection, fence: Fence, ids: Sequence[int], why: str) -> None:
@@ -148,29 +214,15 @@ def hold(connection: sa.Connection, fence: Fence, ids: Sequence[int], why: str) 
 
 def deletes(connection: sa.Connection, preview: int, mailbox_id: int) -> dict[tuple[str, str], list[int]]:
     """Ids of the proposed deletes by (module, side)."""
-    rows = connection.execute(_lines(mailbox_id).where(intent.c.cycle_id == preview, intent.c.kind == "delete"))
     found: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
+    for row in _DELETES.rows(connection, mailbox=mailbox_id, preview=preview):
         found.setdefault((row.module, row.side), []).append(row.id)
     return found
 
 
 def mailed(connection: sa.Connection, preview: int, mailbox_id: int) -> list[tuple[int, int]]:
     """Proposed writes that would mail guests, as (id, guests), without those that would wait."""
-    rows = connection.execute(
-        _lines(mailbox_id).where(
-            intent.c.cycle_id == preview, intent.c.guests > 0, intent.c.error == "", intent.c.kind != "hold"
-        )
-    )
-    return [(row.id, row.guests) for row in rows]
-
-
-def _lines(mailbox_id: int) -> sa.Select[Any]:
-    return (
-        sa.select(intent)
-        .where(intent.c.mailbox_id == mailbox_id, intent.c.state.in_(STATES))
-        .order_by(intent.c.id)
-    )
+    return [(row.id, row.guests) for row in _MAILED.rows(connection, mailbox=mailbox_id, preview=preview)]
 
 
 # -- reading -------------------------------------------------------------------------------------------
@@ -284,42 +336,34 @@ def lines(
         after: the id of the last line of the page before.
         limit: at most so many (and what belongs to the last item); 0 for all.
     """
-    query = _lines(mailbox_id).where(intent.c.id > after)
+    if (modules is not None and not modules) or (kinds is not None and not kinds):
+        return []
+    asked: dict[str, Any] = {"mailbox": mailbox_id, "after": after}
     if modules is not None:
-        query = query.where(intent.c.module.in_(list(modules)))
+        asked["modules"] = list(modules)
     if kinds is not None:
-        query = query.where(intent.c.kind.in_(list(kinds)))
+        asked["kinds"] = list(kinds)
     if ids is not None:
-        named = select_in(connection, sa.select(intent.c.link_id), intent.c.id, list(ids))
-        wanted = {row.link_id for row in named} - {0}
-        found = list(select_in(connection, query, intent.c.link_id, sorted(wanted)))
-        found.sort(key=lambda row: row.id)
+        wanted = {row.link_id for row in _LINKS_OF.among(connection, ids)} - {0}
+        page = _page(modules is not None, kinds is not None, True, False)
+        found = sorted(page.among(connection, sorted(wanted), **asked), key=lambda row: row.id)
     else:
-        found = list(connection.execute(query.limit(limit + 1) if limit else query))
+        if limit:
+            asked["most"] = limit + 1
+        found = _page(modules is not None, kinds is not None, False, limit > 0).rows(connection, **asked)
         if limit and len(found) > limit:
             # The second line of an item goes to the same page as the first: they follow one another.
             last = found[limit]
             together = last.link_id and found[limit - 1].link_id == last.link_id
             found = found if together else found[:limit]
-    due = {
-        row.link_id
-        for row in select_in(
-            connection, sa.select(dirty.c.link_id), dirty.c.link_id, list({row.link_id for row in found})
-        )
-    }
+    due = {row.link_id for row in _DUE.among(connection, {row.link_id for row in found})}
     due |= _coming_in(connection, [row.link_id for row in found if row.link_id not in due])
     return [_proposal(row, row.link_id in due or row.link_id == 0) for row in found]
 
 
 def _coming_in(connection: sa.Connection, link_ids: Sequence[int]) -> set[int]:
     """Filtered items beyond the window: they are previewed while they come in, and are not on the work list yet."""
-    rows = select_in(
-        connection,
-        sa.select(link.c.id).where(link.c.state == "filtered", link.c.start_at.is_not(None)),
-        link.c.id,
-        list(set(link_ids)),
-    )
-    return {row.id for row in rows}
+    return {row.id for row in _COMING_IN.among(connection, set(link_ids))}
 
 
 def _proposal(row: sa.Row[Any], due: bool) -> Proposal:
@@ -350,11 +394,7 @@ def _proposal(row: sa.Row[Any], due: bool) -> Proposal:
 
 def written(connection: sa.Connection, cycle_id: int, mailbox_id: int) -> dict[int, tuple[str, str]]:
     """What a cycle did with links: link id to (state of its last intent, error)."""
-    rows = connection.execute(
-        sa.select(intent.c.link_id, intent.c.state, intent.c.error)
-        .where(intent.c.cycle_id == cycle_id, intent.c.mailbox_id == mailbox_id)
-        .order_by(intent.c.id)
-    )
+    rows = _WRITTEN.rows(connection, cycle=cycle_id, mailbox=mailbox_id)
     return {row.link_id: (row.state, row.error) for row in rows}
 
 
@@ -387,14 +427,8 @@ def drop(connection: sa.Connection, mailbox_ids: Sequence[int]) -> int:
     """Forget the previews of some mailboxes. Returns how many lines they had."""
     count = 0
     for piece in chunks(mailbox_ids):
-        count += connection.execute(
-            sa.delete(intent).where(intent.c.mailbox_id.in_(piece), intent.c.state.in_(STATES))
-        ).rowcount
-        connection.execute(
-            sa.update(cycle)
-            .where(cycle.c.mailbox_id.in_(piece), cycle.c.kind == PREVIEW, cycle.c.state != DROPPED)
-            .values(state=DROPPED)
-        )
+        count += _FORGET_LINES.run(connection, ids=piece)
+        _DROP.run(connection, ids=piece)
     return count
 
 
@@ -410,21 +444,10 @@ def drop_old(connection: sa.Connection, before: int) -> int:
 
 def children(connection: sa.Connection, link_ids: Sequence[int]) -> list[tuple[int, int, str]]:
     """Changed occurrences of series: (link of the series, link of the occurrence, original start)."""
-    rows = select_in(
-        connection,
-        sa.select(link.c.parent_link, link.c.id, link.c.occurrence).where(link.c.occurrence.is_not(None)),
-        link.c.parent_link,
-        link_ids,
-    )
+    rows = _CHILDREN.among(connection, link_ids)
     return [(row.parent_link, row.id, row.occurrence) for row in rows]
 
 
 def coming_in(connection: sa.Connection, mailbox_id: int, until: int) -> list[int]:
     """Filtered items that have come into the calendar window, whose last start is ``until`` (epoch milliseconds)."""
-    return list(
-        connection.execute(
-            sa.select(link.c.id)
-            .where(link.c.mailbox_id == mailbox_id, link.c.state == "filtered", link.c.start_at <= until)
-            .order_by(link.c.id)
-        ).scalars()
-    )
+    return _COME_IN.scalars(connection, mailbox=mailbox_id, until=until)

@@ -16,6 +16,7 @@ from engine.ledger.fence import Fence, check
 from engine.ledger.links import UNDONE_CREATE, UNDONE_DELETE
 from engine.ledger.schema import dirty, intent, item, journal, link
 from engine.ledger.sql import chunks, set_columns
+from engine.ledger.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ def record_lost(
     settle(connection, made)
 
 
+_OCCURRENCES = Statement(
+    sa.select(link.c.id).where(link.c.parent_link.in_(sa.bindparam("ids", expanding=True)))
+)
+
+
 def _end_occurrences(connection: sa.Connection, masters: Sequence[Special]) -> None:
     """The changed occurrences of a removed series went with it, by our hand: nobody has cancelled them.
 
@@ -97,8 +103,7 @@ def _end_occurrences(connection: sa.Connection, masters: Sequence[Special]) -> N
     """
     for side in sorted({one.side for one in masters}):
         for piece in chunks([one.link_id for one in masters if one.side == side]):
-            query = sa.select(link.c.id).where(link.c.parent_link.in_(piece))
-            for children in chunks(connection.execute(query).scalars().all()):
+            for children in chunks(_OCCURRENCES.scalars(connection, ids=piece)):
                 connection.execute(
                     sa.update(link)
                     .where(link.c.id.in_(children))

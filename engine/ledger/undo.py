@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from engine.ledger.orders import Left
 from engine.ledger.schema import cycle, intent, journal, link, run
 from engine.ledger.sql import select_in
+from engine.ledger.statement import Statement
 
 #: Kinds of journal rows that stand for a write to a provider.
 WRITES = ("create", "update", "delete")
@@ -41,26 +42,63 @@ class Tried:
     error: str = ""
 
 
+_WRITTEN = (
+    sa.select(journal.c.link_id)
+    .distinct()
+    .where(
+        journal.c.cycle_id == sa.bindparam("cycle"),
+        journal.c.kind.in_(WRITES),
+        journal.c.link_id > sa.bindparam("after"),
+    )
+    .order_by(journal.c.link_id)
+    .limit(sa.bindparam("most"))
+)
+_WRITTEN_LINKS = Statement(_WRITTEN)
+_WRITTEN_OF = Statement(
+    _WRITTEN.join(link, link.c.id == journal.c.link_id).where(
+        link.c.module.in_(sa.bindparam("modules", expanding=True))
+    )
+)
+_WRITES_OF = Statement(
+    sa.select(journal).where(
+        journal.c.cycle_id == sa.bindparam("cycle"),
+        journal.c.kind.in_(WRITES),
+        journal.c.link_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+)
+_TRIED = Statement(
+    sa.select(intent).where(
+        intent.c.cycle_id == sa.bindparam("cycle"),
+        intent.c.mode == "undo",
+        intent.c.link_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+)
+_BUSY = Statement(
+    sa.select(intent.c.link_id, intent.c.side).where(
+        intent.c.state.in_(("planned", "in_flight", "unknown", "held")),
+        intent.c.link_id.in_(sa.bindparam("ids", expanding=True)),
+    )
+)
+_OCCURRENCES = Statement(
+    sa.select(link.c.id, link.c.parent_link).where(link.c.parent_link.in_(sa.bindparam("ids", expanding=True)))
+)
+
+
 def written_links(
     conn: sa.Connection, cycle_id: int, modules: Sequence[str] | None, after: int, limit: int
 ) -> list[int]:
     """Ids of links that a cycle wrote to, in order, from ``after`` on. ``modules`` None: all, also links that are gone."""
-    query = (
-        sa.select(journal.c.link_id)
-        .distinct()
-        .where(journal.c.cycle_id == cycle_id, journal.c.kind.in_(WRITES), journal.c.link_id > after)
+    if modules is None:
+        return _WRITTEN_LINKS.scalars(conn, cycle=cycle_id, after=after, most=limit)
+    return (
+        _WRITTEN_OF.scalars(conn, cycle=cycle_id, after=after, most=limit, modules=modules) if modules else []
     )
-    if modules is not None:
-        query = query.join(link, link.c.id == journal.c.link_id).where(link.c.module.in_(modules))
-    return list(conn.execute(query.order_by(journal.c.link_id).limit(limit)).scalars())
 
 
 def writes_of(conn: sa.Connection, cycle_id: int, link_ids: Sequence[int]) -> dict[int, list[Wrote]]:
     """The writes of a cycle by link, in the order in which they were made."""
     found: dict[int, list[Wrote]] = {}
-    query = sa.select(journal).where(journal.c.cycle_id == cycle_id, journal.c.kind.in_(WRITES))
-    rows = sorted(select_in(conn, query, journal.c.link_id, link_ids), key=lambda row: row.id)
-    for row in rows:
+    for row in sorted(_WRITES_OF.among(conn, link_ids, cycle=cycle_id), key=lambda row: row.id):
         one = Wrote(row.link_id, row.side, row.kind, row.before or {}, row.after or {})
         found.setdefault(row.link_id, []).append(one)
     return found
@@ -69,8 +107,7 @@ def writes_of(conn: sa.Connection, cycle_id: int, link_ids: Sequence[int]) -> di
 def tried(conn: sa.Connection, cycle_id: int, link_ids: Sequence[int]) -> dict[tuple[int, str], Tried]:
     """What became of the writes that an undo (its own cycle) has planned before, by link and side."""
     found: dict[tuple[int, str], Tried] = {}
-    query = sa.select(intent).where(intent.c.cycle_id == cycle_id, intent.c.mode == "undo")
-    for row in sorted(select_in(conn, query, intent.c.link_id, link_ids), key=lambda row: row.id):
+    for row in sorted(_TRIED.among(conn, link_ids, cycle=cycle_id), key=lambda row: row.id):
         earlier = found.get((row.link_id, row.side))
         state = row.state if row.state in {"done", "failed", "void"} else "open"
         if earlier is not None and earlier.state == "done":
@@ -82,16 +119,13 @@ def tried(conn: sa.Connection, cycle_id: int, link_ids: Sequence[int]) -> dict[t
 
 def busy(conn: sa.Connection, link_ids: Sequence[int]) -> set[tuple[int, str]]:
     """Sides of links of which a write is open or held: nothing else may be planned for them."""
-    query = sa.select(intent.c.link_id, intent.c.side).where(
-        intent.c.state.in_(("planned", "in_flight", "unknown", "held"))
-    )
-    return {(row.link_id, row.side) for row in select_in(conn, query, intent.c.link_id, link_ids)}
+    return {(row.link_id, row.side) for row in _BUSY.among(conn, link_ids)}
 
 
 def occurrences_of(conn: sa.Connection, link_ids: Sequence[int]) -> dict[int, list[int]]:
     """Links of the changed occurrences of series, by the link of the series."""
     found: dict[int, list[int]] = {}
-    for row in select_in(conn, sa.select(link.c.id, link.c.parent_link), link.c.parent_link, link_ids):
+    for row in _OCCURRENCES.among(conn, link_ids):
         found.setdefault(row.parent_link, []).append(row.id)
     return found
 

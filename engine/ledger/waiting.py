@@ -21,7 +21,6 @@ from engine.ledger.gone import make_again
 from engine.ledger.links import KEPT_COPY, KEPT_DELETE
 from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link
-from engine.ledger.sql import select_in
 from engine.ledger.statement import Statement, at_once, chunks
 
 #: States of a link that wait for an admin.
@@ -65,6 +64,19 @@ _HELD_WRITES = Statement(
         intent.c.mode != guests.MODE,
         intent.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)),
     )
+)
+_GUARDS = Statement(
+    sa.select(guard.c.cycle_id, guard.c.module, guard.c.cause, guard.c.at).where(
+        guard.c.mailbox_id.in_(sa.bindparam("ids", expanding=True))
+    )
+)
+_LIVE_ITEMS = Statement(
+    sa.select(item).where(item.c.deleted == 0, item.c.link_id.in_(sa.bindparam("ids", expanding=True)))
+)
+_REFUSED = Statement(
+    sa.select(intent.c.link_id, intent.c.side, intent.c.sent_at, intent.c.fields)
+    .where(intent.c.state == "failed", intent.c.link_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(intent.c.id)
 )
 _WAITING_LINKS = Statement(
     sa.select(link).where(link.c.state.in_(WAITING), link.c.mailbox_id.in_(sa.bindparam("ids", expanding=True)))
@@ -113,12 +125,7 @@ def _writes(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiti
     rows = _HELD_WRITES.among(connection, mailbox_ids)
     began = {
         (row.cycle_id, row.module): row.at
-        for row in select_in(
-            connection,
-            sa.select(guard.c.cycle_id, guard.c.module, guard.c.at),
-            guard.c.mailbox_id,
-            list({row.mailbox_id for row in rows}),
-        )
+        for row in _GUARDS.among(connection, {row.mailbox_id for row in rows})
     }
     return [
         Waiting(
@@ -139,12 +146,8 @@ def _guests(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waiti
     rows = guests.held(connection, mailbox_ids)
     began = {
         row.cycle_id: row.at
-        for row in select_in(
-            connection,
-            sa.select(guard.c.cycle_id, guard.c.at).where(guard.c.cause == "guests"),
-            guard.c.mailbox_id,
-            list({row.mailbox_id for row in rows}),
-        )
+        for row in _GUARDS.among(connection, {row.mailbox_id for row in rows})
+        if row.cause == "guests"
     }
     return [
         Waiting(
@@ -167,19 +170,12 @@ def _links(connection: sa.Connection, mailbox_ids: Sequence[int]) -> list[Waitin
     rows = _WAITING_LINKS.among(connection, mailbox_ids)
     ids = [row.id for row in rows]
     items: dict[int, sa.Row[Any]] = {}
-    for one in select_in(connection, sa.select(item).where(item.c.deleted == 0), item.c.link_id, ids):
+    for one in _LIVE_ITEMS.among(connection, ids):
         # The CRM's item names a pair; "crm" sorts before "mailbox".
         if one.link_id not in items or one.side < items[one.link_id].side:
             items[one.link_id] = one
     failed: dict[int, sa.Row[Any]] = {}
-    for one in select_in(
-        connection,
-        sa.select(intent.c.link_id, intent.c.side, intent.c.sent_at, intent.c.fields)
-        .where(intent.c.state == "failed")
-        .order_by(intent.c.id),
-        intent.c.link_id,
-        [row.id for row in rows if row.state == "quarantined"],
-    ):
+    for one in _REFUSED.among(connection, [row.id for row in rows if row.state == "quarantined"]):
         failed[one.link_id] = one
     found = []
     for row in rows:
@@ -217,7 +213,10 @@ def _held_writes(
     )
     if link_ids is None:
         return list(connection.execute(query.where(intent.c.kind == "delete")).all())
-    return list(select_in(connection, query.where(intent.c.kind.in_(kinds)), intent.c.link_id, link_ids))
+    found: list[sa.Row[Any]] = []
+    for piece in chunks(link_ids):
+        found += connection.execute(query.where(intent.c.kind.in_(kinds), intent.c.link_id.in_(piece)))
+    return found
 
 
 def approve(connection: sa.Connection, fence: Fence, link_ids: Sequence[int] | None) -> list[int]:
