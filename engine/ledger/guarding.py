@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger import waiting
 from engine.ledger.fence import Fence, check
 from engine.ledger.schema import Gone, guard, intent, item
 from engine.ledger.sql import chunks, select_in
@@ -92,6 +93,29 @@ def planned_deletes(connection: sa.Connection, mailbox_id: int, modules: Sequenc
     """Planned deletes, without those that an admin has let through."""
     rows = _DELETES.rows(connection, mailbox=mailbox_id, modules=modules)
     return [PlannedDelete(row.id, row.module, row.side, Gone(row.how or Gone.TOLD)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWrites:
+    """What Delete Safety looks at before anything is sent.
+
+    Attributes:
+        reviews: decisions about held writes are still to be carried to the plan.
+        creates: how many by (module, side).
+    """
+
+    reviews: bool
+    deletes: list[PlannedDelete]
+    creates: dict[tuple[str, str], int]
+
+
+def planned(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> PlannedWrites:
+    """Planned deletes and creates without those that an admin has let through, in one look."""
+    return PlannedWrites(
+        waiting.reviews(connection, mailbox_id),
+        planned_deletes(connection, mailbox_id, modules),
+        planned_creates(connection, mailbox_id, modules),
+    )
 
 
 def hows(connection: sa.Connection, intent_ids: Sequence[int]) -> dict[int, Gone]:

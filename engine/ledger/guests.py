@@ -157,6 +157,13 @@ def decisions(connection: sa.Connection, mailbox_id: int) -> bool:
     return _DECISIONS.first(connection, mailbox=mailbox_id) is not None
 
 
+def outlook(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str]
+) -> tuple[bool, list[Invitation]]:
+    """``decisions`` and ``invitations`` in one look."""
+    return decisions(connection, mailbox_id), invitations(connection, mailbox_id, modules)
+
+
 def forget(connection: sa.Connection, fence: Fence) -> None:
     """Forget decisions that have been carried out, or about which nothing is left to do: each counts once.
 

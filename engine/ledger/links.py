@@ -418,6 +418,31 @@ def pending(
     return Pending(row.due, bool(row.waits))
 
 
+_LEFT = Statement(
+    sa.select(
+        sa.exists()
+        .where(
+            dirty.c.mailbox_id == sa.bindparam("mailbox"),
+            dirty.c.module.in_(sa.bindparam("modules", expanding=True)),
+        )
+        .label("due"),
+        sa.exists()
+        .where(
+            intent.c.mailbox_id == sa.bindparam("mailbox"),
+            intent.c.state.in_(("planned", "in_flight", "unknown", "approved", "reviewed", "invited", "quiet")),
+            intent.c.module.in_(sa.bindparam("modules", expanding=True)),
+        )
+        .label("waits"),
+    )
+)
+
+
+def left(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> bool:
+    """Whether a round of a step has left anything: links on the work list, open writes, or an admin's decisions to close."""
+    row = _LEFT.one(connection, mailbox=mailbox_id, modules=modules)
+    return bool(row.due or row.waits)
+
+
 # -- twins ---------------------------------------------------------------------------------------------
 
 

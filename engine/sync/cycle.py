@@ -364,7 +364,7 @@ async def _modules(run: Run, step: Step, modules: list[Module]) -> None:
         conflicts = await apply_writes(run, modules)
         if conflicts:
             await read_again(run, feeds, modules, conflicts)
-        elif not planned:
+        elif not planned or not await run.ledger.read(links.left, run.record.id, names):
             break
 
 

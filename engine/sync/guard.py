@@ -74,15 +74,17 @@ def why_held(deletes: int, total: int, threshold: DeleteThreshold) -> str | None
 
 async def hold_excess(run: Run, modules: list[Module]) -> None:
     """Hold what must not be sent without an admin: deletes by module and side, and creates of what is there."""
-    if await run.ledger.read(waiting.reviews, run.record.id):
-        await run.ledger.write(waiting.close_reviews, run.fence)
     names = [module.value for module in modules]
+    planned = await run.ledger.read(units.planned, run.record.id, names)
+    if planned.reviews:
+        await run.ledger.write(waiting.close_reviews, run.fence)
+        planned = await run.ledger.read(units.planned, run.record.id, names)
     groups: dict[tuple[Module, Side], dict[Gone, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for one in await run.ledger.read(units.planned_deletes, run.record.id, names):
+    for one in planned.deletes:
         groups[Module(one.module), Side(one.side)][one.how].append(one.id)
     for (module, side), by_how in groups.items():
         await _hold_deletes(run, module, side, by_how)
-    for (name, of_side), count in (await run.ledger.read(units.planned_creates, run.record.id, names)).items():
+    for (name, of_side), count in planned.creates.items():
         if count > RECREATED:
             await _hold_copies(run, Module(name), Side(of_side))
 

@@ -32,9 +32,11 @@ def over_budget(rows: Sequence[tuple[int, int]], budget: int, spent: int = 0) ->
 
 async def hold_invitations(run: Run, modules: Sequence[Module]) -> None:
     """Hold planned writes that would mail guests beyond the budget; carry out what an admin decided about earlier ones."""
-    if await run.ledger.read(units.decisions, run.record.id):
+    names = [module.value for module in modules]
+    decided, planned = await run.ledger.read(units.outlook, run.record.id, names)
+    if decided:
         await run.ledger.write(units.forget, run.fence)
-    planned = await run.ledger.read(units.invitations, run.record.id, [module.value for module in modules])
+        _, planned = await run.ledger.read(units.outlook, run.record.id, names)
     planned = [one for one in planned if one.id not in run.mails]
     if not planned:
         return
