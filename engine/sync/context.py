@@ -22,6 +22,7 @@ from engine.model.policy import Policy
 from engine.model.port import Account, Capability, Scope
 from engine.model.states import CycleKind, FaultClass, StepState, UserState
 from engine.sync.chosen import Chosen
+from engine.sync.structure import fingerprint, whole_structure
 from engine.sync.window import Window
 
 #: Kinds of cycle whose record is an order of an admin, which only its end closes (engine.ledger.orders).
@@ -85,6 +86,7 @@ class PolicyContext:
     #: Capability records, asked once: they are the same for every item of a run.
     known: dict[tuple[Side, Module], Capability | None] = field(default_factory=dict, repr=False)
     shared: list[Module] | None = field(default=None, repr=False)
+    print: str = field(default="", repr=False)
 
     def capability(self, side: Side, module: Module) -> Capability | None:
         """The capability record of a module on a side."""
@@ -92,6 +94,12 @@ class PolicyContext:
         if key not in self.known:
             self.known[key] = (self.crm if side is Side.CRM else self.mailbox).capability(module)
         return self.known[key]
+
+    def fingerprint(self) -> str:
+        """Of the containers and labels that the policy asks for; see ``structure.fingerprint``."""
+        if not self.print:
+            self.print = fingerprint(whole_structure(self.policy))
+        return self.print
 
     def modules(self) -> list[Module]:
         """Modules that are on and that both sides can hold."""

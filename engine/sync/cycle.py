@@ -42,12 +42,10 @@ from engine.sync.reinit import begin_afresh
 from engine.sync.reread import ROUNDS, read_again
 from engine.sync.structure import (
     containers_structure,
-    fingerprint,
     identity_of,
     label_structure,
     made_ids,
     part,
-    whole_structure,
     with_activities,
 )
 from engine.sync.vanished import read_feed
@@ -152,7 +150,7 @@ async def run_cycle(
     run.tell(ActivityKind.CYCLE, text=f"{kind.value} started", sign="▸")
     try:
         await recover(run)
-        structure = fingerprint(whole_structure(context.policy))
+        structure = context.fingerprint()
         if not whole:
             # What else a changed policy needs in the mailbox is the full sync's to make.
             if not any(EVENT_MODULES & set(feed.scope.modules) for feed in run.feeds):
@@ -245,7 +243,7 @@ async def _store_structure(run: Run, scopes: Sequence[Scope], *, complete: bool)
         "scopes": [[feed.scope.key, feed.scope.remote_id, list(feed.scope.modules)] for feed in run.feeds],
     }
     if complete:
-        values["structure"] = fingerprint(whole_structure(run.policy))
+        values["structure"] = run.base.fingerprint()
     await run.ledger.write(mailboxes.set_mailbox_fenced, run.fence, **values)
 
 
@@ -282,7 +280,7 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
         if (
             run.chosen is None
             and step is Step.LABELS
-            and run.record.structure != fingerprint(whole_structure(run.policy))
+            and run.record.structure != run.base.fingerprint()
         ):
             await _store_structure(run, (), complete=True)
         return
@@ -312,7 +310,7 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
 
 async def _labels(run: Run) -> None:
     structure = label_structure(run.policy)
-    fresh = run.record.structure == fingerprint(whole_structure(run.policy))
+    fresh = run.record.structure == run.base.fingerprint()
     if fresh and all(f"label:{path}" in run.containers for path in structure.labels):
         return
     found = await run.base.mailbox.ensure(run.account, structure, run.containers)

@@ -40,7 +40,7 @@ from engine.sync.guard import judge
 from engine.sync.guests import over_budget
 from engine.sync.observe import read_mailbox
 from engine.sync.plan import PARENT_OUT, Planned, Planning, find_twins, plan_link
-from engine.sync.structure import fingerprint, identity_of, whole_structure
+from engine.sync.structure import identity_of, whole_structure
 
 #: Mark of a feed that was read before the mailbox has all its containers: the first cycle that makes them reads it again.
 PROVISIONAL = " provisional"
@@ -104,7 +104,7 @@ async def preview_mailbox(
 async def _survey(run: Run, preview: int) -> None:
     """The feeds to read; containers that are not there are lines of the preview."""
     structure = whole_structure(run.policy)
-    if run.record.structure == fingerprint(structure) and run.record.scopes:
+    if run.record.structure == run.base.fingerprint() and run.record.scopes:
         run.feeds = await stored_feeds(run)
         return
     found = await run.base.mailbox.survey(run.account, structure, run.containers)
