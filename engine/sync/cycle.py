@@ -277,11 +277,7 @@ async def _step(run: Run, step: Step, work: Work | None) -> None:
     if not on and not labels:
         off = step is Step.CALENDAR and not run.record.calendar_sync
         run.step_state(step, StepState.SKIPPED, "Calendar Sync is off for this person" if off else "")
-        if (
-            run.chosen is None
-            and step is Step.LABELS
-            and run.record.structure != run.base.fingerprint()
-        ):
+        if run.chosen is None and step is Step.LABELS and run.record.structure != run.base.fingerprint():
             await _store_structure(run, (), complete=True)
         return
     run.step_state(step, StepState.RUNNING)

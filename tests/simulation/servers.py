@@ -41,6 +41,8 @@ class Documents(FakeProvider):
     """Writes are patches on the document that the writer names, as on real servers: what it forgets is gone."""
 
     windowed = False
+    #: The feed tells the difference between two states: what came and went between two reads is in none of them.
+    net = False
     weather: Weather
 
     def _change(self, scope: Scope, write: Write) -> Outcome:
@@ -102,9 +104,14 @@ def crm_server(
 
 
 def mail_server(
-    dice: random.Random, weather: Weather, *, key: CreateKey | None = None, lag: int | None = None
+    dice: random.Random,
+    weather: Weather,
+    *,
+    key: CreateKey | None = None,
+    lag: int | None = None,
+    net: bool = False,
 ) -> Callable[[SimClock], SimMail]:
-    """Makes the mail system of a seed, or the one that is asked for; ``lag`` in seconds."""
+    """Makes the mail system of a seed, or the one that is asked for; ``lag`` in seconds, ``net`` as Exchange's feeds are."""
     key = key or dice.choice(list(CreateKey))
     if lag is None:
         lag = dice.choice((90, 300)) if weather.has("lagging feed") else 0
@@ -113,8 +120,8 @@ def mail_server(
         server = SimMail(clock, key, lag)
         _furnish(server, dice, weather)
         server.windowed = weather.has("windowed removal")
-        if server.windowed:
-            server.extra = {"windowed": True}
+        server.net = net
+        server.extra = {"windowed": server.windowed, "net": net}
         return server
 
     return make

@@ -119,6 +119,9 @@ class Wire:
         shelf = server.shelf(scope.remote_id)
         visible, start = self._span(shelf, cursor)
         latest = {thing.id: thing for thing in shelf.log[start:visible]}
+        if cursor is not None and getattr(server, "net", False):
+            lived = {thing.id: not thing.deleted for thing in shelf.log[:start]}
+            latest = {key: one for key, one in latest.items() if not one.deleted or lived.get(key, False)}
         things = [one for one in latest.values() if cursor is not None or not one.deleted]
         reached, cut = visible, False
         if things and self._fault("truncated page"):
