@@ -44,6 +44,21 @@ def from_base64url(text: str) -> bytes:
     )
 
 
+def from_base64(text: str) -> bytes:
+    """The bytes of a base64 text (RFC 4648 4), which may be broken into lines.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found, rest = [], ""
+    for start in range(0, len(text), PIECE):
+        piece = rest + "".join(text[start : start + PIECE].split())
+        whole = len(piece) // 4 * 4
+        found.append(base64.b64decode(piece[:whole], validate=True))
+        rest = piece[whole:]
+    return b"".join((*found, base64.b64decode(rest, validate=True)))
+
+
 def to_base64(data: bytes) -> str:
     """Bytes as base64."""
     step = PIECE * 3

@@ -15,6 +15,7 @@ from engine.mailbox.exchange import settings as settings_of
 from engine.mailbox.exchange.settings import PROVIDER, ExchangeSettings
 from engine.mailbox.exchange.soap import Message
 from engine.model.port import Account, Observation
+from engine.net.beside import Beside
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.http import Http, host_of
 from engine.net.lanes import Lane
@@ -47,6 +48,7 @@ class ExchangeClient:
         self.net = net
         self.host = host_of(settings.url)
         self.lane = Lane(net, PROVIDER, start=min(4, settings.max_connections), most=settings.max_connections)
+        self.beside = Beside()
         self.active = 0
         self.version = ""
         self._pool: ThreadPoolExecutor | None = None
@@ -145,7 +147,7 @@ class ExchangeClient:
             finally:
                 self.active -= 1
         if not self.version:
-            self.version = soap.server_version(reply.content)
+            self.version = await self.beside.run(len(reply.content), soap.server_version, reply.content)
         try:
             messages = await self._read(reply, operation)
         except ProviderError as error:

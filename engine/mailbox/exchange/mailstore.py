@@ -6,11 +6,8 @@ which filing knows it. Nothing is deleted here, and nothing is sent.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from engine.mailbox.exchange import errors, feed, folders, mail_watch, props, search
@@ -20,6 +17,7 @@ from engine.mailbox.exchange.xml import T, children, element, flag_of, leaf, sta
 from engine.mailbox.google import quickconnect
 from engine.model.mail import Layout, MailCapability, MailHead, MailPage, Move, Moved, Placement
 from engine.model.port import Account, Outcome, Result
+from engine.net.beside import from_base64
 from engine.net.errors import ProviderError
 
 #: Where a mail is that a person has deleted: at first, and when it was deleted there or with the Shift key.
@@ -138,8 +136,8 @@ class ExchangeStore:
         for mail, message in zip(mails, messages, strict=True):
             items = message.items()
             if message.ok and items:
-                # In a thread: a mail of 30 MB would hold up the loop.
-                found[mail] = await self.client.work(partial(_source, items[0]))
+                text = text_of(items[0], "MimeContent")
+                found[mail] = await self.client.beside.run(len(text), _source, text)
             elif message.code in _NO_MIME:
                 found[mail] = f"Exchange cannot give it as a mail: {message.text} ({message.code})"
             elif not errors.is_gone(message.code):
@@ -298,9 +296,9 @@ def _people(node: Any, name: str) -> list[str]:
     return [one for one in found if one]
 
 
-def _source(node: Any) -> bytes | str:
+def _source(text: str) -> bytes | str:
     try:
-        raw = base64.b64decode(text_of(node, "MimeContent"))
-    except (binascii.Error, ValueError):
+        raw = from_base64(text)
+    except ValueError:
         return "what Exchange gives of it cannot be read"
     return raw or "Exchange gives nothing of it as a mail"

@@ -5,35 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from engine.mailbox.google.mailstore import GmailStore
 from engine.mailbox.google.settings import Api
-from engine.net.beside import from_base64url, to_base64
+from engine.net.beside import from_base64, from_base64url, to_base64
 from tests.mailbox.google.lab import open_lab
-
-#: Longest piece of work that the loop may do at once, seconds of processor time (neighbours cannot lengthen it).
-LONGEST = 0.2
+from tests.mailbox.watch import LONGEST, Watch
 
 DATA = bytes(range(256)) * 120_000
-
-
-class Watch:
-    """Measures the processor time of the loop's thread from one callback to the next."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.longest = 0.0
-        run = asyncio.Handle._run
-
-        def measured(handle: asyncio.Handle) -> None:
-            began = time.thread_time()
-            run(handle)
-            self.longest = max(self.longest, time.thread_time() - began)
-
-        monkeypatch.setattr(asyncio.Handle, "_run", measured)
 
 
 async def test_the_loop_goes_on_while_a_large_mail_is_read(
@@ -76,3 +58,11 @@ def test_pieces_are_the_whole(size: int) -> None:
         base64.urlsafe_b64encode(data).decode().rstrip("="),
     ):
         assert from_base64url(padded) == data
+    assert from_base64(to_base64(data)) == data
+    assert from_base64(base64.encodebytes(data).decode()) == data
+
+
+@pytest.mark.parametrize("text", ["QUJD?", "QQ", "Q" * (1 << 20) + "!!!!"])
+def test_what_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"base64|padding"):
+        from_base64(text)
