@@ -13,8 +13,8 @@ from engine.runtime.office import Office
 PREFIX = "mail#"
 
 _VIA = {
-    "dropped": "a person put it under the record's drop label",
-    "created": 'a person put it under a "Create New" label',
+    "dropped": "a person dropped it on the record's label or folder",
+    "created": 'a person dropped it on a "Create New" label or folder',
     "followed": "its conversation was filed before (setting mail.follow)",
     "inbox": "it arrived from somebody the CRM knows (setting mail.inbox)",
     "sent": "it was sent to somebody the CRM knows (setting mail.sent)",
@@ -29,7 +29,11 @@ _TONE = {
     "left": "quiet",
 }
 
-_RELEASED = {0: "stays on the mail", 1: "is about to be taken off", 2: "is off"}
+_RELEASED = {
+    0: "the mail stays there",
+    1: "the mail is about to be taken away from there",
+    2: "the mail is no longer there",
+}
 
 
 async def explain_mail(office: Office, query: str, zone: tzinfo = UTC) -> Explanation:
@@ -57,7 +61,7 @@ async def explain_mail(office: Office, query: str, zone: tzinfo = UTC) -> Explan
     if row.done_at is not None:
         facts.append(Fact("Settled", say(row.done_at)))
     if row.place:
-        facts.append(Fact("Drop label", _RELEASED.get(row.released, "")))
+        facts.append(Fact("Dropped on", _RELEASED.get(row.released, "")))
     crm = [
         Fact("E-mail", row.activity or "none", "" if row.activity else "quiet"),
         Fact("Key", row.key or "none yet", "" if row.key else "quiet"),

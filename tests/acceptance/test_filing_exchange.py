@@ -12,6 +12,7 @@ from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.mails import files, letter, messages, opportunity
 from tests.acceptance.test_disk import until
 from tests.acceptance.town import Town, assert_idle, committed, engine, town
+from tui.why import explanation_text
 
 SIZES = {
     "contacts": 12,
@@ -52,6 +53,11 @@ async def check(service: Service) -> None:
     """One drop-label check, which must end well."""
     for run in await service.check_labels("Demo", "admin"):
         assert run.result == "ok", run.note
+
+
+async def why(service: Service, mail: int) -> str:
+    """What ``syncline why`` says of a mail."""
+    return explanation_text(await service.explain(f"mail#{mail}"))
 
 
 async def test_a_dropped_mail_is_an_activity_of_the_record_with_its_people_and_files(
@@ -150,6 +156,12 @@ async def test_a_mail_becomes_a_record_or_says_what_it_lacks(
     assert {"Interested", "RE: It is broken"} <= set(room.subjects(user, "inbox"))
     (refused,) = [row for row in await service.filed(user) if row.state == "refused"]
     assert refused.reason.startswith("no lead can be made of it: the mail gives no family")
+    said = await why(service, refused.id)
+    assert said.startswith(
+        f"mail: Hi   {user}, policy Demo\nIt was not filed: {refused.reason}. r in Filed mail"
+    )
+    assert 'a person dropped it on a "Create New" label or folder' in said
+    assert "lead2@customer.example" in said
     before = [(row.id, row.state) for row in await service.filed(user)]
     await check(service)
     assert [(row.id, row.state) for row in await service.filed(user)] == before
@@ -192,6 +204,12 @@ async def test_a_private_mail_is_not_read(room: Mailroom, place: Town, service: 
     assert messages(place, "Subject = 'My salary'") == []
     (row,) = [row for row in await service.filed(user) if "confidential" in row.reason]
     assert (row.state, row.subject) == ("refused", "(private mail)")
+    said = await why(service, row.id)
+    assert said.startswith(
+        f"mail: (private mail)   {user}, policy Demo\nIt was not filed: it is marked confidential"
+    )
+    assert "Dropped on   the mail stays there" in said
+    assert not [word for word in ("My salary", "SECRET", "customer.example") if word in said]
     assert b"SECRET" not in service._ledger.path.read_bytes()
     assert "My salary" not in "".join(line.text for line in service.store.lines[user])
     # The folder is listed again for another mail: what was refused there stays refused, and nobody hears of it again.

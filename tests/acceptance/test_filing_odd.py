@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.mails import deliver, files, label, letter, messages, opportunity, record_labels
+from tests.acceptance.desks import OPTIONS, desk
+from tests.acceptance.mails import files, letter, messages, opportunity
 from tests.acceptance.test_filing import SIZES, check
 from tests.acceptance.town import assert_idle, engine, town
+from tui.why import explanation_text
 
 #: Bytes of the large attachment, above what the policy stores. Thirty megabytes end alike (tried by hand), at ten times the cost.
 SIZE = 3_000_000
@@ -30,7 +32,7 @@ def nested(depth: int) -> bytes:
     return head("Nested") + inner
 
 
-def odd_mails() -> dict[str, bytes]:
+def odd_mails(size: int = SIZE) -> dict[str, bytes]:
     """Odd mails that can be filed all the same, by subject."""
     broken = (
         b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nFirst\r\n--x\r\n'
@@ -45,7 +47,7 @@ def odd_mails() -> dict[str, bytes]:
     big = (
         b'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nSee file\r\n--x\r\n'
         b'Content-Type: application/zip; name="big.zip"\r\nContent-Disposition: attachment; filename="big.zip"\r\n'
-        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(SIZE)) + b"\r\n--x--\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(bytes(size)) + b"\r\n--x--\r\n"
     )
     return {
         "Broken": head("Broken") + broken,
@@ -58,18 +60,20 @@ def odd_mails() -> dict[str, bytes]:
 
 
 @pytest.mark.asyncio
-async def test_odd_mails_are_filed_or_refused_and_none_is_lost(tmp_path: Path) -> None:
-    with town(tmp_path / "town", users=1, sizes=SIZES) as place:
-        async with engine(
-            tmp_path, place.config(policy="enabled = true\nmail = { attachment_mb = 1 }")
-        ) as service:
+@pytest.mark.parametrize("system", ["google", "exchange"])
+async def test_odd_mails_are_filed_or_refused_and_none_is_lost(tmp_path: Path, system: str) -> None:
+    with town(tmp_path / "town", users=1, sizes=SIZES, options=OPTIONS[system]) as place:
+        people = desk(place, system)
+        config = people.config("enabled = true\nmail = { attachment_mb = 1 }")
+        async with engine(tmp_path, config) as service:
             assert_idle(await service.sync("Demo", "admin"))
-            await check(service)
+            for _ in range(2):
+                await check(service)
             user = place.users[0]
-            name, drop = sorted(record_labels(place, user).items())[0]
+            name, drop = sorted(people.records(user).items())[0]
             mails = odd_mails()
             for raw in (*mails.values(), mails["Nameless"], nested(3000)):
-                label(place, user, deliver(place, user, raw)["id"], add=[drop])
+                people.drop(user, raw, drop)
             await check(service)
 
             found = messages(place)
@@ -93,5 +97,7 @@ async def test_odd_mails_are_filed_or_refused_and_none_is_lost(tmp_path: Path) -
             (refused,) = [row for row in rows if row.state == "refused"]
             assert (refused.subject, "nested too deeply" in refused.reason) == ("Nested", True)
             assert {row.state for row in rows} == {"filed", "refused"}
+            said = explanation_text(await service.explain(f"mail#{refused.id}"))
+            assert f"It was not filed: {refused.reason}." in said
             await check(service)
             assert len(messages(place)) == len(mails)

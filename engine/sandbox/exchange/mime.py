@@ -7,8 +7,8 @@ import binascii
 from datetime import UTC
 from email import policy
 from email.errors import MessageError
-from email.message import EmailMessage
-from email.parser import BytesParser
+from email.message import EmailMessage, MIMEPart
+from email.parser import BytesHeaderParser, BytesParser
 from email.utils import format_datetime, formataddr, getaddresses, parsedate_to_datetime
 
 from engine.sandbox.exchange import attachments, ical, times
@@ -60,7 +60,7 @@ def take(tag: str, doc: Doc, raw: Node) -> bytes:
         kind = "HTML" if body.get_content_subtype() == "html" else "Text"
         found["Body"] = {
             "a": {"BodyType": kind},
-            "t": str(body.get_content()).rstrip("\n").replace("\n", "\r\n"),
+            "t": _words(body).rstrip("\n").replace("\n", "\r\n"),
         }
     if message.get("Date"):
         try:
@@ -78,18 +78,30 @@ def take(tag: str, doc: Doc, raw: Node) -> bytes:
 
 
 def parse(content: bytes) -> EmailMessage:
-    """A message of RFC 5322 text.
+    """A message of RFC 5322 text; of one nested beyond what can be read, the headers.
 
     Raises:
         EwsError: ``ErrorMimeContentInvalid``.
     """
     try:
-        message = BytesParser(policy=_POLICY).parsebytes(content)
+        try:
+            message = BytesParser(policy=_POLICY).parsebytes(content)
+        except RecursionError:
+            message = BytesHeaderParser(policy=_POLICY).parsebytes(content)
         _ = message.items()
     except (MessageError, ValueError, LookupError):
         raise EwsError("ErrorMimeContentInvalid", "The MIME content is invalid.") from None
     assert isinstance(message, EmailMessage)
     return message
+
+
+def _words(body: MIMEPart) -> str:
+    """The text of a part; one in a character set that nobody knows is shown in that of the mailbox's language."""
+    try:
+        return str(body.get_content())
+    except LookupError:
+        data = body.get_payload(decode=True)
+        return data.decode("cp1252", "replace") if isinstance(data, bytes) else ""
 
 
 def _people(message: EmailMessage, header: str) -> list[Node]:
