@@ -61,6 +61,13 @@ def _is_series(row: LinkRow) -> bool:
 
 
 async def first_run_ended(run: Run) -> None:
-    """The first run of the job for this mailbox has ended well: from now on it looks at the future alone."""
-    if run.record.calendar_first_at is None:
+    """The first run of the job for this mailbox has ended well: from now on it looks at the future alone.
+
+    Not while anything of its window is still to be written: what is past and tried again later would be filtered then.
+    """
+    if run.record.calendar_first_at is not None:
+        return
+    names = [module.value for module in Module if module in EVENT_MODULES]
+    pending = await run.ledger.read(links.pending, run.record.id, names, deferred=False)
+    if not pending.dirty and not pending.open:
         await run.ledger.write(mailboxes.set_mailbox_fenced, run.fence, calendar_first_at=run.clock.now_ms())

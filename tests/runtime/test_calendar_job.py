@@ -33,7 +33,7 @@ from engine.service import (
 )
 from tests.acceptance.engine_process import AheadClock
 from tests.runtime.test_freshness import FILE
-from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock
+from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock, no_faults
 from tests.sync.world import A, B
 
 DAY = 86_400_000
@@ -182,6 +182,20 @@ async def test_the_first_run_looks_back_and_ahead_and_later_runs_only_ahead(tmp_
             "tomorrow",
             "yesterday",
         ]
+
+
+async def test_the_first_run_has_not_ended_while_something_of_its_window_is_refused(tmp_path: Path) -> None:
+    clock = AheadClock()
+    async with company(tmp_path, clock) as it:
+        await it.full()
+        it.meet("winter", -150)
+        it.mail.faults = lambda point, _scope, write: "rejected" if point == "write" and write else None
+        await it.run(ok=False)
+        assert it.shown() == []
+        it.mail.faults = no_faults
+        clock.ahead_ms += 3_600_000
+        await it.run()
+        assert it.shown() == ["winter"], "the run after it looks back as far as the first one"
 
 
 async def test_a_cancelled_future_appointment_goes_and_a_past_one_waits_for_the_full_sync(
