@@ -7,6 +7,9 @@ import pytest
 from engine.service import Table, UserState
 from tests.screens.conftest import Build
 from tests.screens.driver import User
+from tests.screens.test_items import WANG, with_writes
+from tests.screens.test_preview import POLICY, with_preview
+from tests.screens.test_why import filled
 from tui import keys
 from tui.palette import Everything
 from tui.screens.exporting import MOST_COPIED
@@ -15,7 +18,7 @@ from tui.screens.frame import Frame
 from tui.screens.queue import QueueScreen
 from tui.screens.table_frame import TableFrame
 
-#: How each pane is reached from Policies, with rows and without.
+#: How each pane is reached from Policies, with rows and without; some of them from rows that ``reached`` puts there.
 WAYS: dict[str, tuple[str, ...]] = {
     keys.POLICIES: (),
     keys.QUEUE: ("2",),
@@ -37,6 +40,10 @@ WAYS: dict[str, tuple[str, ...]] = {
     keys.OPERATORS: ("Y",),
     keys.FILED: ("2", "i"),
     keys.RUNS: ("4", "enter"),
+    keys.RUN: ("4", "exclamation_mark", "enter", "enter"),
+    keys.ROWS: ("P", "down", "enter"),
+    keys.ITEMS: ("enter",),
+    keys.EXPLAIN: (),
 }
 
 #: These move and change nothing that is seen where there is one row or none; z and q are tested by themselves.
@@ -44,7 +51,18 @@ QUIET = ("move(", "tab(", "app.", "freeze", "pane(", "page(", "back", "mark")
 
 
 async def reached(user: User, pane: str) -> None:
-    await user.press(*WAYS[pane])
+    if pane == keys.ROWS:
+        with_preview(user.app)
+        assert user.app.screen.table.select(POLICY)  # type: ignore[attr-defined]
+    elif pane == keys.ITEMS:
+        with_writes(user.app).open_history(WANG)
+        await user.sees("full sync")
+    elif pane == keys.EXPLAIN:
+        filled(user.app)
+        user.app.open_explained("#12", WANG)
+    for key in WAYS[pane]:
+        await user.press(key)
+        await user.pull()  # what a step opens has its rows
     await user.until(lambda: isinstance(user.app.screen, Frame) and pane == user.app.screen.PANE)
     for _ in range(3):
         await user.pull()
@@ -81,7 +99,7 @@ async def test_help_keeps_a_disabled_key_with_its_reason(build: Build) -> None:
         await user.sees("Not now: There is no row to act on.")
 
 
-@pytest.mark.parametrize("pane", [pane for pane in keys.PANES if pane in WAYS])
+@pytest.mark.parametrize("pane", list(keys.PANES))
 async def test_every_action_of_the_pane_is_in_the_palette(build: Build, pane: str) -> None:
     app = build()
     async with app.run_test(size=(140, 40)) as pilot:
