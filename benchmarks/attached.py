@@ -37,6 +37,9 @@ IDLE, IDLE_SECONDS = 10, 10.0
 #: Mailboxes that sync while keys are pressed, contacts of each, keys.
 BUSY_USERS, BUSY_CONTACTS, KEYS = 50, 200, 60
 
+#: Starts of a client that are measured.
+STARTS = 11
+
 #: Seconds between two looks at how far a sync is.
 LOOK_SECONDS = 2.0
 
@@ -223,6 +226,37 @@ def first_sync(folder: Path, users: int, contacts: int, *, ssh: bool = False) ->
 # -- make bench --------------------------------------------------------------------------------------------
 
 
+def starts() -> tuple[float, float]:
+    """Milliseconds of CPU of ``syncline attach`` until it knows that nobody listens, and of a Python that does nothing.
+
+    What is loaded until the connect is all that a client ever loads.
+    """
+    with tempfile.TemporaryDirectory(prefix="sl-") as folder:
+        attach = ["-m", "tui.entry", "attach", "--socket", f"{folder}/nobody"]
+        pairs = [(_cpu_of(["-c", "pass"], 0), _cpu_of(attach, 3)) for _ in range(STARTS)]
+    bare, whole = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return 1000 * whole, 1000 * bare
+
+
+def _cpu_of(words: Sequence[str], code: int) -> float:
+    """CPU seconds of a Python in a terminal of its own.
+
+    Raises:
+        RuntimeError: it ended with another exit code.
+    """
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, *words])
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 1 << 16):
+            pass
+    _, state, used = os.wait4(pid, 0)
+    os.close(terminal)
+    if os.waitstatus_to_exitcode(state) != code:
+        raise RuntimeError(f"python {' '.join(words)} ended with {os.waitstatus_to_exitcode(state)}")
+    return used.ru_utime + used.ru_stime
+
+
 def idle(folder: Path) -> float:
     """CPU of an engine with ten consoles on which nothing changes, in percent of a core, less that without them."""
     with serving(folder) as engine:
@@ -275,8 +309,11 @@ async def measure(folder: Path, users: int) -> list[Row]:
     """Consoles of a real engine: ten that are idle, and one whose keys are answered while 50 mailboxes sync."""
     (folder / "idle").mkdir()
     (folder / "keys").mkdir()
+    attach, bare = starts()
     waits = sorted(keys(folder / "keys"))
     return [
+        Row("console: CPU of syncline attach up to its connect, median", round(attach, 1), "ms", peer=60.0),
+        Row("console: CPU of python -c pass, median", round(bare, 1), "ms"),
         Row("console: 10 idle sessions, CPU", round(idle(folder / "idle"), 2), "% of a core", peer=3.0),
         Row(
             "console: key to paint while 50 mailboxes sync, p50",
