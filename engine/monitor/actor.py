@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.monitor.commands import (
@@ -48,15 +48,25 @@ class Actor:
         role: what he may do; to look, unless somebody says more.
         origin: from where, for people: ``ssh 10.0.0.5``, a terminal; empty inside of the engine's own process.
         advice: what gives him another role, for a refusal.
+        again: who he is by the roles as they stand now, ``None`` when he has none any more; for somebody whose connection may
+            outlive a change of them.
     """
 
     name: str
     role: Role = Role.VIEWER
     origin: str = ""
     advice: str = ""
+    again: Callable[[], Actor | None] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.name
+
+    def now(self) -> Actor:
+        """The same with the role that he has now."""
+        if self.again is None:
+            return self
+        told = "the role was taken away since the connection was made; whoever runs the engine gives one in roles.toml"
+        return self.again() or Actor(self.name, Role.VIEWER, self.origin, told)
 
 
 #: A bare name has no role of its own: it stands for whoever runs the engine's own process, as long as that serves nobody
@@ -109,8 +119,8 @@ def needs(command: type[Command] | str) -> Role:
 
 
 def refusal(by: By, command: type[Command] | str) -> str:
-    """Why somebody may not do something, and what would let him; empty when he may."""
-    actor, needed = actor_of(by), needs(command)
+    """Why somebody may not do something now, and what would let him; empty when he may."""
+    actor, needed = actor_of(by).now(), needs(command)
     if actor.role.suffices(needed):
         return ""
     who = "an admin" if needed is Role.ADMIN else "an operator"

@@ -36,12 +36,16 @@ class Client:
         self.pid, self.fd = pty.fork()
         if not self.pid:
             os.environ.update({"TERM": "xterm-256color", "LANG": "C.UTF-8", **env})
-            words = words or [sys.executable, "-m", "tui.entry", "attach", "--socket", path]
-            os.execv(words[0], words)
+            self.run(path, words)
         self.before = termios.tcgetattr(self.fd)
         self.resize(*size)
         os.set_blocking(self.fd, False)
         self.look()
+
+    def run(self, path: str, words: list[str] | None) -> None:
+        """Become the client, in a process that was made for it."""
+        words = words or [sys.executable, "-m", "tui.entry", "attach", "--socket", path]
+        os.execv(words[0], words)
 
     def look(self, *, on: bool = True) -> None:
         """Take in what comes; or do not, as a terminal that is stalled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import typing
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine.service import (
     DisablePolicy,
     EnableJob,
     PauseUser,
+    ResumeUser,
     Role,
     SavePolicy,
     Service,
@@ -24,11 +26,13 @@ from engine.service import (
     needs,
     refusal,
 )
+from tests.serve.console import Client
 from tests.serve.engine import Engine, serving
-from tui import cli, exits
+from tui import cli, entry, exits
 from tui.exits import Trouble
 from tui.run import owner
 from tui.serve import access
+from tui.serve.door import listening
 from tui.serve.hall import hall
 from tui.serve.manner import Manner
 
@@ -148,6 +152,65 @@ def test_roles_hold_over_the_socket(tmp_path: Path) -> None:
         assert "needs an operator" in as_user(engine, 65_533, "verify")[1]
         assert "has no role here" in as_user(engine, 65_531, "status")[1]
         assert engine.process.poll() is None
+
+
+class Stranger(Client):
+    """``syncline attach`` of another user. He may not read where Python is, so that nothing is started: he is forked."""
+
+    UID = 65_533
+
+    def run(self, path: str, words: list[str] | None) -> None:
+        code = 99
+        try:
+            os.chdir("/")
+            os.setgroups([])
+            os.setuid(self.UID)
+            sys.argv = ["syncline", "attach", "--socket", path]
+            code = entry.main()
+        finally:
+            os._exit(code)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+async def test_a_role_that_is_taken_away_is_gone_at_the_next_command_of_a_console(tmp_path: Path) -> None:
+    service = await Service.open(tmp_path / "data")
+    vera = str(Stranger.UID)
+    try:
+        assert (await service.apply(CONFIG, "a.toml", "ada")).ok
+        with tempfile.TemporaryDirectory(prefix="sl-") as folder:
+            os.chmod(folder, 0o711)
+            path = f"{folder}/run/x.sock"
+            async with (
+                hall(service, Manner(), access.Access({vera: Role.ADMIN})) as guests,
+                listening(path, guests, shared=True),
+                service.running(schedule=False),
+            ):
+                console = Stranger(path, (140, 40))
+                try:
+                    await console.sees("[1 Policies]")
+                    console.press("p")
+                    await console.sees("ann@acme.example is paused")
+                    (row,) = service.store.sessions.values()
+                    actor = guests._sessions[row.id].actor
+                    guests.take_roles(access.Access({vera: Role.VIEWER}))
+                    await console.sees("You are a viewer now: the roles were changed.")
+                    assert row.role == Role.VIEWER
+                    console.press("p")
+                    await console.sees("is a viewer here, and this needs an operator; nothing was changed")
+                    # What was asked before and is answered only now comes past the console's own look.
+                    assert not (await service.do(ResumeUser("ann@acme.example"), actor)).ok
+                    assert service.store.users["ann@acme.example"].state == "paused"
+                    guests.take_roles(access.Access({vera: Role.ADMIN}))
+                    await console.sees("You are an admin now: the roles were changed.")
+                    guests.take_roles(access.Access())
+                    assert await console.ended() == exits.OK
+                    assert b"has no role here any more; the sync goes on" in console.seen
+                finally:
+                    console.close()
+                refused = await service.audit(words=["refused"])
+                assert [(row.command, row.object) for row in refused] == [("ResumeUser", "ann@acme.example")]
+    finally:
+        await service.close()
 
 
 def as_user(engine: Engine, uid: int, *words: str) -> tuple[int, str]:

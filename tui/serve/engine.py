@@ -90,7 +90,7 @@ def _ssh(given: Namespace, service: Service, guests: Hall, manner: Manner) -> Ab
 async def _reload(service: Service, guests: Hall, data_dir: Path, path: str) -> None:
     """Read roles and secrets again; what is wrong is told to those who are attached, and changes nothing."""
     try:
-        guests.access = access.read(data_dir)
+        guests.take_roles(access.read(data_dir))
         share(path, shared=guests.access.shared)
     except (Trouble, OSError) as fault:
         log.error("reload: %s", fault)

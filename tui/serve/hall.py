@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
-from engine.service import Actor, Service, SessionRow, Table
+from engine.service import Actor, Role, Service, SessionRow, Table
 from tui import exits, wire
 from tui.host import PULL_SECONDS
 from tui.serve.access import Access
@@ -95,7 +96,34 @@ class Hall:
                 f"{door.peer.name} has no role here; whoever runs the engine gives one in roles.toml (docs/deploy.md)",
             )
             return None
-        return Actor(f"{door.peer.name}@{os.uname().nodename}", role, said(hello, "origin"))
+        uid, name, origin = door.peer.uid, f"{door.peer.name}@{os.uname().nodename}", said(hello, "origin")
+
+        def again() -> Actor | None:
+            found = self.access.role(uid)
+            return None if found is None else Actor(name, found, origin)
+
+        return Actor(name, role, origin, again=again)
+
+    def ssh_actor(self, name: str, origin: str) -> Actor:
+        """Somebody whose key the SSH front knows, in the role that he has at each command."""
+        return replace(self.access.ssh_actor(name, origin), again=lambda: self.access.ssh_actor(name, origin))
+
+    def take_roles(self, access: Access) -> None:
+        """Roles were read again. They hold for those who are connected already; who has none any more, goes."""
+        self.access = access
+        for door, call in list(self._calls.items()):
+            if access.role(door.peer.uid) is None:
+                call.cancel()
+        for session in list(self._sessions.values()):
+            actor, row = session.actor, self._service.store.sessions.get(session.id)
+            if actor.again is not None and actor.again() is None:
+                session.end(f"{actor.name} has no role here any more; the sync goes on")
+            elif row is not None and row.role != (role := actor.now().role):
+                row.role = role
+                self._service.store.reshape(Table.SESSIONS)
+                session.say(
+                    f"You are {'a' if role is Role.VIEWER else 'an'} {role} now: the roles were changed."
+                )
 
     def start_task(self, work: Coroutine[None, None, Any]) -> None:
         """Run something of the engine's for nobody in particular."""

@@ -205,7 +205,7 @@ class Shell(asyncssh.SSHServerSession[bytes]):
             utf8="utf" in locale.lower(),
             zone=_zone(said.get("TZ", ""), front.zone),
         )
-        actor = front.guests.access.ssh_actor(self._who, f"ssh {self._host}")
+        actor = front.guests.ssh_actor(self._who, f"ssh {self._host}")
         session = Session(
             actor,
             terminal,
