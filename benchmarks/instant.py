@@ -135,7 +135,7 @@ class InstantCrm(Instant):
         """One feed."""
         return (Scope("Contact", "Contact", (Module.CONTACT,)),)
 
-    async def users(self) -> list[CrmUser]:
+    async def users(self, *, managers: bool = False) -> list[CrmUser]:
         """One person."""
         return [CrmUser(OWNER, EMAIL, "Ada")]
 

@@ -16,6 +16,6 @@ class CrmConnector(Connector, Protocol):
         """The feeds that bring these modules; several modules may share one (calls and tasks, for Salesforce)."""
         ...
 
-    async def users(self) -> list[CrmUser]:
-        """Everybody who may own records."""
+    async def users(self, *, managers: bool = False) -> list[CrmUser]:
+        """Everybody who may own records; ``managers``: with each one's manager, in the same calls."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,13 +30,14 @@ from engine.model.activity import Activity, ActivityKind, Emit
 from engine.model.clock import Clock
 from engine.model.modules import STEP_OF, ItemOutcome
 from engine.model.policy import Policy
-from engine.model.port import Page
+from engine.model.port import CrmUser, Page
 from engine.model.states import CycleKind, FaultClass, UserState
 from engine.net.errors import ProviderError
 from engine.sync import cycle, reinit
 from engine.sync import orders as ordered
 from engine.sync.context import Feed, PolicyContext, Run, Stopped, SuspiciousSource, Waits
 from engine.sync.faults import FOR_PEOPLE, fault_class, waits_for_person, worst
+from engine.sync.teams import settle_teams, wants_teams
 
 log = logging.getLogger(__name__)
 
@@ -349,10 +350,20 @@ class Runner:
     async def _resolve_users(
         self, context: PolicyContext, records: list[MailboxRecord], result: PolicyRun
     ) -> list[MailboxRecord]:
-        """Find the CRM user and zone of mailboxes that do not name them."""
-        if all(record.crm_user and record.zone for record in records):
-            return records
-        people = await context.crm.users()
+        """Find the CRM user and zone of mailboxes that do not name them, and the teams where the policy shows them."""
+        people: list[CrmUser] | None = None
+        if not all(record.crm_user and record.zone for record in records):
+            people = await context.crm.users(managers=wants_teams(context.policy))
+            records = await self._name_users(context, records, people, result)
+        return await settle_teams(context, records, people)
+
+    async def _name_users(
+        self,
+        context: PolicyContext,
+        records: list[MailboxRecord],
+        people: Sequence[CrmUser],
+        result: PolicyRun,
+    ) -> list[MailboxRecord]:
         by_id = {one.id: one for one in people}
         by_email = {one.email.casefold(): one for one in people if one.active}
         found = []

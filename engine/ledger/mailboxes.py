@@ -70,6 +70,7 @@ class MailboxRecord:
     calendar_sync: bool = True
     exchange_email: str = ""
     calendar_first_at: int | None = None
+    team: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -109,6 +110,7 @@ def _mailbox(row: Any) -> MailboxRecord:
         bool(row.calendar_sync),
         row.exchange_email,
         row.calendar_first_at,
+        row.team or {},
     )
 
 

@@ -129,6 +129,8 @@ mailbox = sa.Table(
     _text("exchange_email", nullable=False, server_default=""),
     # When the first run of CalendarSynchronization, which alone looks back, ended for this mailbox (engine.sync.calendar)
     _int("calendar_first_at"),
+    # Whose CRM records this person's drop labels show beside their own (engine.sync.teams): {of, at, members}
+    sa.Column("team", Doc),
     sa.Index("ix_mailbox_policy", "policy"),
 )
 

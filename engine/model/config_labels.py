@@ -9,7 +9,7 @@ from engine.model.config_problems import Collector, join
 from engine.model.config_sections import ByModule, ListOf, Section, Setting
 from engine.model.config_values import flag, one_of, optional, text, whole
 from engine.model.modules import RECORD_MODULES, Module
-from engine.model.policy import ClosedRecords, FirstRecords, Labels, RecordLabels, RenamedLabels
+from engine.model.policy import ClosedRecords, FirstRecords, Labels, RecordLabels, RenamedLabels, Whose
 
 _DEFAULTS = Labels()
 _LABEL = text(60, without="/")
@@ -34,6 +34,13 @@ _WORD = re.compile(r"\{([^{}]*)\}")
 
 _RECORD = Section(
     (
+        Setting(
+            "whose",
+            one_of(Whose),
+            "Whose records: the person's own (`mine`), or also those of the person's `team`, which are the active users of the CRM "
+            "whose manager is that person.",
+            RecordLabels().whose,
+        ),
         Setting("open_only", optional(flag()), "Open records alone; as `labels.open_only` unless given.", None),
         Setting(
             "most",

@@ -48,6 +48,7 @@ from engine.model.policy import (
     Policy,
     PrivateItems,
     Visibility,
+    Whose,
 )
 from engine.model.port import CalendarMode
 
@@ -353,6 +354,13 @@ def _check(policy: Policy, where: str, problems: Collector) -> None:
                 "labels and mails never write to the CRM",
                 value=policy.settings(module).direction.value,
                 allowed=Direction.TO_MAILBOX.value,
+            )
+        if policy.labels.of_team(module) and policy.settings(module).visibility is Visibility.ALL:
+            problems.add(
+                f"{where}.labels.records.{module}.whose",
+                f'says nothing beside `modules.{module}.visibility = "all"`, by which everybody sees every {module}',
+                value=Whose.TEAM.value,
+                allowed=f'{Whose.MINE}, or `modules.{module}.visibility = "owned"`',
             )
     check_labels(policy.labels, where, problems)
     check_mail(policy.mail, where, problems)

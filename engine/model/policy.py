@@ -158,11 +158,19 @@ class FirstRecords(StrEnum):
     AMOUNT = "amount"  # those of the largest amount
 
 
+class Whose(StrEnum):
+    """Whose records have a drop label in a person's mailbox."""
+
+    MINE = "mine"  # those that the person owns in the CRM
+    TEAM = "team"  # these, and those of the active CRM users whose manager the person is, directly
+
+
 @dataclass(frozen=True, slots=True)
 class RecordLabels:
     """Which records of one module have a drop label.
 
     Attributes:
+        whose: the person's own, or those of the person's team as well.
         open_only: open ones alone; None: as ``Labels.open_only``.
         most: at most so many of one mailbox; None: as ``Labels.max_records``.
         first: which, when there are more.
@@ -173,6 +181,7 @@ class RecordLabels:
     most: int | None = None
     first: FirstRecords = FirstRecords.KEPT
     name: str = "{name}"
+    whose: Whose = Whose.MINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,11 @@ class Labels:
         """Most drop labels of one mailbox for a module."""
         own = self.records[module].most
         return self.max_records if own is None else own
+
+    def of_team(self, module: Module) -> bool:
+        """Whether a manager's mailbox has drop labels for the records of the people below as well."""
+        own = self.records.get(module)
+        return own is not None and own.whose is Whose.TEAM
 
 
 class AfterFiling(StrEnum):

@@ -381,6 +381,7 @@ class CrmUser:
     name: str
     zone: str = "UTC"
     active: bool = True
+    manager: str = ""  # id of the user's manager; empty: none, or not asked for
 
 
 class Connector(Protocol):

@@ -26,6 +26,7 @@ from engine.model.port import Account, Containers, Page, Scope, Structure
 from engine.model.states import CycleKind, StepState
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
+from engine.sync.audience import audience
 from engine.sync.calendar import first_run_ended, narrow, widen
 from engine.sync.choose import choose_records, remember_rules, rules_changed
 from engine.sync.chosen import Chosen
@@ -92,9 +93,7 @@ async def baseline(
     Raises:
         ProviderError, SuspiciousSource, Stopped, StaleLease: as the reading ended.
     """
-    owners = {record.crm_user: (record.id, record.email) for record in records if record.crm_user}
-    everybody = [(record.id, record.email) for record in records]
-    await read_crm(context, owners, everybody, complete=complete, on_page=on_page)
+    await read_crm(context, audience(records), complete=complete, on_page=on_page)
 
 
 #: What a cycle does with the modules of a step, instead of bringing both sides in step.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from engine.ledger import gone as gone_units
@@ -17,6 +17,7 @@ from engine.model.modules import Side
 from engine.model.port import Connector, Observation, Page
 from engine.model.turns import in_slices
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
+from engine.sync.audience import Audience
 from engine.sync.context import Feed, PolicyContext, Run, SuspiciousSource
 from engine.sync.filters import DAY_MS
 from engine.sync.resolve import crm_seen, mailbox_seen
@@ -52,8 +53,7 @@ class Reading:
 
 async def read_crm(
     context: PolicyContext,
-    owners: Mapping[str, tuple[int, str]],
-    everybody: Sequence[tuple[int, str]],
+    audience: Audience,
     *,
     complete: bool,
     on_page: Callable[[Feed, Page, Counter[int]], None] | None = None,
@@ -62,15 +62,14 @@ async def read_crm(
 
     Args:
         context: the policy.
-        owners: CRM user id to (mailbox id, address).
-        everybody: all mailboxes, for modules that everybody sees.
+        audience: its mailboxes, and what each receives.
         complete: read everything instead of what changed (somebody is new under the policy).
         on_page: hears of each page with the number of items by mailbox id.
     """
     for feed in context.crm_feeds:
 
         def resolve(observation: Observation) -> Sequence[Seen] | None:
-            return crm_seen(context.policy, observation, owners, everybody)
+            return crm_seen(context.policy, observation, audience)
 
         def heard(page: Page, seen: Sequence[Seen], feed: Feed = feed) -> None:
             if on_page is not None:
@@ -85,7 +84,7 @@ async def read_crm(
                 Side.CRM,
                 feed,
                 resolve,
-                frozenset(mailbox_id for mailbox_id, _ in everybody),
+                frozenset(mailbox_id for mailbox_id, _ in audience.everybody),
                 check_stop=context.check_stop,
                 complete=complete,
                 cursor_days=_cursor_days(context, Side.CRM, feed),

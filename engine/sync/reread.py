@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from engine.ledger import observe as observe_units
 from engine.ledger.observe import Seen
 from engine.model.modules import Module, Side
+from engine.sync.audience import audience
 from engine.sync.context import Feed, Run
 from engine.sync.resolve import crm_seen, mailbox_seen
 
@@ -34,11 +35,12 @@ async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> No
     seen: list[Seen] = []
     gone: list[str] = []
     here = (run.record.id, run.account.email)
+    whom = audience([run.record])
     for observation in await connector.fetch(feed.scope, remote_ids):
         if observation.deleted:
             gone.append(observation.remote_id)
         elif side is Side.CRM:
-            seen.extend(crm_seen(run.policy, observation, {run.account.crm_user: here}, [here]) or ())
+            seen.extend(crm_seen(run.policy, observation, whom) or ())
         else:
             one = mailbox_seen(run.policy, *here, observation, run.containers)
             seen.extend([] if one is None else [one])

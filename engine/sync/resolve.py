@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from engine.model.canonical import FIELDS, Fields, compact, match_keys
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, Module, Side
 from engine.model.policy import Policy, Visibility
 from engine.model.port import CalendarMode, Observation
+from engine.sync.audience import Audience, Place
 from engine.sync.markers import is_for, reference, referenced
 
 
@@ -22,28 +23,21 @@ def without_private_body(module: Module, fields: Fields) -> dict[str, Any]:
     return values
 
 
-def crm_seen(
-    policy: Policy,
-    observation: Observation,
-    owners: Mapping[str, tuple[int, str]],
-    everybody: Iterable[tuple[int, str]],
-) -> list[Seen] | None:
+def crm_seen(policy: Policy, observation: Observation, audience: Audience) -> list[Seen] | None:
     """A CRM item, fanned out to the mailboxes that receive it; ``None`` when its module is off.
 
     Args:
         policy: whose feed it is.
         observation: the item.
-        owners: CRM user id to (mailbox id, address).
-        everybody: all mailboxes of the policy, for modules that are visible to all.
+        audience: the mailboxes that it may be for.
     """
     module = observation.module
     if not policy.on(module):
         return None
     if policy.settings(module).visibility is Visibility.ALL:
-        targets = list(everybody)
+        targets: Sequence[Place] = audience.everybody
     else:
-        owner = owners.get(observation.owner or "")
-        targets = [owner] if owner is not None else []
+        targets = audience.of(observation.owner or "", team=policy.labels.of_team(module))
     fields = without_private_body(module, observation.fields)
     return [_seen(Side.CRM, mailbox_id, email, module, observation, fields) for mailbox_id, email in targets]
 

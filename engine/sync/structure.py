@@ -103,7 +103,8 @@ def identity_of(policy: Policy, scope: Scope) -> str:
     )
     if scope.account is None:
         told = f" activities:{scope.activities}" if scope.activities else ""
-        return f"{scope.remote_id} {taken}{told}"
+        teams = ",".join(module for module in sorted(scope.modules) if policy.labels.of_team(module))
+        return f"{scope.remote_id} {taken}{told}{f' team:{teams}' if teams else ''}"
     return f"{scope.remote_id} {taken} {int(policy.address_books.require_group)}{int(policy.calendar.require_colour)}"
 
 

@@ -257,6 +257,11 @@ policy = "Sals"
         ("labels.records.opportunity.most = 0", "labels.records.opportunity.most"),
         ('labels.records.opportunity.first = "biggest"', "labels.records.opportunity.first"),
         ('labels.records.case.first = "amount"', "labels.records.case.first"),
+        ('labels.records.opportunity.whose = "all"', "labels.records.opportunity.whose"),
+        (
+            'labels.records.case.whose = "team"\nmodules.case.visibility = "all"',
+            "labels.records.case.whose",
+        ),
         ("labels.records.contact.most = 5", "labels.records.contact"),
         ('labels.records.opportunity.name = "{name} ({number})"', "labels.records.opportunity.name"),
         ('labels.records.opportunity.name = "{account}"', "labels.records.opportunity.name"),

@@ -199,6 +199,7 @@ def test_a_wrong_value_is_told_at_its_field() -> None:
     wrong = {
         "scheduling.workdays.minutes": "0",
         "calendar.past_days": "many",
+        "labels.records.case.whose": "everybody",
         "rollout.waves": "1, two",
         "error_addresses": "ops@example.com, nobody",
         "modules.contact.conflicts": "shoe_size = crm",
@@ -208,6 +209,8 @@ def test_a_wrong_value_is_told_at_its_field() -> None:
     found = check_policy("Sales", document, KINDS)
     assert {each.path for each in found} == wrong.keys()
     assert all(each.allowed for each in found)
+    whose = next(each for each in found if each.path == "labels.records.case.whose")
+    assert whose.allowed == "mine, team"
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_CONNECTION)

@@ -98,9 +98,9 @@ class Wire:
 
     # -- reading -------------------------------------------------------------------------------------------
 
-    async def users(self) -> list[CrmUser]:
+    async def users(self, *, managers: bool = False) -> list[CrmUser]:
         await self._begin("users", None)
-        return await self.server.users()  # type: ignore[attr-defined, no-any-return]
+        return await self.server.users(managers=managers)  # type: ignore[attr-defined, no-any-return]
 
     async def ensure(self, account: Account, structure: Structure, known: Mapping[str, str]) -> Containers:
         await self._begin("ensure", None)

@@ -382,7 +382,7 @@ class FakeCrm(FakeProvider):
             if set(held) & set(modules)
         )
 
-    async def users(self) -> list[CrmUser]:
+    async def users(self, *, managers: bool = False) -> list[CrmUser]:
         self._call("users", None)
         return [CrmUser(f"u-{email}", email, email) for email in self.people]
 

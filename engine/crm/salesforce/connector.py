@@ -8,6 +8,7 @@ from datetime import datetime
 from engine.crm.salesforce import soql
 from engine.crm.salesforce.checks import findings
 from engine.crm.salesforce.client import SalesforceClient
+from engine.crm.salesforce.errors import SalesforceError
 from engine.crm.salesforce.feed import Feeds
 from engine.crm.salesforce.mails import SalesforceArchive
 from engine.crm.salesforce.mapping import Context
@@ -28,6 +29,7 @@ from engine.model.port import (
     Scope,
     Write,
 )
+from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
 
 
@@ -102,17 +104,37 @@ class SalesforceConnector(SalesforceArchive):
             return []
         return await Writer(self._client, self._feeds, _object(scope), await self._context(scope)).apply(writes)
 
-    async def users(self) -> list[CrmUser]:
+    async def users(self, *, managers: bool = False) -> list[CrmUser]:
         """All active users that have an e-mail address, by name.
+
+        Their managers are asked for only when somebody wants to know: an org may hide that field from us (field-level
+        security), and then refuses the whole query.
 
         Raises:
             ProviderError: a call failed.
         """
-        rows = await self._client.rows(
-            "SELECT Id, Name, Email, TimeZoneSidKey, IsActive FROM User WHERE IsActive = true ORDER BY Name"
-        )
+        try:
+            rows = await self._client.rows(_USERS.format(", ManagerId" if managers else ""))
+        except SalesforceError as error:
+            if error.missing_column != "ManagerId":
+                raise
+            raise ProviderError(
+                ErrorKind.CONFIGURATION,
+                error.provider,
+                "who manages whom is hidden from the integration user (field Manager of User), and the policy's drop labels "
+                "show teams",
+                advice='Give the user\'s permission set read access to it, or set labels.records.MODULE.whose = "mine"',
+                status=error.status,
+            ) from None
         return [
-            CrmUser(row["Id"], row["Email"], row["Name"], row["TimeZoneSidKey"] or "UTC", bool(row["IsActive"]))
+            CrmUser(
+                row["Id"],
+                row["Email"],
+                row["Name"],
+                row["TimeZoneSidKey"] or "UTC",
+                bool(row["IsActive"]),
+                row.get("ManagerId") or "",
+            )
             for row in rows
             if row["Email"]
         ]
@@ -162,6 +184,9 @@ class SalesforceConnector(SalesforceArchive):
             await self._client.log_in()
             link = self._client.instance_url
         return Context(self._settings.default_region, link.rstrip("/"), scope.activities)
+
+
+_USERS = "SELECT Id, Name, Email, TimeZoneSidKey, IsActive{} FROM User WHERE IsActive = true ORDER BY Name"
 
 
 def _object(scope: Scope) -> SObject:

@@ -305,6 +305,7 @@ USER = build(
         string("EmailEncodingKey", 40, "Email Encoding", nillable=False, default="UTF-8"),
         pick("UserType", ("Standard", "Guest", "CsnOnly"), "User Type", default="Standard", updateable=False),
         string("FederationIdentifier", 512, "SAML Federation ID"),
+        ref("ManagerId", "User", label="Manager ID", children="ManagedUsers"),
     ),
 )  # fmt: skip
 
