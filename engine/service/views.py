@@ -1,0 +1,20 @@
+"""What the service answers with where no room below has a type for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ServiceError(Exception):
+    """The engine cannot be opened, or was asked for something that does not exist; the text is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRow:
+    """One line of ``doctor``: what was tested, whether it works, and what to do when it does not."""
+
+    connection: str
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
