@@ -320,7 +320,7 @@ def set_names_at(connection: sa.Connection, fence: Fence, now: int) -> None:
 def _drop(connection: sa.Connection, mailbox_id: int, one: Seen, now: int) -> int:
     """A mail lies under a drop label: new to us, or once more after it was settled. Returns 1 when it is to be filed."""
     known = connection.execute(
-        sa.select(filing.c.id, filing.c.state, filing.c.released).where(
+        sa.select(filing.c.id, filing.c.state, filing.c.released, filing.c.left_at).where(
             filing.c.mailbox_id == mailbox_id,
             filing.c.mail == one.mail,
             filing.c.module == one.module,
@@ -337,13 +337,19 @@ def _drop(connection: sa.Connection, mailbox_id: int, one: Seen, now: int) -> in
         return 1
     if one.via == "followed" or not one.place:
         return 0
-    if known.state in _AGAIN:
+    # One whose label is put back before it was taken out of the CRM: the delete may have been sent by an engine that died, so
+    # that it is filed again by its key, which finds it where it still stands.
+    if known.state in (*_AGAIN, "unfiling"):
         set_columns(
             connection, filing, "id", known.id,
             state="waiting", reason="", place=one.place, via=one.via, attempt=0, not_before=0, released=0,
             left_at=None, done_at=None,
         )  # fmt: skip
         return 1
+    if known.state == "sent" and known.left_at is not None:
+        # Taken off and put back while the CRM's answer was out: it is not to be taken out once that is known.
+        set_columns(connection, filing, "id", known.id, place=one.place, released=0, left_at=None)
+        return 0
     if known.state == "filed" and known.released == 2:
         # Filed already and dropped once more: only the label is to be dealt with again.
         set_columns(connection, filing, "id", known.id, place=one.place, released=1, left_at=None)

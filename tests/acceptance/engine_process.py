@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from engine.model.clock import SystemClock
 from engine.service import CALENDAR, Service, Settle, SettleHeld
@@ -41,17 +44,24 @@ def start(folder: Path, ahead_ms: int = 0, *, settle: bool = False) -> ForkServe
     return fork(_run, folder, ahead_ms, settle)
 
 
-def start_check(folder: Path) -> ForkServerProcess:
-    """A process that opens ``folder/data`` and looks at all drop labels once. Its runs go to ``folder/checked.json``."""
-    return fork(_run_check, folder)
+def start_check(folder: Path, dies_before: str = "") -> ForkServerProcess:
+    """A process that opens ``folder/data`` and looks at all drop labels once. Its runs go to ``folder/checked.json``.
+
+    Args:
+        dies_before: it is killed by SIGKILL instead of committing the ledger's unit of that name; ``change unfiled`` is the
+            one that brings a row of filed mail into that state.
+    """
+    return fork(_run_check, folder, dies_before)
 
 
-def _run_check(folder: Path) -> None:
-    asyncio.run(_check(folder))
+def _run_check(folder: Path, dies_before: str) -> None:
+    asyncio.run(_check(folder, dies_before))
 
 
-async def _check(folder: Path) -> None:
+async def _check(folder: Path, dies_before: str) -> None:
     service = await Service.open(folder / "data")
+    if dies_before:
+        _doom(service, *dies_before.split())
     try:
         async with service.running(schedule=False):
             runs = await service.check_labels(None, "test")
@@ -60,6 +70,19 @@ async def _check(folder: Path) -> None:
         )
     finally:
         await service.close()
+
+
+def _doom(service: Service, name: str, state: str = "") -> None:
+    """Kill this process at the moment at which it would hand a certain unit of work to the ledger."""
+    ledger: Any = service._ledger
+    write = ledger.write
+
+    async def fatal(unit: Any, *arguments: Any, **options: Any) -> Any:
+        if unit.__name__ == name and (not state or any(one.get("state") == state for _, one in arguments[1])):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await write(unit, *arguments, **options)
+
+    ledger.write = fatal
 
 
 def _run(folder: Path, ahead_ms: int, settle: bool) -> None:

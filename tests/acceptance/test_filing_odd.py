@@ -13,7 +13,7 @@ from tests.acceptance.test_filing import SIZES, check
 from tests.acceptance.town import assert_idle, engine, town
 from tui.why import explanation_text
 
-#: Bytes of the large attachment, above what the policy stores. Thirty megabytes end alike (tried by hand), at ten times the cost.
+#: Bytes of the large attachment, above what the policy stores. Thirty megabytes end alike (tried by hand, at both), at ten times the cost.
 SIZE = 3_000_000
 
 MANY = ", ".join(f'"Person {number}" <p{number}@many.example>' for number in range(500))

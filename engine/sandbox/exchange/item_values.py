@@ -88,7 +88,8 @@ def _class(view: View) -> Node:
 
 
 def _size(view: View) -> Node:
-    size = 512 + sum(len(repr(value)) for value in view.item.doc.values()) + len(view.item.mime or b"")
+    """What is stored: properties and attachments (MS-OXCMSG 2.2.1.7). MIME content is taken apart into these, not kept."""
+    size = 512 + sum(len(repr(value)) for value in view.item.doc.values())
     return str(size + sum(one[0] for one in _attachment_sizes(view)))
 
 
