@@ -214,6 +214,10 @@ def said(rows: Sequence[PreviewSum]) -> list[str]:
     return lines
 
 
+#: Cells in which the sums fit with all their words.
+_ROOMY = 110
+
+
 def sums(report: PreviewReport, width: int) -> list[TextLine]:
     """The sums of all rows, and faults."""
     rows = report.sums
@@ -222,15 +226,16 @@ def sums(report: PreviewReport, width: int) -> list[TextLine]:
         f"{sum(getattr(row, name) for row in rows):,} {name}"
         for name in ("create", "update", "delete", "merge")
     ]
+    mailed = form.count(guests, "guest") if guests else "no guest"
+    gap, waits, mails = "   ", " would wait for you", " would be mailed" if guests else " is mailed"
+    if width < _ROOMY:  # the last of it is what must not be cut off: whether somebody is mailed
+        gap, waits, mails = "  ", " would wait", " mailed"
     lines = [
         line(
-            f" {'   '.join(told)}   ",
-            (f"{held:,} would wait for you", "alert" if held else "quiet"),
-            "   ",
-            (
-                f"{guests:,} guests would be mailed" if guests else "no guest is mailed",
-                "alert" if guests else "text",
-            ),
+            f" {gap.join(told)}{gap}",
+            (f"{held:,}{waits}", "alert" if held else "quiet"),
+            gap,
+            (f"{mailed}{mails}", "alert" if guests else "text"),
         )
     ]
     if not report.ok and report.last:
