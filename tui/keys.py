@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from textual.binding import Binding, BindingType
 
@@ -904,6 +905,12 @@ def bindings(pane: str) -> list[BindingType]:
         for key in of(pane)
         for name, action in key.binds.items()
     ]
+
+
+@cache
+def known(pane: str) -> frozenset[str]:
+    """Textual's names of the keys that do something in a pane."""
+    return frozenset(name for key in of(pane) for name in key.binds)
 
 
 def footer(pane: str) -> list[tuple[str, str]]:

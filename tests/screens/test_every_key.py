@@ -216,3 +216,16 @@ async def test_held_items_of_a_policy_are_settled_by_mailbox(build: Build) -> No
         await user.sees("shown")
         await user.press("a", "K")
         await user.until(lambda: len(user.commands) > 0)
+
+
+async def test_a_key_that_means_nothing_here_says_so(build: Build) -> None:
+    app = build()
+    async with app.run_test(size=(80, 24)) as pilot:
+        user = User(app, pilot)
+        await user.press("2", "tilde")
+        await user.sees("~ does nothing here; ? lists the keys.")
+        app.say("")
+        await user.press("j", "slash")
+        await user.type("~j")
+        await user.pull()
+        assert "does nothing here" not in user.text()

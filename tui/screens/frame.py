@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.service import Command, Store, Subscription, Table
+from tui import keys
 from tui.paint import line
 from tui.port import Engine
 from tui.screens.alive import alive
@@ -64,6 +65,11 @@ class Frame(Screen[None]):
         app = cast("SynclineApp", active_app.get())
         if app.styled == app._css_update_count:
             self._css_update_count = app.styled
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that means nothing here says so; what it was meant for is in the help."""
+        if event.is_printable and not keys.known(self.PANE).intersection(event.aliases):
+            self.say(f"{event.character} does nothing here; ? lists the keys.")
 
     @property
     def console(self) -> SynclineApp:
