@@ -40,6 +40,8 @@ class ExchangeConnector(ExchangeStore):
 
     def __init__(self, settings: ExchangeSettings, net: Net) -> None:
         self.client = ExchangeClient(settings, net)
+        self.listed = {}
+        self.moved = set()
         self._threads: ThreadPoolExecutor | None = None
 
     def capability(self, module: Module) -> Capability | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -161,8 +161,16 @@ async def start(client: ExchangeClient, account: Account) -> Cursor:
     )
 
 
-async def changes(client: ExchangeClient, account: Account, cursor: str, watched: Sequence[str]) -> MailPage:
+async def changes(
+    client: ExchangeClient,
+    account: Account,
+    cursor: str,
+    watched: Sequence[str],
+    again: Collection[str] = (),
+) -> MailPage:
     """What lies in watched folders that have changed, and what has arrived; one call when nothing has.
+
+    Folders of ``again`` are listed whatever they say of themselves.
 
     Raises:
         CursorExpired: it is another mailbox than the cursor's.
@@ -179,7 +187,11 @@ async def changes(client: ExchangeClient, account: Account, cursor: str, watched
     there = [present[arrivals.get(one, one)] for one in watched if arrivals.get(one, one) in present]
     away = folders.within(present.values(), bin_)
     there = [one for one in there if one.id not in away]
-    changed = [one for one in there if sweep or not one.stamp or place.stamps.get(short(one.id)) != one.stamp]
+    changed = [
+        one
+        for one in there
+        if sweep or not one.stamp or one.id in again or place.stamps.get(short(one.id)) != one.stamp
+    ]
     drops = [one for one in changed if one.id not in (inbox, sent)]
     found, whole = await listed(client, account, drops)
     unsure = {one.id for one in drops} - whole

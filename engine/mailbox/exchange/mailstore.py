@@ -60,6 +60,10 @@ class ExchangeStore:
     """The ``MailStore`` part of the Exchange connector."""
 
     client: ExchangeClient
+    #: Folders that the last check of a mailbox has listed, by address.
+    listed: dict[str, tuple[str, ...]]
+    #: Mailboxes in which mails were moved since their last check.
+    moved: set[str]
 
     @property
     def mail_capability(self) -> MailCapability:
@@ -87,7 +91,13 @@ class ExchangeStore:
             CursorExpired: it is another mailbox than the cursor's, or the cursor cannot be read.
             ProviderError: a call failed.
         """
-        yield await mail_watch.changes(self.client, account, cursor, watched)
+        # Exchange tells the time of a change in whole seconds: where we took a mail away, another may have come within
+        # the same second, and the folder looks as it did before.
+        again = self.listed.get(account.email, ()) if account.email in self.moved else ()
+        page = await mail_watch.changes(self.client, account, cursor, watched, again)
+        self.listed[account.email] = page.listed
+        self.moved.discard(account.email)
+        yield page
 
     async def mail_listed(
         self, account: Account, places: Sequence[str], since_ms: int | None = None
@@ -150,6 +160,7 @@ class ExchangeStore:
         Raises:
             ProviderError: the mailbox or the connection is at fault.
         """
+        self.moved.add(account.email)
         outcomes = [Outcome(Result.DONE) for _ in moves]
         ids: list[dict[str, str]] = [{} for _ in moves]
         by_folder: dict[str, list[tuple[int, str]]] = {}
