@@ -158,7 +158,7 @@ class PoliciesScreen(TableFrame):
             "name",
         )
         with Horizontal(id="details"):
-            yield LineView(self.view, id="policy", classes="panel")
+            yield LineView(self.view, id="policy", classes="panel", sized=self.on_store_table_moved)
             yield LineView(self.view, id="needs", classes="panel")
 
     @property

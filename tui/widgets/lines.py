@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 from textual.geometry import Region
@@ -19,9 +19,18 @@ class LineView(Widget, can_focus=False):
 
     DEFAULT_CSS = "LineView { height: 1; width: 1fr; }"
 
-    def __init__(self, view: View, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self,
+        view: View,
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+        sized: Callable[[], None] | None = None,
+    ) -> None:
+        """``sized`` is called when its size has changed: for lines that depend on the room there is."""
         super().__init__(id=id, classes=classes)
         self.view = view
+        self._sized = sized
         self._lines: dict[int, TextLine] = {}
         self._titles = ("", "")
 
@@ -48,6 +57,11 @@ class LineView(Widget, can_focus=False):
         if self._titles != (text, subtitle):
             self._titles = (text, subtitle)
             titled(self, self.view, text, subtitle)
+
+    def on_resize(self) -> None:
+        """Another size."""
+        if self._sized is not None:
+            self._sized()
 
     def render_line(self, y: int) -> Strip:
         """Paint one line."""
