@@ -329,6 +329,7 @@ def record_page(
     if cursor is not None and snapshot:
         end_snapshot(connection, fence, scope_id, cursor, now)
     elif cursor is not None:
+        _read_now(connection, scope_id, now)
         set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now)
     return result
 
@@ -341,6 +342,7 @@ def end_snapshot(connection: sa.Connection, fence: Fence, scope_id: int, cursor:
     """
     check(connection, fence)
     _FORGET_STRAYS.run(connection, scope_id=scope_id)
+    _read_now(connection, scope_id, now)
     set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now, full_at=now)
 
 
@@ -416,6 +418,11 @@ _WRITTEN = Statement(
         item.c.deleted == 0,
     )
 )
+_WRITTEN_BEFORE = Statement(
+    sa.update(item)
+    .where(item.c.scope_id == sa.bindparam("scope_id"), item.c.written_at >= sa.bindparam("now"))
+    .values(written_at=sa.bindparam("before"))
+)
 _HERE = Statement(
     sa.select(item.c.id, item.c.remote_id, item.c.deleted, item.c.mailbox_id).where(
         item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id)
@@ -439,6 +446,11 @@ def recently_written(
 def written_since(connection: sa.Connection, scope_id: int, since: int) -> list[str]:
     """Live items of a feed that we wrote since a moment, by the index of writes."""
     return [row.remote_id for row in _WRITTEN.rows(connection, scope_id=scope_id, since=since)]
+
+
+def _read_now(connection: sa.Connection, scope_id: int, now: int) -> None:
+    """What we wrote to a feed was written before this reading of it, also by a clock that has been set back since."""
+    _WRITTEN_BEFORE.run(connection, scope_id=scope_id, now=now, before=now - 1)
 
 
 def known_ids(

@@ -249,6 +249,9 @@ async def _pages(
     listed = 0
     told: set[str] = set()
     net = not snapshot and _is(connector, feed, "net")
+    # The feed was read in the future: the clock has been set back since, and "written since" would miss writes. Then all of
+    # ours are asked for once.
+    set_back = net and stored_at is not None and stored_at > clock.now_ms()
     reached: str | None = None
     how = Gone.TOLD if row.denied_at is None else Gone.DENIED
     async for page in connector.changes(feed.scope, cursor):
@@ -269,12 +272,14 @@ async def _pages(
         if net:
             told.update(one.remote_id for one in observations)
             if last:
-                gone += await _untold(ledger, connector, feed, stored_at, told)
-        refresh = (
-            last
-            and page.cursor != stored_cursor
-            # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
-            and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
+                gone += await _untold(ledger, connector, feed, None if set_back else stored_at, told)
+        refresh = last and (
+            set_back
+            or (
+                page.cursor != stored_cursor
+                # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
+                and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
+            )
         )
         listed_here = bool(seen or gone)
         if (
