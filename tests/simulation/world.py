@@ -88,9 +88,9 @@ class LedgerOf:
         life.failpoint(f"after {unit.__name__}")
         return result
 
-    async def read(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+    def read(self, unit: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         self.life.check()
-        return await self.store.read(unit, *args, **kwargs)
+        return self.store.read(unit, *args, **kwargs)
 
 
 class Process:

@@ -53,10 +53,10 @@ class TestLedger(MemoryLedger):
         self.hook("after", number)
         return result
 
-    async def read(self, unit: Any, *args: Any, **kwargs: Any) -> Any:
+    def read(self, unit: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         if self.dead:
             raise Crash
-        return await super().read(unit, *args, **kwargs)
+        return super().read(unit, *args, **kwargs)
 
 
 class World:
