@@ -126,41 +126,38 @@ def has_work(connection: sa.Connection, mailbox_id: int, now: int) -> bool:
     return (least is not None and least <= now) or _RELEASE.scalar(connection, which=mailbox_id) is not None
 
 
+_OURS, _THEIRS = item.alias("ours"), item.alias("theirs")
+_DROP_LABEL = (
+    _OURS.c.mailbox_id == sa.bindparam("mailbox"),
+    _OURS.c.side == "mailbox",
+    _OURS.c.module.in_(sorted(RECORD_MODULES)),
+    _OURS.c.deleted == 0,
+    _THEIRS.c.deleted == 0,
+)
+_ITS_RECORD = sa.and_(_THEIRS.c.link_id == _OURS.c.link_id, _THEIRS.c.side == "crm")
+_TARGET_PLACES = Statement(sa.select(_OURS.c.remote_id).join(_THEIRS, _ITS_RECORD).where(*_DROP_LABEL))
+_TARGETS = Statement(
+    sa.select(
+        _OURS.c.remote_id,
+        _OURS.c.native,
+        _OURS.c.link_id,
+        _THEIRS.c.module,
+        _THEIRS.c.remote_id.label("record"),
+        _THEIRS.c.fields,
+    )
+    .join(_THEIRS, _ITS_RECORD)
+    .where(*_DROP_LABEL)
+)
+
+
 def target_places(connection: sa.Connection, mailbox_id: int) -> list[str]:
     """The drop labels of a mailbox, by their ids alone: all that a look at folders needs when nothing has changed."""
-    ours, theirs = item.alias(), item.alias()
-    return list(
-        connection.execute(
-            sa.select(ours.c.remote_id)
-            .join(theirs, sa.and_(theirs.c.link_id == ours.c.link_id, theirs.c.side == "crm"))
-            .where(
-                ours.c.mailbox_id == mailbox_id,
-                ours.c.side == "mailbox",
-                ours.c.module.in_(sorted(RECORD_MODULES)),
-                ours.c.deleted == 0,
-                theirs.c.deleted == 0,
-            )
-        ).scalars()
-    )
+    return _TARGET_PLACES.scalars(connection, mailbox=mailbox_id)
 
 
 def targets(connection: sa.Connection, mailbox_id: int) -> list[Target]:
     """The drop labels of a mailbox: those of live records that have one."""
-    ours, theirs = item.alias(), item.alias()
-    rows = connection.execute(
-        sa.select(
-            ours.c.remote_id, ours.c.native, ours.c.link_id, theirs.c.module, theirs.c.remote_id.label("record"),
-            theirs.c.fields,
-        )
-        .join(theirs, sa.and_(theirs.c.link_id == ours.c.link_id, theirs.c.side == "crm"))
-        .where(
-            ours.c.mailbox_id == mailbox_id,
-            ours.c.side == "mailbox",
-            ours.c.module.in_(sorted(RECORD_MODULES)),
-            ours.c.deleted == 0,
-            theirs.c.deleted == 0,
-        )
-    )  # fmt: skip
+    rows = _TARGETS.rows(connection, mailbox=mailbox_id)
     found = []
     for row in rows:
         native, fields = row.native or {}, row.fields or {}

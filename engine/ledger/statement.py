@@ -318,7 +318,7 @@ def _reader(core: Any, dialect: sa.Dialect) -> tuple[Any, tuple[tuple[int, Calla
 
 
 def _driver(connection: sa.Connection) -> Any:
-    # The driver's own connection; ``driver_connection`` is the same one for SQLite, at the fivefold price.
+    # The driver's own connection. ``driver_connection`` is the same one for SQLite, but asks pool and dialect for it each time.
     return connection.connection.dbapi_connection
 
 

@@ -49,18 +49,12 @@ class SuspiciousSource(Exception):
     """A source that had items returned nothing: taken for a failure, never for a delete of everything."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed of either side with its row in the ledger.
-
-    Attributes:
-        row: as it was when this run began.
-        stale: the ledger may know better by now: the feed was read, or its cursor dropped.
-    """
+    """A feed of either side with its row in the ledger."""
 
     scope: Scope
     row: ScopeRow
-    stale: bool = False
 
 
 @dataclass(slots=True)

@@ -168,8 +168,7 @@ async def _read(
     heard: Callable[[Page, Sequence[Seen]], None],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Reading:
-    row = await ledger.read(units.scope_by_id, feed.row.id) if feed.stale else feed.row
-    feed.stale = True
+    row = await ledger.read(units.scope_by_id, feed.row.id)
     cursor = None if complete else row.cursor
     lifetime = None if cursor_days is None else cursor_days * DAY_MS
     if cursor is not None and lifetime is not None and clock.now_ms() - (row.full_at or 0) > lifetime:

@@ -20,11 +20,9 @@ from engine.sync.telling import tell_left
 async def before_baseline(context: PolicyContext, records: Iterable[MailboxRecord]) -> None:
     """Let the CRM feeds be read completely that mailboxes of this run ask for (Full, and Clear which ends as Full)."""
     wanted = {module for record in records for module, mode in record.reinit.items() if mode in units.READS_CRM}
-    feeds = [feed for feed in context.crm_feeds if wanted & {one.value for one in feed.scope.modules}]
+    feeds = [feed.row.id for feed in context.crm_feeds if wanted & {one.value for one in feed.scope.modules}]
     if feeds:
-        await context.ledger.write(units.drop_crm_cursors, context.fence, [feed.row.id for feed in feeds])
-    for feed in feeds:
-        feed.stale = True
+        await context.ledger.write(units.drop_crm_cursors, context.fence, feeds)
 
 
 async def begin_afresh(run: Run, modules: Sequence[Module], feeds: Sequence[Feed]) -> None:

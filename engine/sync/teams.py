@@ -65,8 +65,6 @@ async def settle_teams(
     await context.ledger.write(
         units.store, context.fence, context.policy.name, stored, feeds if changed else ()
     )
-    for feed in context.crm_feeds:
-        feed.stale = feed.stale or (bool(changed) and feed.scope.key in feeds)
     for record in changed:
         context.emit(
             Activity(
