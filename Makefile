@@ -9,6 +9,10 @@ BIN := $(VENV)/bin
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
+# Python keeps what it has compiled, also where it is told not to (images for containers often do): the app takes 1.7 s of a
+# core to start, and three times that when each start compiles it anew. The tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # What the app needs, so that a demo starts soon; what the tests need beside it comes when it is needed.
