@@ -1,14 +1,13 @@
-"""From a connection's settings to the connector that speaks to it."""
+"""From a connection's settings to the connector that speaks to it.
+
+A connector is imported with the first connection of its kind: a library of a provider costs every start of the app a good part
+of its time, and a command that calls nobody needs none.
+"""
 
 from __future__ import annotations
 
 from engine.crm.connector import CrmConnector
-from engine.crm.salesforce import SalesforceConnector, SalesforceSettings
 from engine.mailbox.connector import MailboxConnector
-from engine.mailbox.exchange.connector import ExchangeConnector
-from engine.mailbox.exchange.settings import parse_settings as exchange_settings
-from engine.mailbox.google.connector import GoogleConnector
-from engine.mailbox.google.settings_text import SettingsError, parse_settings
 from engine.model.policy import Connection
 from engine.net.errors import ErrorKind, ProviderError
 from engine.net.net import Net
@@ -24,6 +23,8 @@ def connect_crm(connection: Connection, net: Net) -> CrmConnector:
     """
     if connection.kind != "salesforce":
         raise _unusable(connection, f"{connection.kind!r} is no kind of CRM that this version knows")
+    from engine.crm.salesforce import SalesforceConnector, SalesforceSettings
+
     try:
         return SalesforceConnector(SalesforceSettings(**connection.settings), net)  # type: ignore[arg-type]
     except TypeError as error:
@@ -38,12 +39,18 @@ def connect_mailbox(connection: Connection, net: Net) -> MailboxConnector:
         ProviderError: ``CONFIGURATION``: no such kind of mail system, or settings that cannot work.
     """
     if connection.kind == "exchange":
+        from engine.mailbox.exchange.connector import ExchangeConnector
+        from engine.mailbox.exchange.settings import parse_settings as exchange_settings
+
         try:
             return ExchangeConnector(exchange_settings(connection.settings), net)
         except ValueError as error:
             raise _unusable(connection, str(error)) from None
     if connection.kind != "google":
         raise _unusable(connection, f"{connection.kind!r} is no kind of mail system that this version knows")
+    from engine.mailbox.google.connector import GoogleConnector
+    from engine.mailbox.google.settings_text import SettingsError, parse_settings
+
     try:
         settings = parse_settings({key: str(value) for key, value in connection.settings.items()})
     except SettingsError as error:

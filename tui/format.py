@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 
-from engine.service import Module
+from engine.service import CycleRow, Module
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -220,3 +220,14 @@ def spark(values: Sequence[float], width: int) -> str:
 def conflicts(number: int) -> str:
     """Fields that wait for an admin and the key that lists them; nothing where there are none."""
     return f"   conflicts {number:,} (C)" if number else ""
+
+
+def cycle_result(row: CycleRow) -> str:
+    """How a cycle ended, and what an undo has to do with it."""
+    state = {"asked": "to be done"}.get(row.state, row.state)
+    parts = [state if row.state != "failed" else f"failed: {row.error}"]
+    if row.about is not None:
+        parts.append(f"of cycle {row.about}")
+    if row.undone_by is not None:
+        parts.append(f"undone by cycle {row.undone_by}")
+    return ", ".join(parts)

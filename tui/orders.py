@@ -22,11 +22,10 @@ from engine.service import (
 )
 from tui import exits
 from tui.exits import Trouble
-from tui.format import MODULE_WORD
+from tui.format import MODULE_WORD, cycle_result
 from tui.listing import show_csv
 from tui.out import Out
 from tui.printing import table
-from tui.rows import cycle_result
 from tui.run import running
 
 WHAT = {"restore": "restore", "remove": "remove", "recreate": "make again", "left": "left alone"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.service import CycleRow, JobRow, JobState, PolicyRow, PolicyState, RunRow, UserRow, UserState
+from engine.service import JobRow, JobState, PolicyRow, PolicyState, RunRow, UserRow, UserState
 from tui import format as form
 from tui import signs
 from tui.paint import Span
@@ -144,14 +144,3 @@ def job_last(row: JobRow, view: View) -> Span:
     sign = run_sign(run)
     length = "" if run.ended_ms is None else " " + form.length((run.ended_ms - run.started_ms) / 1000)
     return (f"{form.moment(run.started_ms, view.now_ms, view.zone)} {sign.sign}{length}", sign.role)
-
-
-def cycle_result(row: CycleRow) -> str:
-    """How a cycle ended, and what an undo has to do with it."""
-    state = {"asked": "to be done"}.get(row.state, row.state)
-    parts = [state if row.state != "failed" else f"failed: {row.error}"]
-    if row.about is not None:
-        parts.append(f"of cycle {row.about}")
-    if row.undone_by is not None:
-        parts.append(f"undone by cycle {row.undone_by}")
-    return ", ".join(parts)

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from engine.model.setup import Push
 from engine.push import exchange, google
 from engine.push.exchange import Notification, Unreadable
+from engine.push.fault import ListenerFault
 from engine.push.google import WatchMessage
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,6 @@ class Hints(Protocol):
     def notified(self, token: str, notification: Notification) -> bool:
         """A notification of Exchange; ``token`` is the last part of its path. False: it shall be unsubscribed."""
         ...
-
-
-class ListenerFault(Exception):
-    """The listener cannot listen; the text says why and what to do."""
 
 
 class _Rate:

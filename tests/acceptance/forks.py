@@ -13,7 +13,13 @@ from typing import Any
 PRELOADED = [
     "tests.acceptance.engine_process",
     "tests.acceptance.sandbox_process",
-    "engine.mailbox.exchange.sessions",  # which an engine imports at its first call: exchangelib takes half a second
+    # What an engine imports when it is needed alone: migrations, connectors, and at its first call exchangelib, which takes half
+    # a second.
+    "alembic.command",
+    "engine.crm.salesforce",
+    "engine.mailbox.google.connector",
+    "engine.mailbox.exchange.connector",
+    "engine.mailbox.exchange.sessions",
 ]
 
 

@@ -11,8 +11,9 @@ import pytest
 from engine.model.setup import Push
 from engine.push import exchange, tokens
 from engine.push.exchange import Notification, Unreadable
+from engine.push.fault import ListenerFault
 from engine.push.google import WatchMessage
-from engine.push.listener import ListenerFault, listening
+from engine.push.listener import listening
 
 PUSH = Push("127.0.0.1:0", "http://127.0.0.1/")
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"

@@ -12,7 +12,6 @@ from engine.service import CycleRow, DropOrder, Table
 from tui import format as form
 from tui import keys
 from tui.paint import Span, TextLine, line, wrapped
-from tui.rows import cycle_result
 from tui.screens import orders
 from tui.screens.alive import alive
 from tui.screens.items import ItemsScreen
@@ -38,7 +37,7 @@ def _number(letter: str, title: str, outcome: str) -> Column[CycleRow]:
 
 def _result(row: CycleRow) -> Span:
     role = "quiet" if row.undone_by is not None else _ROLE.get(row.state, "text")
-    return cycle_result(row), role
+    return form.cycle_result(row), role
 
 
 _ID = Column[CycleRow]("i", "Cycle", 7, lambda row, view: (str(row.id), "text"), lambda row: row.id)
@@ -49,7 +48,7 @@ _KIND = Column[CycleRow]("k", "Kind", 11, lambda row, view: (row.kind, "text"), 
 _LEFT = Column[CycleRow](
     "l", "Left", 6, lambda row, view: (f"{row.left:>5,}", "text" if row.left else "quiet"), lambda row: row.left
 )
-_RESULT = Column[CycleRow]("r", "Result", 14, lambda row, view: _result(row), cycle_result, flex=1)
+_RESULT = Column[CycleRow]("r", "Result", 14, lambda row, view: _result(row), form.cycle_result, flex=1)
 _DID = (
     _number("c", "Created", "created"),
     _number("u", "Updated", "updated"),
@@ -72,7 +71,7 @@ _WIDE = (_ID, _BEGAN, _KIND, *_DID, _LEFT, _RESULT)
 
 
 def _fields(row: CycleRow) -> Mapping[str, str]:
-    return {"is": row.state, "kind": row.kind, "": f"{row.id} {row.kind} {cycle_result(row).lower()}"}
+    return {"is": row.state, "kind": row.kind, "": f"{row.id} {row.kind} {form.cycle_result(row).lower()}"}
 
 
 class HistoryScreen(TableFrame):
