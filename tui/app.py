@@ -304,7 +304,7 @@ class SynclineApp(App[None]):
         """Ask which item to explain."""
         where = f" of {mailbox}" if mailbox is not None else ""
         text = f"Which item{where}? Its number (#12), its id at a provider, an e-mail address, or words of its name."
-        asked = Ask(self.view, "Explain an item", text, "#12 or words of its name")
+        asked = Ask(self.view, "Explain an item", text, "#12 or words of its name", "find")
         self.push_screen(asked, lambda query: self.open_explained(query, mailbox) if query else None)
 
     def open_preview(self, policy: str, mailbox: str = "") -> None:

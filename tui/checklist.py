@@ -103,9 +103,13 @@ def _roughly(seconds: float) -> str:
     return f"{hours} h {rest} min" if rest and hours < 10 else f"{hours:,} h"
 
 
-def sums(found: Checklist) -> str:
-    """How much is written, and how long it lasts."""
-    return ": ".join(part for part in (lasts(found), estimate(found)) if part)
+def sums(found: Checklist, width: int = 1 << 30) -> str:
+    """How much is written, and how long it lasts; in few words where the modules do not fit into ``width``."""
+    told = ": ".join(part for part in (lasts(found), estimate(found)) if part)
+    if len(told) <= width:
+        return told
+    items = form.count(sum(number for _, number in found.items), "item")
+    return f"{lasts(found) or 'In all'}: {items} of {form.count(len(found.items), 'module')}"
 
 
 async def checklist(service: Service, given: Namespace, out: Out) -> int:

@@ -239,7 +239,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "sync now",
             POLICY: "sync now",
             SCHEDULER: "run now",
-            HELD: "try again",
+            HELD: "again",
             INCIDENTS: "mails again",
         },
     ),
@@ -477,6 +477,7 @@ KEYS: tuple[Key, ...] = (
         "bring back",
         {HELD: "Give up the held delete, and make the item again where it was deleted."},
         3,
+        {HELD: "restore"},
     ),
     Key(
         "u",
@@ -484,6 +485,7 @@ KEYS: tuple[Key, ...] = (
         "use theirs",
         {HELD: "Use the item that the mailbox has already as the twin; both are merged."},
         2,
+        {HELD: "theirs"},
     ),
     Key(
         "b", {"b": "both"}, "both", {HELD: "Create it beside the one that is there; it is never held again."}, 3
@@ -565,7 +567,7 @@ KEYS: tuple[Key, ...] = (
             POLICIES: "Edit the settings of the policy, page by page.",
             POLICY: "Edit the settings of this policy, page by page.",
             CONNECTIONS: "Edit the connection.",
-            SCHEDULER: "Edit when and how the job runs; that is set over its shipped definition, which stays.",
+            SCHEDULER: "Edit when the job runs: in its policy, or set over the definition that ships, which stays.",
             MEMBERS: "Name the person in the CRM, where the address differs there, and the time zone.",
             USER: "Name the person in the CRM, where the address differs there, and the time zone.",
             EDITOR: "Edit the field, as ↵ does.",

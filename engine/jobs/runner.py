@@ -372,7 +372,7 @@ class Runner:
             if person is None and not record.crm_user:
                 text = (
                     f"no active user of the CRM has the address {record.email}; "
-                    "name the user in crm_user, or correct the address"
+                    "e on the user, or crm_user in the file, names the person there; J on the policy takes out an address that is wrong"
                 )
                 result.faults[record.email] = text
                 self._tell_fault(context.policy, record.email, text, FaultClass.CONNECTION)

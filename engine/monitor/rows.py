@@ -143,6 +143,7 @@ class JobRow:
     traced: bool = False  # its runs keep trace lines
     lease: str = ""  # who runs it, until when
     retries: int = 0  # operators that come back before the schedule
+    policy: str = ""  # whose schedule it follows; empty for a job of the whole engine
     rev: int = 0
 
 

@@ -200,7 +200,7 @@ def what_happens(office: Office, command: Editing) -> tuple[str, ...]:
         case RemoveUsers(policy, emails):
             items = sum(office.store.users[each].items for each in emails if each in office.store.users)
             return (
-                f"{words.count(len(emails), 'user leaves', 'users leave')} the policy {policy}.",
+                f"{_listed(list(emails))} {'leaves' if len(emails) == 1 else 'leave'} the policy {policy}.",
                 f"{items:,} items that were synced stay where they are; nothing syncs them any more.",
             )
         case DeleteConnection(name):

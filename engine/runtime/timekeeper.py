@@ -89,7 +89,7 @@ class Timekeeper:
                     continue
                 job = kind.prefix + name
                 row = office.store.jobs.get(job) or JobRow(job)
-                row.title = f"{kind.title} {name}"
+                row.title, row.policy = f"{kind.title} {name}", name
                 row.schedule = {
                     FULL: describe(policy.scheduling),
                     LABELS: f"every {policy.scheduling.label_check_minutes} min, in its hours",

@@ -729,6 +729,7 @@ def _fill(store: Store, policies: list[PolicyRow], users: list[UserRow]) -> None
             None if off else NOW + 12 * MINUTE,
             last=last,
             node="node-1",
+            policy=policy.id,
         )
     store.jobs[CALENDAR] = JobRow(
         CALENDAR,

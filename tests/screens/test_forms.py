@@ -93,6 +93,21 @@ async def test_a_wrong_value_is_told_beside_its_field_and_nothing_is_saved(build
         assert not form(user).form.dirty
 
 
+async def test_fields_outside_a_short_page_are_told_of(build: Build) -> None:
+    async with at_keys(build) as user:
+        select(user, "Sales EMEA")
+        await user.press("e")
+        await go_to(user, "scheduling.zone")
+        fields, page = len(form(user).form.page.fields), form(user).pane.page
+        assert page < fields
+        assert f"▾ {fields - page:,} more below" in user.text()
+        assert "more above" not in user.text()
+        await user.press("G")
+        assert f"▴ {fields - page:,} more above" in user.text()
+        assert "more below" not in user.text()
+        assert form(user).form.field.label in user.text()
+
+
 async def test_letters_are_text_while_a_field_is_typed(build: Build) -> None:
     async with at_keys(build) as user:
         select(user, "Sales EMEA")

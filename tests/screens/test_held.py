@@ -128,6 +128,13 @@ def test_list(snap_compare, build: Build, size: tuple[int, int], row: str) -> No
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
+async def test_every_way_out_of_a_held_delete_and_a_twin_is_in_the_footer_of_80_columns(build: Build) -> None:
+    async with at_held(build) as user:
+        footer = user.text().splitlines()[-1]
+        for told in ("d delete", "K keep", "u theirs", "r again", "B restore", "b both"):
+            assert told in footer
+
+
 async def test_an_empty_list_says_so(build: Build) -> None:
     app = build()
     async with app.run_test(size=SMALL) as pilot:

@@ -11,6 +11,7 @@ from tests.screens.driver import User
 from tests.screens.test_snapshots import LARGE, SMALL, keys
 from tui.screens.confirm import Confirm, Report
 from tui.screens.edit_job import JobForm
+from tui.screens.edit_policy import PolicyForm
 from tui.screens.runs import RunScreen, RunsScreen
 
 SIZES = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "140x40"])
@@ -90,8 +91,21 @@ async def test_keys_of_a_job_that_ships_say_why_they_do_nothing_for_others(build
         assert user.commands == [RemoveOverride(CALENDAR)]
         await user.press("asterisk")
         assert user.commands[-1] == TraceJob(CALENDAR, True)
-        await user.press("G", "e")
-        await user.sees("follows its policy: e in Policies edits that")
+        await user.press("G", "D")
+        await user.sees("follows its policy")
+
+
+async def test_the_times_of_a_policys_job_are_edited_where_they_are(build: Build) -> None:
+    app = build("running")
+    async with app.run_test(size=SMALL) as pilot:
+        user = User(app, pilot)
+        await user.press("4", "G")
+        assert app.screen.table.current.startswith("full:")  # type: ignore[attr-defined]
+        await user.press("e")
+        assert isinstance(app.screen, PolicyForm)
+        assert app.screen.form.field.path.startswith("scheduling.")
+        await user.sees("[Scheduling]")
+        await user.sees("Next full syncs")
 
 
 async def test_a_run_is_opened_down_to_its_items(build: Build) -> None:

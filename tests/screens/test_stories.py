@@ -350,6 +350,33 @@ async def test_a_panel_opened_after_a_restart_shows_what_was_before(build: Build
         await user.sees("'Old 301'")
 
 
+async def test_a_long_reason_leaves_room_for_the_events_and_the_keys(build: Build) -> None:
+    async with at_keys(build, "error") as user:
+        row = user.service.store.users["ann.berg@example.com"]
+        row.why = "Delete Safety holds what was asked to be deleted in this mailbox. " * 6
+        row.module_counts = {}
+        user.app.open_user(row.id)
+        await user.sees("grant the scope in the admin console")
+        text = user.text()
+        assert "q detach" in text.splitlines()[-1]
+        assert all(len(each) <= 80 for each in text.splitlines())
+        assert user.app.screen.max_scroll_y == 0
+        assert "No module had anything to do." in text
+
+
+async def test_the_queue_tells_in_80_columns_who_has_held_items(build: Build) -> None:
+    async with at_keys(build) as user:
+        row = user.service.store.users["c.wang@example.com"]
+        row.held = 237
+        user.service.store.touch(Table.USERS, row)
+        await user.press("2")
+        await user.sees("Held")
+        await user.press("s", "h")
+        first = user.text().splitlines()[5]
+        assert "c.wang" in first
+        assert first.endswith("237")
+
+
 async def test_nobody_is_syncing(build: Build) -> None:
     async with at_keys(build, "empty") as user:
         await user.press("3")

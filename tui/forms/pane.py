@@ -94,8 +94,10 @@ class FormPane(Container):
 
     @property
     def page(self) -> int:
-        """Fields that fit."""
-        return max(1, self._lines.size.height)
+        """Fields that fit; where not all do, the last line tells of the others."""
+        height = self._lines.size.height
+        more = self._form is not None and len(self._form.page.fields) > height
+        return max(1, height - more)
 
     def text(self) -> str:
         """What is shown."""
@@ -111,9 +113,12 @@ class FormPane(Container):
         self._top = min(max(self._top, form.cursor - self.page + 1), form.cursor)
         self._top = max(0, min(self._top, len(fields) - self.page))
         shown = fields[self._top : self._top + self.page]
-        self._lines.show(
-            [self._row(form, field, self._top + place == form.cursor) for place, field in enumerate(shown)]
-        )
+        lines = [self._row(form, field, self._top + place == form.cursor) for place, field in enumerate(shown)]
+        above, below = self._top, len(fields) - self._top - len(shown)
+        if above or below:
+            told = [f"▴ {above:,} more above"] * (above > 0) + [f"▾ {below:,} more below"] * (below > 0)
+            lines.append(line((f"  {'   '.join(told)}", "quiet")))
+        self._lines.show(lines)
 
     def _widths(self, form: Form) -> tuple[int, int]:
         longest = max(len(field.label) for field in form.page.fields)
@@ -200,7 +205,7 @@ class FormPane(Container):
         if self._form is None or self.typing or event.widget is not self._lines:
             return
         place = self._top + event.y
-        if place < len(self._form.page.fields):
+        if event.y < self.page and place < len(self._form.page.fields):
             self._form.cursor = place
             self.show(self._form)
             self.post_message(self.GivenUp())

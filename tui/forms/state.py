@@ -87,6 +87,14 @@ class Form:
         else:
             self.cursor = max(0, min(place, len(self.page.fields) - 1))
 
+    def go_to(self, path: str) -> None:
+        """Put the cursor on the first field whose path begins so; it stays where there is none."""
+        for number, page in enumerate(self.pages):
+            for place, field in enumerate(page.fields):
+                if field.path.startswith(path):
+                    self.number, self.cursor = number, place
+                    return
+
     def turn(self, step: int) -> None:
         """Turn to another page."""
         self.number = (self.number + step) % len(self.pages)

@@ -20,15 +20,17 @@ class Ask(ModalScreen[str | None]):
 
     AUTO_FOCUS = "Input"
 
-    def __init__(self, view: View, title: str, text: str, hint: str) -> None:
+    def __init__(self, view: View, title: str, text: str, hint: str, does: str = "take it") -> None:
+        """``does`` is what enter does, in a word or two."""
         super().__init__()
+        self._does = does
         self._view, self._title, self._text, self._hint = view, title, text, hint
 
     def compose(self) -> ComposeResult:
         """What is asked, and the field."""
         lines = [line(part) for part in wrapped(self._text, 72)]
         with Vertical(classes="box") as box:
-            titled(box, self._view, self._title, "enter = ask   esc = back")
+            titled(box, self._view, self._title, f"enter = {self._does}   esc = back")
             pager = Pager(self._view, [*lines, line()])
             pager.styles.height = len(lines) + 1
             yield pager

@@ -181,7 +181,8 @@ class ChecklistScreen(TableFrame):
     def total(self) -> str:
         """How many lines are right."""
         right = sum(row.mend is None for row in self._rows.values())
-        return f"{right:,} of {form.count(len(self._rows), 'line')} right" if self._rows else "looking"
+        below = f"   ▾ {self.table.below:,} below" if self.table.below else ""
+        return f"{right:,} of {form.count(len(self._rows), 'line')} right{below}" if self._rows else "looking"
 
     def paint_details(self) -> None:
         """What it would do, and the line under the cursor."""
@@ -194,7 +195,7 @@ class ChecklistScreen(TableFrame):
             about.show(
                 [
                     line(f" {found.about}, {count}"),
-                    line(f" {sums(found)}"),
+                    line(f" {sums(found, self.size.width - 2)}"),
                 ]
             )
         panel = self.query_one("#item", LineView)

@@ -62,7 +62,7 @@ class ConnectionForm(FormScreen):
                 self.console.fetch(self.engine.do(asked, by=self.console.by), self._tested)
 
         text = "With which mailbox? No policy uses this connection yet, so that it has no user to test with."
-        self.app.push_screen(Ask(self.view, "Test the connection", text, "ann@example.com"), answered)
+        self.app.push_screen(Ask(self.view, "Test the connection", text, "ann@example.com", "test"), answered)
         return None
 
 

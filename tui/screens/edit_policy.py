@@ -100,12 +100,16 @@ def _form(draft: PolicyDraft) -> Form:
     )
 
 
-def edit(screen: Frame, policy: str) -> None:
-    """Open the editor of a policy."""
+def edit(screen: Frame, policy: str, at: str = "") -> None:
+    """Open the editor of a policy, at the field whose path begins with ``at``."""
     try:
-        screen.app.push_screen(PolicyForm(screen.engine.policy_draft(policy)))
+        opened = PolicyForm(screen.engine.policy_draft(policy))
     except KeyError:
         screen.say(f"The policy {policy} was deleted meanwhile.", "alert")
+        return
+    if at:
+        opened.form.go_to(at)
+    screen.app.push_screen(opened)
 
 
 def make(screen: Frame, copy_of: str = "", then: Callable[[str], None] | None = None) -> None:

@@ -56,11 +56,19 @@ class Help(ModalScreen[None]):
             lines.append(
                 line(*((fit(f"{sign.sign} {sign.word}", 17), sign.role) for sign in shown[start : start + 4]))
             )
-        with Vertical(classes="box") as box:
-            titled(box, self._view, f"Help: {keys.PANES[self._pane]}", "↑↓ PgUp PgDn move   esc closes")
+        with Vertical(classes="box"):
             pager = Pager(self._view, lines)
             pager.styles.height = min(len(lines), max(6, self.app.size.height - 6))
             yield pager
+
+    def on_mount(self) -> None:
+        """Tell whether there is more, once it is known how much fits."""
+        self.call_after_refresh(self._titles)
+
+    def _titles(self) -> None:
+        more = "▾ more below   " if self.query_one(Pager).more else ""
+        box = self.query_one(".box")
+        titled(box, self._view, f"Help: {keys.PANES[self._pane]}", f"{more}↑↓ PgUp PgDn move   esc closes")
 
     def _key(self, key: keys.Key) -> list[TextLine]:
         """The key with its sentence; one that does nothing now stays, with the reason."""
@@ -80,5 +88,6 @@ class Help(ModalScreen[None]):
         event.stop()
         if event.key in MOVES:
             self.query_one(Pager).move(MOVES[event.key])
+            self._titles()
         elif event.key in ("escape", "enter", "q") or event.character == "?":
             self.dismiss(None)

@@ -154,7 +154,9 @@ class MembersScreen(TableFrame):
             f"Who shall be in {self.policy}? Addresses of mailboxes, separated by commas or blanks. "
             "address=ID names the person in the CRM where the address differs there."
         )
-        self.app.push_screen(Ask(self.view, "Add users", text, "ann@example.com, bob@example.com"), self._named)
+        self.app.push_screen(
+            Ask(self.view, "Add users", text, "ann@example.com, bob@example.com", "add"), self._named
+        )
 
     def _named(self, text: str | None) -> None:
         if not text:

@@ -43,7 +43,7 @@ def _urgency(row: UserRow) -> tuple[int, int, str]:
     return urgency(row, signs.URGENCY, signs.URGENCY[UserState.STALE])
 
 
-_STATE = Column[UserRow]("s", "State", 11, _state, lambda row: signs.URGENCY[row.state])
+_STATE = Column[UserRow]("s", "State", 10, _state, lambda row: signs.URGENCY[row.state])
 _STATE_WIDE = Column[UserRow]("s", "State", 13, _state, lambda row: signs.URGENCY[row.state])
 _MAILBOX = Column[UserRow]("m", "Mailbox", 18, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2)
 _POLICY = Column[UserRow](
@@ -95,7 +95,7 @@ _NEXT = Column[UserRow](
     lambda row: row.next_full_ms or 1 << 62,
 )
 
-_NARROW = (_STATE, _MAILBOX, _POLICY, _K, _PROGRESS, _ETA)
+_NARROW = (_STATE, _MAILBOX, _POLICY, _K, _PROGRESS, _ETA, _HELD)
 _WIDE = (_STATE_WIDE, _MAILBOX, _POLICY, _STEP, _PROGRESS, _RATE, _ETA, _HELD, _STARTED, _NEXT)
 
 

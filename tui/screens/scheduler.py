@@ -25,7 +25,7 @@ from tui import format as form
 from tui import keys, rows, signs
 from tui.fields import JOB_KEYS, job_fields
 from tui.paint import Span, TextLine, fit, line, wrapped
-from tui.screens import edit_job
+from tui.screens import edit_job, edit_policy
 from tui.screens.alive import alive
 from tui.screens.confirm import Report
 from tui.screens.runs import RunsScreen
@@ -106,6 +106,9 @@ _NARROW = (_STATE, _JOB, _SCHEDULE, _NEXT, _LAST)
 _WIDE = (_STATE, _JOB, _SCHEDULE, _NEXT_WIDE, _LAST_WIDE, _ITEMS, _ERRORS, _NODE)
 
 _HEAD = f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}"
+
+#: The field of a policy with the times of its job, by the kind of job; the others have several.
+_TIMES = {"labels": "scheduling.label_check_minutes", "verify": "scheduling.verify"}
 
 _BUSY = frozenset({JobState.RUNNING, JobState.STOPPING})
 
@@ -275,15 +278,21 @@ class SchedulerScreen(TableFrame):
         if action in {"edit", "remove", "trace"} and row is not None and not row.shipped:
             if action == "trace":
                 return f"{_name(row)} keeps no trace; the activity monitors show its cycles."
-            return f"{_name(row)} follows its policy: e in Policies edits that."
+            if not row.policy:
+                return f"The times of {_name(row)} are fixed."
+            if action == "remove":
+                return f"{_name(row)} follows its policy {row.policy}; e edits its times there."
         if action == "remove" and row is not None and not row.overridden:
             return f"{_name(row)} is as shipped; there is nothing to remove."
         return super().why_not(action)
 
     def action_edit(self) -> None:
-        """Edit a job that ships."""
-        if self.table.current:
-            edit_job.edit(self, self.table.current)
+        """Edit a job that ships; the times of others are those of their policy, and are edited there."""
+        row = self.store.jobs.get(self.table.current or "")
+        if row is not None and row.policy:
+            edit_policy.edit(self, row.policy, _TIMES.get(row.id.partition(":")[0], "scheduling."))
+        elif row is not None:
+            edit_job.edit(self, row.id)
 
     def action_remove(self) -> None:
         """Back to the shipped definition."""

@@ -80,7 +80,9 @@ class UserScreen(Frame):
                 "Last cycle by module" if row.state not in signs.ACTIVE else "This cycle by module",
                 f"{row.items:,} items in step" + ("" if panel.display else f"   {day}"),
             )
-            counts.show(_counts(row, policy.modules if policy else frozenset(Module)))
+            told = _counts(row, policy.modules if policy else frozenset(Module), whole=panel.display)
+            self.query_one("#top").styles.height = len(told) + 2
+            counts.show(told)
             if panel.display:
                 panel.title("Steps, last 24 h")
                 panel.show([*steps(row), *self._day_lines(row)])
@@ -215,11 +217,14 @@ def _when(ms: int | None, now_ms: int, screen: Frame) -> str:
     return "never" if ms is None else form.moment(ms, now_ms, screen.view.zone)
 
 
-def _counts(row: UserRow, on: frozenset[Module]) -> list[TextLine]:
+def _counts(row: UserRow, on: frozenset[Module], whole: bool) -> list[TextLine]:
+    """What was done by module; not ``whole``, where the events want the room: without modules that had nothing."""
     head = f" {'Module':<15}" + "".join(f"{title:>9}" for title, _ in _COLUMNS)
     lines = [line((head, "head"))]
     for module in Module:
         counts = row.module_counts.get(module, {})
+        if not whole and not any(counts.values()):
+            continue
         name = f" {fit(form.MODULE_WORD[module], 15)}"
         if module not in on:
             lines.append(line((name, "off"), (f"{'⊘ off in policy':>18}", "off")))
@@ -228,7 +233,7 @@ def _counts(row: UserRow, on: frozenset[Module]) -> list[TextLine]:
             (f"{counts.get(outcome, 0):>9,}", _role(outcome, counts.get(outcome, 0))) for _, outcome in _COLUMNS
         ]
         lines.append(line(name, *cells))
-    return lines
+    return lines if lines[1:] else [line((" No module had anything to do.", "quiet"))]
 
 
 def _role(outcome: ItemOutcome, number: int) -> str:

@@ -16,7 +16,7 @@ from textual import events
 from textual.message import Message
 
 from tui.filter import Filter
-from tui.paint import Span, TextLine, clean, fit, line
+from tui.paint import Span, TextLine, clean, fit, line, wrapped
 from tui.view import View
 from tui.widgets.lines import LineView
 
@@ -140,6 +140,11 @@ class StoreTable(LineView, Generic[R]):
     def row(self) -> R | None:
         """The row under the cursor."""
         return None if self.current is None else self._rows().get(self.current)
+
+    @property
+    def below(self) -> int:
+        """Rows that follow below those shown."""
+        return max(0, len(self.order) - self._top - self._page)
 
     def chosen(self) -> list[str]:
         """Marked ids in the order shown, or the one under the cursor."""
@@ -419,7 +424,8 @@ class StoreTable(LineView, Generic[R]):
         if self.order:
             shown += [self._paint(key) for key in self.order[self._top : self._top + self._page]]
         else:
-            shown += [line(), line((f" {self.nothing()}", "quiet"))]
+            told = wrapped(self.nothing(), max(20, self.size.width - 2))
+            shown += [line(), *(line((f" {part}", "quiet")) for part in told)]
         self.show(shown)
 
     def _head(self) -> TextLine:
