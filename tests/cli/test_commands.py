@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.service import Service
+from tests.ledgers import begun
 from tui import cli, exits
 
 FILE = """
@@ -42,7 +43,7 @@ class Line:
     """``syncline`` on a fresh data directory."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.data = folder / "data"
+        self.data = begun(folder / "data")
         self.file = folder / "acme.toml"
         self.file.write_text(FILE)
         self._capsys = capsys

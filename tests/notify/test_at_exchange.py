@@ -15,6 +15,7 @@ from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.test_exchange import BOTH, cycle
 from tests.acceptance.town import town
 from tests.failure_cases.scene import TINY
+from tests.ledgers import begun
 from tests.notify.engine_process import run
 from tests.notify.server import Post, mail_server
 from tests.notify.test_mails import IT, MINUTE, OPS
@@ -39,7 +40,7 @@ class Clock(AheadClock, HastyClock):
 @asynccontextmanager
 async def engine(folder: Path, text: str | None, clock: Clock) -> AsyncIterator[Service]:
     """An engine that does what it is asked for, and nothing by its schedule."""
-    service = await Service.open(folder / "data", clock=clock)
+    service = await Service.open(begun(folder / "data"), clock=clock)
     try:
         if text is not None:
             answer = await service.apply(text, "demo.toml", "test")

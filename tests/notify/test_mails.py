@@ -12,6 +12,7 @@ from engine.model.states import FaultClass
 from engine.service import Service
 from tests.acceptance.engine_process import AheadClock
 from tests.acceptance.forks import fork
+from tests.ledgers import begun
 from tests.notify.engine_process import run
 from tests.notify.server import PASSWORD, Post, certificate, mail_server
 from tests.runtime.test_freshness import FILE
@@ -32,7 +33,7 @@ def file(port: int, more: str = 'security = "none"', addresses: str = f'"{OPS}",
 @asynccontextmanager
 async def engine(folder: Path, clock: AheadClock, text: str) -> AsyncIterator[Service]:
     """A running engine on fakes that sends its mails only when ``tick`` is called."""
-    service = await Service.open(folder / "data", clock=clock)
+    service = await Service.open(begun(folder / "data"), clock=clock)
     try:
         answer = await service.apply(text, str(folder / "sales.toml"), "test")
         assert answer.ok, answer

@@ -21,6 +21,7 @@ from engine.runtime.pushing import Pusher
 from engine.sandbox.google.accounts import add_user
 from engine.service import DisablePolicy, Service, UserState
 from tests.acceptance.engine_process import AheadClock
+from tests.ledgers import begun
 from tests.mailbox.google.conftest import Google, google, google_server, service_account
 from tests.runtime.test_freshness import FILE
 from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock
@@ -55,7 +56,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 @asynccontextmanager
 async def engine(folder: Path, clock: AheadClock, text: str, mail: Any) -> AsyncIterator[Service]:
-    service = await Service.open(folder / "data", clock=clock)
+    service = await Service.open(begun(folder / "data"), clock=clock)
     try:
         answer = await service.apply(text, "sales.toml", "test")
         assert answer.ok, answer

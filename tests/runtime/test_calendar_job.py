@@ -32,6 +32,7 @@ from engine.service import (
     UserState,
 )
 from tests.acceptance.engine_process import AheadClock
+from tests.ledgers import begun
 from tests.runtime.test_freshness import FILE
 from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock, no_faults
 from tests.sync.world import A, B
@@ -90,7 +91,7 @@ async def company(
     folder: Path, clock: AheadClock | None = None, more: str = JOBS, *, schedule: bool = False
 ) -> AsyncIterator[Company]:
     clock = clock or AheadClock()
-    service = await Service.open(folder / "data", clock=clock)
+    service = await Service.open(begun(folder / "data"), clock=clock)
     try:
         answer = await service.apply(FILE.replace("{contact}", "enabled = true") + more, "sales.toml", "test")
         assert answer.ok, answer

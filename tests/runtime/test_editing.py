@@ -29,6 +29,7 @@ from engine.service import (
     policy_pages,
     texts,
 )
+from tests.ledgers import begun
 
 FILE = """
 [connections.crm]
@@ -57,7 +58,7 @@ KINDS = {"crm": "salesforce", "mail": "google"}
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         assert (await service.apply(FILE, "file.toml", "test")).ok
         yield service

@@ -14,6 +14,7 @@ from engine.ledger.schema import audit
 from engine.model.modules import Module
 from engine.service import Service, UserState
 from tests.acceptance.engine_process import AheadClock
+from tests.ledgers import begun
 from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock
 from tests.sync.world import A, B
 from tui import cli, exits
@@ -47,7 +48,7 @@ policy = "Sales"
 @asynccontextmanager
 async def engine(folder: Path, clock: AheadClock, *, off: bool = False) -> AsyncIterator[Service]:
     """A running engine on fakes; with ``off`` every module of the policy is off."""
-    service = await Service.open(folder / "data", clock=clock)
+    service = await Service.open(begun(folder / "data"), clock=clock)
     text = FILE.replace("{contact}", "enabled = true")
     if off:
         names = [f"[policies.Sales.modules.{module.value}]\nenabled = false" for module in Module]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.service import JobState, PolicyState, Service, StopJob, UserState
 from tests.acceptance.engine_process import AheadClock
+from tests.ledgers import begun
 from tests.runtime.test_freshness import engine
 from tests.sync.fakes import FakeCrm, FakeMail
 from tests.sync.world import A, B
@@ -98,7 +99,7 @@ async def test_a_policy_that_waits_for_a_person_is_not_tried_by_a_restart_but_by
         assert "credential" in row.fault
         assert service.why(FULL).why[0].startswith("All of Sales waits for a person: ")  # type: ignore[union-attr]
         assert service.why(B).why[-1] == "All of Sales waits for a person: mend it, then r in Policies."  # type: ignore[union-attr]
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         row = service.store.policies["Sales"]
         assert row.state is PolicyState.ENABLED

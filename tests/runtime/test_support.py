@@ -16,6 +16,7 @@ from engine.ledger import history, mailboxes
 from engine.model.states import FaultClass
 from engine.runtime.redact import Redactor
 from engine.service import LimitRow, Service
+from tests.ledgers import begun
 from tui.support import packed
 
 CRM_SECRET = 'hunter2/"crm" Geheimnis'
@@ -58,7 +59,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         json.dumps({"type": "service_account", "client_email": "sync@acme.example", "private_key": pem})
     )
     (tmp_path / "data").mkdir(mode=0o700)
-    made = await Service.open(tmp_path / "data")
+    made = await Service.open(begun(tmp_path / "data"))
     try:
         answer = await made.apply(FILE, str(tmp_path / "acme.toml"), "test")
         assert answer.ok, answer.details

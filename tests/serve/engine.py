@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ledgers import begun
+
 #: Seconds; a shared machine may be slow.
 PATIENCE = 60.0
 
@@ -64,7 +66,7 @@ def serving(folder: Path, *words: str, python: str = sys.executable) -> Iterator
     with tempfile.TemporaryDirectory(prefix="sl-") as runtime:  # short: a socket's path has 107 bytes
         env = {**os.environ, "XDG_RUNTIME_DIR": runtime, "PYTHONPATH": os.getcwd()}
         env.pop("RUNTIME_DIRECTORY", None)
-        data = folder / "data"
+        data = begun(folder / "data")
         get, put = os.pipe()
         process = subprocess.Popen(
             [python, *syncline("serve", "--data-dir", str(data), "--ready-fd", str(put), *words)[1:]],

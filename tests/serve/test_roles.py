@@ -26,6 +26,7 @@ from engine.service import (
     needs,
     refusal,
 )
+from tests.ledgers import begun
 from tests.serve.console import Client
 from tests.serve.engine import Engine, serving
 from tui import cli, entry, exits
@@ -69,7 +70,7 @@ COMMANDS: list[type] = list(typing.get_args(Command))
 
 async def test_every_command_is_refused_to_every_role_below_its_own(tmp_path: Path) -> None:
     assert {command.__name__ for command in COMMANDS} > OPERATORS
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         for command in COMMANDS:
             made = command(*("x" for field in fields(command) if field.init))
@@ -101,7 +102,7 @@ async def test_every_command_is_refused_to_every_role_below_its_own(tmp_path: Pa
 
 
 async def test_where_people_connect_a_bare_name_may_only_look(tmp_path: Path) -> None:
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         assert (
             await service.apply(CONFIG, "a.toml", "ada")
@@ -173,7 +174,7 @@ class Stranger(Client):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 async def test_a_role_that_is_taken_away_is_gone_at_the_next_command_of_a_console(tmp_path: Path) -> None:
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     vera = str(Stranger.UID)
     try:
         assert (await service.apply(CONFIG, "a.toml", "ada")).ok
@@ -244,7 +245,7 @@ def test_a_command_that_is_not_named_is_an_admins() -> None:
 
 
 async def test_roles_are_checked_in_the_service_and_refusals_are_on_record(tmp_path: Path) -> None:
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         assert (await service.apply(CONFIG, "a.toml", ADMIN)).ok
         told = await service.apply(CONFIG, "a.toml", OPERATOR)
@@ -275,7 +276,7 @@ async def test_roles_are_checked_in_the_service_and_refusals_are_on_record(tmp_p
 
 
 async def test_the_log_is_read_by_pages_and_words(tmp_path: Path) -> None:
-    service = await Service.open(tmp_path / "data")
+    service = await Service.open(begun(tmp_path / "data"))
     try:
         await service.apply(CONFIG, "a.toml", ADMIN)
         async with service.running(schedule=False):
