@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from engine.service import Service
-from tests.ledgers import begun
 from tui import cli, exits
 
 FILE = """
@@ -43,7 +42,7 @@ class Line:
     """``syncline`` on a fresh data directory."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.data = begun(folder / "data")
+        self.data = folder / "data"
         self.file = folder / "acme.toml"
         self.file.write_text(FILE)
         self._capsys = capsys
