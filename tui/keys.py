@@ -643,7 +643,7 @@ KEYS: tuple[Key, ...] = (
         {"space": "mark"},
         "mark",
         {
-            CHECKLIST: "Tick the box: you say that it is so, and the audit log keeps it.",
+            CHECKLIST: "Tick the box: you say that it is so, and the audit log keeps it. On who goes first: choose a pilot.",
             INCIDENTS: "Mark the incident; . then acknowledges all that are marked.",
             OPERATORS: "Mark the operator; o then switches all that are marked.",
             AUDIT: "Mark the entry; an export then has what is marked alone.",

@@ -97,10 +97,13 @@ class Everything(Provider):
                     "Its settings, page by page.",
                     partial(edit_policy.edit, frame, policy),
                 )
-            if frame is not None and unborn(store.policies[policy]):
+            if frame is not None:
+                before = unborn(store.policies[policy])
                 yield (
                     f"policy {policy}  first sync",
-                    "What must be right before it, and the start.",
+                    "What must be right before it, and the start."
+                    if before
+                    else "What was read back after it.",
                     partial(app.open_checklist, policy),
                 )
             yield f"policy {policy}  users", "Who is in it.", partial(self._members, policy)

@@ -30,6 +30,7 @@ from engine.service import (
     PolicyDraft,
     PreviewReport,
     PreviewRow,
+    RolloutReport,
     RunDetail,
     RunItem,
     RunRow,
@@ -126,6 +127,10 @@ class Engine(Protocol):
 
     def preview_running(self, policy: str) -> bool:
         """Whether a preview of a policy is being made or carried out."""
+        ...
+
+    async def rollout(self, policy: str) -> RolloutReport:
+        """How far the roll-out of a policy is, or into which waves its first sync would go."""
         ...
 
     async def checklist(self, policy: str) -> Checklist:

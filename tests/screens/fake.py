@@ -61,6 +61,7 @@ from engine.service import (
     ResumeUser,
     Role,
     RollOut,
+    RolloutReport,
     RunRow,
     SavePolicy,
     StepState,
@@ -74,6 +75,7 @@ from engine.service import (
     VerifyPolicy,
     VerifyRow,
     WaitRow,
+    WaveRow,
     WrittenRow,
 )
 from tests.screens.fake_jobs import FakeJobs
@@ -117,6 +119,7 @@ class FakeService:
         self.preview: list[PreviewRow] = []
         self.previewed: PreviewReport | None = None
         self.previewing = False
+        self.pilot = 0
         self.checks = checks()
         self.seconds: tuple[float, float] | None = (2_520.0, 9_840.0)
         self.conflicting: list[ConflictRow] = []
@@ -301,6 +304,15 @@ class FakeService:
 
     def preview_running(self, policy: str) -> bool:
         return self.previewing
+
+    async def rollout(self, policy: str) -> RolloutReport:
+        users = [row.id for row in self.store.users.values() if row.policy == policy]
+        if not self.pilot:
+            return RolloutReport(policy, "", "this policy rolls out to all at once")
+        stage = self.store.policies[policy].rollout_stage
+        first, rest = users[: self.pilot], users[self.pilot :]
+        waves = (WaveRow(1, "admitted" if stage else "waits", tuple(first)), WaveRow(2, "waits", tuple(rest)))
+        return RolloutReport(policy, stage, "it begins with the first sync", waves)
 
     async def checklist(self, policy: str) -> Checklist:
         row = self.store.policies[policy]

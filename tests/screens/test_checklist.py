@@ -18,7 +18,10 @@ from engine.service import (
     PolicyState,
     PreviewReport,
     Role,
+    SavePolicy,
     TestPolicy,
+    UserRow,
+    VerifyRow,
 )
 from tests.screens import fake
 from tests.screens.conftest import Build
@@ -83,6 +86,75 @@ def test_plain_theme(snap_compare, build: Build) -> None:  # type: ignore[no-unt
 
 def test_ascii(snap_compare, build: Build) -> None:  # type: ignore[no-untyped-def]
     assert snap_compare(build(ascii=True), terminal_size=SMALL, run_before=shown("wrong", SMALL))
+
+
+def peopled(service: fake.FakeService) -> list[str]:
+    """Five mailboxes in the policy."""
+    names = [f"{name}@example.com" for name in ("t.nowak", "r.silva", "p.lind", "q.ames", "u.fox")]
+    for name in names:
+        service.store.users[name] = UserRow(name, POLICY)
+    return names
+
+
+def read_back(names: list[str]) -> list[VerifyRow]:
+    """Two mailboxes read back, one of them with a difference."""
+    counts = {
+        "groups": 2,
+        "contacts": 5310,
+        "calendar": 92,
+        "tasks": 21,
+        "label tree": 14,
+        "quick connect mails": 3,
+    }
+    return [
+        VerifyRow(
+            name,
+            check,
+            (name, check) != (names[1], "contacts"),
+            have,
+            have + ((name, check) == (names[1], "contacts")),
+        )
+        for name in names[:2]
+        for check, have in counts.items()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["before", "after"])
+def test_pilot_and_what_was_read_back(snap_compare, build: Build, kind: str) -> None:  # type: ignore[no-untyped-def]
+    app = build()
+    names = peopled(app.engine)
+    app.engine.pilot = 3
+    if kind == "after":
+        app.engine.store.policies[POLICY].rollout_stage = "running"
+        app.engine.report = read_back(names)
+
+    async def before(pilot: Pilot[None]) -> None:
+        await shown("right", LARGE)(pilot)
+        while app.screen.table.current != "waves":  # type: ignore[attr-defined]
+            await pilot.press("up")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=LARGE, run_before=before)
+
+
+async def test_a_pilot_is_chosen_on_the_checklist_and_stored_in_the_policy(build: Build) -> None:
+    async with at_list(build) as user:
+        peopled(user.service)
+        table = user.app.screen.table  # type: ignore[attr-defined]
+        assert table.select("waves")
+        await user.press("space")
+        await user.sees("Who goes first")
+        await user.sees("(•) all at once   5 mailboxes")
+        assert "5 first" not in user.text(), "all of them are no pilot"
+        await user.press("down", "down", "enter")
+        await user.until(lambda: bool(user.commands))
+        (command,) = user.commands
+        assert isinstance(command, SavePolicy)
+        assert command.settings["rollout"]["waves"] == [2, 0]
+        assert command.was is not None
+        user.service.pilot = 2
+        await user.press("t")
+        await user.sees("Pilot: 2 of 5 mailboxes first: t.nowak@example.com, r.silva@example.com")
 
 
 async def test_it_starts_when_all_is_right_and_ticked_and_the_number_was_typed(build: Build) -> None:

@@ -10,14 +10,25 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import ScreenResume
 
-from engine.service import ASKED, Checklist, CheckState, EnablePolicy, Table, TestPolicy
+from engine.service import (
+    ASKED,
+    Checklist,
+    CheckState,
+    EnablePolicy,
+    RolloutReport,
+    SavePolicy,
+    Table,
+    TestPolicy,
+    VerifyRow,
+)
 from engine.service import refusal as refused
 from tui import format as form
 from tui import keys
 from tui.checklist import ASKED_TITLE, SIGNS, TICK, Mend, mend, sums
 from tui.paint import line, wrapped
-from tui.screens import edit_policy
+from tui.screens import after, edit_policy
 from tui.screens.alive import alive
+from tui.screens.choose import Choose
 from tui.screens.connections import ConnectionsScreen
 from tui.screens.members import MembersScreen
 from tui.screens.table_frame import TableFrame
@@ -27,6 +38,11 @@ from tui.widgets.store_table import Column, StoreTable
 
 #: A panel of so few lines begins with what is to be done.
 NARROW = 4
+
+#: The line on which it is chosen who goes first, and how many mailboxes a pilot is offered to have.
+WAVES = "waves"
+PILOTS = (1, 2, 5, 10, 25, 100)
+AT_ONCE = "all at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,12 @@ class Row:
     box: bool = False
 
 
+def _key(row: Row) -> str:
+    if row.id == WAVES:
+        return "space choose"
+    return "" if row.mend is None else f"{row.mend.key} {row.mend.word}"
+
+
 _STATE = Column[Row](
     "t", "State", 8, lambda row, view: (f"{row.sign} {row.state}", row.role), lambda row: row.state
 )
@@ -62,7 +84,7 @@ _KEY = Column[Row](
     "k",
     "Key",
     13,
-    lambda row, view: ("" if row.mend is None else f"{row.mend.key} {row.mend.word}", "text"),
+    lambda row, view: (_key(row), "text"),
     lambda row: "" if row.mend is None else row.mend.key,
 )
 _COLUMNS = (_STATE, _TITLE, _FOUND, _KEY)
@@ -77,7 +99,7 @@ class ChecklistScreen(TableFrame):
 
     BINDINGS: ClassVar[list[BindingType]] = keys.bindings(keys.CHECKLIST)
     PANE, TAB = keys.CHECKLIST, keys.POLICIES
-    LISTENS = (Table.POLICIES,)
+    LISTENS = (Table.POLICIES, Table.JOBS)
     FILTER_KEYS = ("is",)
     WITHOUT_ROW = frozenset({"switch", "test", "preview", "edit", "members"})
 
@@ -85,6 +107,8 @@ class ChecklistScreen(TableFrame):
         super().__init__()
         self.policy = policy
         self.found: Checklist | None = None
+        self.plan = RolloutReport(policy, "", "")
+        self.report: list[VerifyRow] = []
         self.ticked: set[str] = set()
         self._rows: dict[str, Row] = {}
         self._previewing = False
@@ -109,6 +133,7 @@ class ChecklistScreen(TableFrame):
             "list",
         )
         yield LineView(self.view, id="item", classes="panel")
+        yield LineView(self.view, id="after", classes="panel")
 
     def on_mount(self) -> None:
         """Look."""
@@ -124,6 +149,18 @@ class ChecklistScreen(TableFrame):
         """Look again; nothing is asked of a provider."""
         if self.policy in self.store.policies:
             self.console.fetch(self.engine.checklist(self.policy), self._came)
+            self.console.fetch(self.engine.rollout(self.policy), self._planned)
+            self.console.fetch(self.engine.verify_report(self.policy), self._read_back)
+
+    def _planned(self, plan: RolloutReport) -> None:
+        self.plan = plan
+        if alive(self):
+            self.paint_details()
+
+    def _read_back(self, report: list[VerifyRow]) -> None:
+        self.report = report
+        if alive(self):
+            self.paint_details()
 
     def _came(self, found: Checklist) -> None:
         self.found = found
@@ -173,7 +210,8 @@ class ChecklistScreen(TableFrame):
         """Look again when the policy has changed, or a preview was made."""
         changed = dirty[Table.POLICIES]
         running = self.engine.preview_running(self.policy)
-        if changed is None or self.policy in changed or running != self._previewing:
+        verified = f"verify:{self.policy}" in (dirty[Table.JOBS] or ())
+        if changed is None or self.policy in changed or verified or running != self._previewing:
             self._previewing = running
             self.refresh_list()
         super().paint(dirty)
@@ -186,6 +224,7 @@ class ChecklistScreen(TableFrame):
 
     def paint_details(self) -> None:
         """What it would do, and the line under the cursor."""
+        self._paint_after()
         about = self.query_one("#about", LineView)
         found = self.found
         if found is None:
@@ -204,10 +243,49 @@ class ChecklistScreen(TableFrame):
             panel.title("Line")
             panel.show([])
             return
-        panel.title(row.title, f"{row.mend.key} {row.mend.word}" if row.mend is not None else "")
+        panel.title(row.title, _key(row))
         short = [] if row.box else [row.found]
-        told = [*short, *row.told] if panel.size.height > NARROW else [*row.told, *short]
+        more = (after.who_first(self.plan, self._mailboxes()),) if row.id == WAVES else row.told
+        told = [*short, *more] if panel.size.height > NARROW else [*more, *short]
         panel.show([line(f" {part}") for text in told for part in wrapped(text, panel.size.width - 4)])
+
+    def _mailboxes(self) -> list[str]:
+        return [row.id for row in self.store.users.values() if row.policy == self.policy]
+
+    def _paint_after(self) -> None:
+        """What was read back from each mailbox, where there is room for it."""
+        panel = self.query_one("#after", LineView)
+        if not panel.display:
+            return
+        mailboxes = self._mailboxes()
+        panel.title("After: read back from each mailbox", after.confirmed(self.report, mailboxes))
+        panel.show(after.lines(self.plan, self.report, mailboxes, panel.size.width, panel.size.height))
+
+    def _choose_pilot(self) -> None:
+        """Offer how many mailboxes go first."""
+        count = len(self._mailboxes())
+        if self.found is None or not self.found.first:
+            self.say("The first sync has begun; O in Policies lets the others follow.")
+            return
+        if count < 2:
+            self.say("A pilot needs two mailboxes at least.")
+            return
+        words = [(AT_ONCE, form.count(count, "mailbox", "mailboxes"))]
+        words += [
+            (f"{size:,} first", f"then {count - size:,}, when you say so") for size in PILOTS if size < count
+        ]
+        pilot = len(self.plan.waves[0].mailboxes) if len(self.plan.waves) > 1 else 0
+        now = f"{pilot:,} first" if pilot else AT_ONCE
+        about = "A pilot is read back and judged before the others follow. Stored in the policy, page Rollout."
+        self.app.push_screen(Choose(self.view, "Who goes first", about, words, now), self._pilot_chosen)
+
+    def _pilot_chosen(self, word: str | None) -> None:
+        if word is None:
+            return
+        size = 0 if word == AT_ONCE else int(word.split(" ")[0].replace(",", ""))
+        draft = self.engine.policy_draft(self.policy)
+        rolled = {"ask": True, **dict(draft.settings.get("rollout", {})), "waves": [size, 0] if size else []}
+        self.send(SavePolicy(self.policy, {**draft.settings, "rollout": rolled}, draft.was))
 
     # Keys
 
@@ -240,7 +318,7 @@ class ChecklistScreen(TableFrame):
         row = self._rows.get(self.table.current or "")
         if row is None:
             return
-        if row.box:
+        if row.box or row.id == WAVES:
             self.action_mark()
         elif row.mend is None:
             self.say("This line is right; there is nothing to do about it.")
@@ -248,9 +326,12 @@ class ChecklistScreen(TableFrame):
             self.call_later(self.run_action, row.mend.action)
 
     def action_mark(self) -> None:
-        """Tick a box."""
+        """Tick a box, or choose who goes first."""
         row = self._rows.get(self.table.current or "")
         if row is None:
+            return
+        if row.id == WAVES:
+            self._choose_pilot()
             return
         if not row.box:
             self.say("The program looks at this line by itself; ↵ goes where it is put right.")
