@@ -69,6 +69,7 @@ class Service(Parts):
     day = past.day
     cycle_items = past.cycle_items
     audit = past.audit
+    note = past.note
 
     # what waits
     waiting = held.waiting

@@ -82,6 +82,11 @@ async def cycle_items(parts: Parts, cycle: int, after: int = 0, limit: int = 500
     return await written.cycle_items(parts._office, cycle, after, limit)
 
 
+async def note(parts: Parts, what: str, target: str, text: str) -> None:
+    """Put into the audit log what the engine did without a command, such as whom it sent away."""
+    await parts._audit("engine", what, target, text)
+
+
 async def audit(
     parts: Parts, before_id: int | None = None, limit: int = 200, words: Sequence[str] = ()
 ) -> list[AuditRow]:

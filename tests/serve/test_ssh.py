@@ -11,6 +11,7 @@ import signal
 import stat
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
@@ -245,6 +246,62 @@ def test_a_key_that_is_taken_away_or_added_counts_from_the_next_login_on(
         first = host_key.read_bytes()
         with serving(tmp_path, "--ssh", "0") as again:
             assert (again.folder / "ssh" / "host_key").read_bytes() == first
+
+
+def test_a_console_ends_when_its_key_is_taken_away_and_the_others_stay(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    known(tmp_path / "data", keys["alice"], keys["bob"])
+    with serving(tmp_path, "--ssh", "0") as engine:
+        (engine.folder / "known").write_text(
+            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
+        )
+        alice, bob = Console(engine, keys["alice"]), Console(engine, keys["bob"])
+        try:
+            alice.until(b"No policy yet")
+            bob.until(b"No policy yet")
+            known(engine.folder, keys["bob"])
+            alice.until(b"your key was taken out of authorized_keys; the sync goes on")
+            alice.ended()
+            assert b"\x1b[?1049l" in alice.seen, "the terminal is as it was before"
+            entry = engine.run("audit", "--json").stdout
+            assert "KeyRemoved" in entry
+            assert "alice" in entry
+            bob.type(b"4")
+            bob.until(b"Ledger upkeep")
+            bob.type(b"q")
+            assert bob.ended() == exits.OK
+        finally:
+            alice.close()
+            bob.close()
+
+
+def test_a_connection_that_is_shared_opens_no_console_without_its_key(
+    tmp_path: Path, keys: dict[str, Path]
+) -> None:
+    known(tmp_path / "data", keys["alice"], keys["bob"])
+    with serving(tmp_path, "--ssh", "0") as engine:
+        (engine.folder / "known").write_text(
+            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
+        )
+        # The client logs in and opens no console; others could open theirs over its connection.
+        with tempfile.TemporaryDirectory(prefix="sl-") as short:
+            shared = f"{short}/c"
+            master = subprocess.Popen(
+                ssh(engine, keys["alice"], "-M", "-S", shared, "-N"), stdin=subprocess.DEVNULL
+            )
+            try:
+                check = ssh(engine, keys["alice"], "-S", shared, "-O", "check")
+                deadline = time.monotonic() + PATIENCE
+                while subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode:
+                    assert time.monotonic() < deadline, "the client did not log in"
+                    time.sleep(0.05)
+                known(engine.folder, keys["bob"])
+                master.wait(PATIENCE)
+                assert subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode
+            finally:
+                master.kill()
+                master.wait()
 
 
 def test_a_key_without_a_role_may_look_and_is_told_who_gives_one(tmp_path: Path, keys: dict[str, Path]) -> None:

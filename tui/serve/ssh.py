@@ -40,6 +40,12 @@ LOGIN_SECONDS = 30
 #: A client that does not answer for so many times of so many seconds has gone.
 ALIVE_SECONDS, ALIVE_TIMES = 15, 3
 
+#: So often the file of keys is looked at, in seconds; it is read when it has changed and stayed so until the next look.
+LOOK_SECONDS = 2.0
+
+#: What is told where a key has gone.
+GONE = "your key was taken out of authorized_keys; the sync goes on"
+
 #: The engine waits so long for clients that were told to go, in seconds.
 _LAST_SECONDS = 5.0
 
@@ -78,6 +84,36 @@ class Front:
         for login in list(self.open):
             login.abort()
 
+    async def watch(self) -> None:
+        """End the consoles whose keys leave the file, for as long as it runs."""
+        read = seen = self.admins.stamp()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            before, seen = seen, self.admins.stamp()
+            if seen == read or seen != before:  # not new, or being written now
+                continue
+            read = seen
+            await self._send_away(seen is None)
+
+    async def _send_away(self, missing: bool) -> None:
+        """Those who are in without a key that is known now, go."""
+        names: dict[bytes, str] = {}
+        try:
+            names = {} if missing else self.admins.names()
+        except (
+            Trouble
+        ) as trouble:  # whom it names is not to be trusted, nor is that it no longer names somebody
+            log.error("SSH: nobody can log in: %s", trouble)
+            return
+        for login in list(self.open):
+            if login.name and names.get(login.key) != login.name:
+                name, host = login.name, login.host
+                login.revoke()
+                log.warning("SSH: %s from %s was sent away: the key is no longer known", name, host)
+                await self.service.note(
+                    "KeyRemoved", name, f"the console from {host} was ended: the key left authorized_keys"
+                )
+
     def full(self, host: str) -> bool:
         """Whether there is no room for one more connection from an address."""
         return len(self.open) >= MOST or sum(each == host for each in self.open.values()) >= MOST_OF_ONE
@@ -92,6 +128,8 @@ class Login(asyncssh.SSHServer):
         self._tries = 0
         self.name = ""
         self.host = ""
+        self.key = b""
+        self.shells: set[Shell] = set()
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Take it, if there is room."""
@@ -142,7 +180,7 @@ class Login(asyncssh.SSHServer):
         except Trouble as trouble:
             log.error("SSH: nobody can log in: %s", trouble)
             return False
-        self.name = names.get(key.public_data, "")
+        self.name, self.key = names.get(key.public_data, ""), key.public_data
         return bool(self.name)
 
     def auth_completed(self) -> None:
@@ -151,14 +189,28 @@ class Login(asyncssh.SSHServer):
 
     def session_requested(self) -> Shell | bool:
         """A channel: for one console, of somebody who has proved who he is."""
-        return Shell(self._front, self.name, self.host, self._conn) if self.name else False
+        return Shell(self._front, self, self._conn) if self.name else False
+
+    def revoke(self) -> None:
+        """The key has gone: tell the consoles why they end, open no other, and close the connection after them."""
+        self.name = ""
+        for shell in self.shells:
+            shell.end(GONE)
+        self.close_if_empty()
+        asyncio.get_running_loop().call_later(_LAST_SECONDS, self.abort)
+
+    def close_if_empty(self) -> None:
+        """Close the connection of somebody without a key, once the last console has been told."""
+        if not self.name and not self.shells and self._conn is not None:
+            self._conn.close()
 
 
 class Shell(asyncssh.SSHServerSession[bytes]):
     """One channel: a console."""
 
-    def __init__(self, front: Front, who: str, host: str, conn: asyncssh.SSHServerConnection | None) -> None:
-        self._front, self._who, self._host, self._conn = front, who, host, conn
+    def __init__(self, front: Front, login: Login, conn: asyncssh.SSHServerConnection | None) -> None:
+        self._front, self._login, self._conn = front, login, conn
+        self._who, self._host = login.name, login.host
         self._chan: Any = None
         self._session: Session | None = None
         self._pty = False
@@ -166,6 +218,7 @@ class Shell(asyncssh.SSHServerSession[bytes]):
     def connection_made(self, chan: Any) -> None:
         """It is open."""
         self._chan = chan
+        self._login.shells.add(self)
         chan.set_write_buffer_limits(high=_HIGH_WATER)
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
@@ -269,6 +322,15 @@ class Shell(asyncssh.SSHServerSession[bytes]):
         session, self._session = self._session, None
         if session is not None:
             session.lost()
+        self._login.shells.discard(self)
+        self._login.close_if_empty()
+
+    def end(self, why: str) -> None:
+        """End the console, and tell why."""
+        if self._session is not None:
+            self._session.end(why)
+        else:
+            self._leave(exits.REFUSED, why)
 
 
 def _zone(name: str, other: tzinfo) -> tzinfo:
@@ -335,8 +397,10 @@ async def ssh_listening(
         raise Trouble(
             exits.UNUSABLE, f"--ssh: cannot listen at {host} port {port}: {error.strerror or error}"
         ) from None
+    watching = asyncio.create_task(front.watch())
     try:
         yield acceptor.get_port()
     finally:
+        watching.cancel()
         acceptor.close()
         await front.emptied(_LAST_SECONDS)

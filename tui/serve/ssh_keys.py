@@ -74,12 +74,22 @@ def _private(path: Path) -> None:
 class Admins:
     """Who may log in: the keys of ``authorized_keys``, which is read at each login, so that a change holds at once.
 
+    Consoles that are open are ended soon after their key has gone (``tui.serve.ssh``).
+
     A line is a public key as ``ssh-keygen`` writes it, and its comment is the admin's name. A line with options
     (``from=...``) is not used: an option that is not kept would be a hole.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / ADMINS
+
+    def stamp(self) -> tuple[int, int, int] | None:
+        """Changes when the file does; ``None`` while there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def names(self) -> dict[bytes, str]:
         """Names by public key.
