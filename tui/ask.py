@@ -83,6 +83,19 @@ class Conversation:
         self._coming: tuple[str, bytearray] | None = None
         self._cancelled = False
 
+    def begin(self, hello: bytes) -> int:
+        """Say what we want, and run."""
+        self._send(hello)
+        return self.run()
+
+    def _send(self, data: bytes) -> None:
+        """Send to the engine. One that takes nobody in any more has closed already: reading tells why.
+
+        Its BrokenPipeError must not be taken for that of our own output, after which a command is over and all is well.
+        """
+        with suppress(OSError):
+            self._sock.sendall(data)
+
     def run(self) -> int:
         """Until the command has ended; returns its exit code.
 
@@ -95,8 +108,7 @@ class Conversation:
                 if self._cancelled:
                     return INTERRUPTED
                 self._cancelled = True
-                with suppress(OSError):
-                    self._sock.sendall(wire.frame(wire.CANCEL))
+                self._send(wire.frame(wire.CANCEL))
 
     def _until_exit(self) -> int:
         for kind, payload in self._incoming():
@@ -113,7 +125,7 @@ class Conversation:
             elif kind == wire.DONE and self._coming is not None:
                 name, data = self._coming
                 self._coming = None
-                self._sock.sendall(wire.told(wire.DONE, {"error": self._store(name, data)}))
+                self._send(wire.told(wire.DONE, {"error": self._store(name, data)}))
             elif kind == wire.EXIT:
                 end = json.loads(payload)
                 if end["text"]:
@@ -148,10 +160,10 @@ class Conversation:
                 with sys.stdin.buffer if name == "-" else open(name, "rb") as file:
                     while sent < most and (data := file.read(min(wire.MOST, most - sent))):
                         sent += len(data)
-                        self._sock.sendall(wire.frame(wire.PART, data))
+                        self._send(wire.frame(wire.PART, data))
         except OSError as fault:
             error = fault.strerror or "cannot be read"
-        self._sock.sendall(wire.told(wire.DONE, {"error": error}))
+        self._send(wire.told(wire.DONE, {"error": error}))
 
     def _store(self, name: str, data: bytearray) -> str:
         """Write a file; returns why not."""
@@ -178,12 +190,10 @@ def ask(sock: socket.socket, words: Sequence[str]) -> int:
         BrokenPipeError: who reads our output has seen enough.
     """
     with sock:
-        sock.sendall(hello("command", words=list(words), cwd=os.getcwd()))
-        return Conversation(sock, words).run()
+        return Conversation(sock, words).begin(hello("command", words=list(words), cwd=os.getcwd()))
 
 
 def stop(sock: socket.socket, *, unless_attached: bool = False) -> int:
     """Ask the engine to stop at its next page; returns an exit code, 0 when it does."""
     with sock:
-        sock.sendall(hello("stop", unless_attached=unless_attached))
-        return Conversation(sock, ()).run()
+        return Conversation(sock, ()).begin(hello("stop", unless_attached=unless_attached))

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,9 @@ from typing import NoReturn
 
 from tui import ask, entry, exits, filing_options, list_options, order_options, places
 from tui.exits import Trouble
+
+#: A command waits so long, in seconds, for an engine that starts or stops, or for another command.
+_BETWEEN = 3.0
 
 #: Kinds of items of the demo company, as the sandbox names them.
 KINDS = ("contacts", "leads", "appointments", "calls", "service-calls", "tasks", "opportunities", "cases")
@@ -368,17 +372,26 @@ def _run(given: argparse.Namespace, words: Sequence[str]) -> int:
                 str(given.data_dir), socket, given.theme, given.ascii, only_attach=given.command == "attach"
             )
         )
-    try:
-        engine = ask.connect(str(given.data_dir))
-    except PermissionError:
-        raise Trouble(
-            exits.UNUSABLE, f"an engine works on {given.data_dir}, and this user may not connect to it"
-        ) from None
-    if engine is not None:
-        return ask.ask(engine, words)
-    from tui.commands import here
+    until = time.monotonic() + _BETWEEN
+    while True:
+        try:
+            engine = ask.connect(str(given.data_dir))
+        except PermissionError:
+            raise Trouble(
+                exits.UNUSABLE, f"an engine works on {given.data_dir}, and this user may not connect to it"
+            ) from None
+        if engine is not None:
+            return ask.ask(engine, words)
+        from tui.commands import PATIENT, here
 
-    return asyncio.run(here(given))
+        # An engine that starts or stops has the data directory, and does not listen. Nothing was begun or read yet.
+        once = given.command in PATIENT or getattr(given, "file", None) == "-"
+        try:
+            return asyncio.run(here(given))
+        except Trouble as trouble:
+            if once or "another syncline works on" not in str(trouble) or time.monotonic() >= until:
+                raise
+        time.sleep(0.1)
 
 
 def _internal(data_dir: Path, error: Exception) -> int:

@@ -28,15 +28,16 @@ async def build(office: Office) -> None:
     store = office.store
     records = await office.ledger.read(mailboxes.mailboxes)
     stored = {record.name: record for record in await office.ledger.read(mailboxes.policies)}
+    held = await office.ledger.read(intents.held_counts)
+    asked = await office.ledger.read(conflicts.counts)
+    live = await office.ledger.read(_live, [record.id for record in records])
+    # From here on nobody else has a turn: a list that is asked for meanwhile has all rows, with all their numbers.
     office.mailbox_ids = {record.email: record.id for record in records}
     store.users = {
         record.email: _user_row(office, stored[record.policy], record, store.users.get(record.email))
         for record in records
     }
     store.policies = {name: policy_row(office, record, records) for name, record in stored.items()}
-    held = await office.ledger.read(intents.held_counts)
-    asked = await office.ledger.read(conflicts.counts)
-    live = await office.ledger.read(_live, [record.id for record in records])
     for record in records:
         store.users[record.email].held = held.get(record.id, 0)
         store.users[record.email].conflicts = asked.get(record.id, 0)

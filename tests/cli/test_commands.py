@@ -158,6 +158,32 @@ def test_a_directory_in_use_is_code_3_and_names_the_process(line: Line) -> None:
     assert f"pid {os.getpid()}" in line.err
 
 
+def test_a_command_waits_for_an_engine_that_starts_or_stops(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    async def meanwhile() -> int:
+        service = await Service.open(line.data)
+        loop, looked = asyncio.get_running_loop(), asyncio.Event()
+
+        def connect(folder: str) -> None:
+            """Nobody listens: an engine that starts does not yet, one that stops no more."""
+            looks.append(folder)
+            if len(looks) == 2:
+                loop.call_soon_threadsafe(looked.set)
+
+        looks: list[str] = []
+        monkeypatch.setattr("tui.ask.connect", connect)
+        ended = asyncio.create_task(asyncio.to_thread(line, "users", "--json"))
+        await looked.wait()  # it was refused the data directory, and looks again
+        await service.close()
+        return await ended
+
+    assert asyncio.run(meanwhile()) == exits.OK
+    assert line.out == '{"rows": []}\n'
+
+
 def test_a_damaged_ledger_or_an_unusable_directory_is_code_3(line: Line, tmp_path: Path) -> None:
     line.data.mkdir()
     (line.data / "ledger.sqlite").write_bytes(b"no ledger" * 1000)

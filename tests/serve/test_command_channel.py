@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.engine import PATIENCE, Engine, serving, syncline
-from tui import exits, wire
+from tui import ask, exits, wire
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,17 @@ def test_its_error_and_code_come_back(engine: Engine) -> None:
     assert ended.returncode == exits.USAGE
     assert ended.stderr.startswith("syncline: no item fits 'nobody@acme.example'")
     assert ended.stdout == ""
+
+
+def test_an_engine_that_takes_nobody_in_any_more_is_no_empty_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    # It has said why and closed before our first word: that broken pipe was once taken for one of our own output.
+    ours, engines = socket.socketpair()
+    engines.sendall(wire.told(wire.EXIT, {"code": exits.UNUSABLE, "text": "the engine was stopped (SIGTERM)"}))
+    engines.close()
+    assert ask.ask(ours, ["users", "--json"]) == exits.UNUSABLE
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err == "syncline: the engine was stopped (SIGTERM)\n"
 
 
 def test_wrong_usage_never_reaches_the_engine(engine: Engine) -> None:
