@@ -22,6 +22,7 @@ from engine.service import (
     TestPolicy,
     UserRow,
     VerifyRow,
+    check_policy,
 )
 from tests.screens import fake
 from tests.screens.conftest import Build
@@ -150,7 +151,8 @@ async def test_a_pilot_is_chosen_on_the_checklist_and_stored_in_the_policy(build
         await user.until(lambda: bool(user.commands))
         (command,) = user.commands
         assert isinstance(command, SavePolicy)
-        assert command.settings["rollout"]["waves"] == [2, 0]
+        assert command.settings["rollout"]["waves"] == [2]
+        assert not [each for each in check_policy(POLICY, command.settings, {}) if "waves" in each.path]
         assert command.was is not None
         user.service.pilot = 2
         await user.press("t")

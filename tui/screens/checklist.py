@@ -284,7 +284,7 @@ class ChecklistScreen(TableFrame):
             return
         size = 0 if word == AT_ONCE else int(word.split(" ")[0].replace(",", ""))
         draft = self.engine.policy_draft(self.policy)
-        rolled = {"ask": True, **dict(draft.settings.get("rollout", {})), "waves": [size, 0] if size else []}
+        rolled = {"ask": True, **dict(draft.settings.get("rollout", {})), "waves": [size] if size else []}
         self.send(SavePolicy(self.policy, {**draft.settings, "rollout": rolled}, draft.was))
 
     # Keys
