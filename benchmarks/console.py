@@ -86,8 +86,8 @@ PANELS = Gate("a line in each of 4 log panels", 25, 24_000)
 HEADER = Gate("the header", 5, 800)
 RETURN = Gate("return to the Queue at 50,000 rows", 60)
 PAGE = Gate("page down at 50,000 rows", 30)
-OPEN = Gate("open the Queue at 50,000 rows", 60)
-AT_ONCE = Gate("open it before it was made ahead", 120)
+OPEN = Gate("open the Queue at 50,000 rows, made ahead", 60, 16_000, 60)
+AT_ONCE = Gate("open the Queue at 50,000 rows right after attaching, not made yet", 60, 16_000, 60)
 
 #: Bytes of a second in which every row that is shown, or every panel, changes at each pull.
 BUSY_SIZE = 60_000

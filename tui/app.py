@@ -167,6 +167,8 @@ class SynclineApp(App[None]):
             self.set_reactive(SynclineApp.theme, chosen)
             self.stylesheet.set_variables(self.get_css_variables())
         self.set_class(ascii, "-ascii")
+        # Two widgets of each screen that show nothing here.
+        self._disable_tooltips = self._disable_notifications = True
 
     def on_mount(self) -> None:
         """Put the theme on, and repaint when it changes."""
@@ -190,6 +192,11 @@ class SynclineApp(App[None]):
         assert isinstance(screen, Frame)
         screen.ahead = True
         self.set_timer(AHEAD_SECONDS, self._make_tab)
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Textual holds all frames back for so long when another tab is shown. A ``Frame`` is painted when it is whole."""
+        if not isinstance(self.screen, Frame):
+            super().delay_update(delay)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour names, for the moment before a theme is on."""

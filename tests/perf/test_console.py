@@ -14,10 +14,13 @@ from benchmarks import console
 #: So many times the limit of a quiet machine.
 SLACK = 6.0
 
+#: The same for a Queue that was not made ahead, the dearest of all: what painted it twice, as Textual does, took this long.
+SLACK_AT_ONCE = 2.5
+
 
 async def test_frames_of_fifty_thousand_rows_stay_within_their_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    found = [await console.open_queue(2)]
+    found = [await console.open_queue(2), at_once := await console.open_queue(4, ahead=False)]
     async with console.running(console.MANY) as bench:
         await bench.tab("queue")
         for step in (
@@ -37,7 +40,7 @@ async def test_frames_of_fifty_thousand_rows_stay_within_their_gates(monkeypatch
         for cost in found
         if (cost.gate.size is not None and cost.size > cost.gate.size)
         or (cost.gate.lines is not None and cost.lines > cost.gate.lines)
-        or cost.best_ms > SLACK * cost.gate.cpu_ms
+        or cost.best_ms > (SLACK_AT_ONCE if cost is at_once else SLACK) * cost.gate.cpu_ms
     ]
     assert not over
     assert 0 < console.busy(found) <= console.BUSY_SIZE

@@ -89,6 +89,18 @@ async def test_a_tab_that_was_made_ahead_looks_like_one_that_was_not(
         assert "kim.lee" in user.text()
 
 
+async def test_every_tab_made_ahead_is_painted_and_sent_when_it_is_shown(build: Build) -> None:
+    async with at_keys(build(ahead=True)) as user:
+        await made(user)
+        for digit, pane in keys.TABS.items():
+            await user.press(digit)
+            screen = user.app.screen
+            assert isinstance(screen, Frame)
+            await user.until(lambda screen=screen: screen.settled and not screen._held_back)
+            assert pane == screen.PANE
+            assert f"[{digit} " in user.text()
+
+
 async def test_a_key_does_not_wait_for_tabs_that_are_being_made(build: Build) -> None:
     async with at_keys(build(ahead=True)) as user:
         await user.until(lambda: keys.QUEUE in user.app._screen_stacks)

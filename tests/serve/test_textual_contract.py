@@ -12,6 +12,7 @@ from textual.app import App
 from textual.driver import Driver
 from textual.events import Key, ScreenResume
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tui.screens.alive import alive
 from tui.serve.loop import EngineLoop
@@ -70,13 +71,27 @@ def test_textual_would_make_them_eager_otherwise() -> None:
 
 def test_tabs_are_made_before_they_are_shown() -> None:
     app: App[None] = App()
-    assert {"_screen_stacks", "_css_update_count"} <= vars(app).keys()
+    assert {
+        "_screen_stacks",
+        "_css_update_count",
+        "_disable_tooltips",
+        "_disable_notifications",
+        "_batch_count",
+    } <= vars(app).keys()
     assert callable(app._init_mode)
     assert ScreenResume().refresh_styles
     screen: Screen[None] = Screen()
     assert "_css_update_count" in vars(screen)
     assert callable(screen._refresh_layout)
+    assert callable(screen._get_breakpoint_classes)
     assert screen._layout_required is False
+
+
+async def test_a_screen_is_painted_once_when_it_is_whole() -> None:
+    assert "self.delay_update()" in inspect.getsource(App.switch_mode)
+    assert "self._compositor_refresh()" in inspect.getsource(Screen._refresh_layout)
+    assert "self._compositor_refresh()" in inspect.getsource(Screen._on_timer_update)
+    assert callable(Widget._exchange_repaint_regions)
 
 
 async def test_a_closed_screen_says_so_at_once() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual import events
 from textual._context import active_app
 from textual.app import ComposeResult
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
@@ -52,7 +53,9 @@ class Frame(Screen[None]):
     LISTENS: ClassVar[tuple[Table, ...]] = ()
 
     def __init__(self) -> None:
-        super().__init__()
+        app = cast("SynclineApp", active_app.get())
+        # Textual sets the classes of the size when it tells the size, and styles and lays out all widgets once more.
+        super().__init__(classes=" ".join(self._classes_of(app.size)))
         self._subscription: Subscription | None = None
         self._pulling: Timer | None = None
         self.shown = False
@@ -60,11 +63,18 @@ class Frame(Screen[None]):
         self.ahead = False
         self.frozen = False
         self._due = ""
+        #: Nothing is sent to the terminal yet: the frame that is sent first is the one that shows what it is to show.
+        self._held_back = True
         # Textual (8.2.8) reads all style sheets anew, twice, when a mode is shown for the first time, because a new
         # screen knows of no update: 60 to 90 ms of the loop. Where the style sheets are up to date, so is this screen.
-        app = cast("SynclineApp", active_app.get())
         if app.styled == app._css_update_count:
             self._css_update_count = app.styled
+
+    def _classes_of(self, size: Size) -> set[str]:
+        """The classes by which the style sheets know a terminal of this size."""
+        width, height = size
+        narrow = self._get_breakpoint_classes(width, self.HORIZONTAL_BREAKPOINTS)
+        return narrow | self._get_breakpoint_classes(height, self.VERTICAL_BREAKPOINTS)
 
     def on_key(self, event: events.Key) -> None:
         """A key that means nothing here says so; what it was meant for is in the help."""
@@ -136,6 +146,7 @@ class Frame(Screen[None]):
     def on_screen_suspend(self) -> None:
         """Hidden: cost nothing. A tab still hears which rows change (up to a bound), so that it soon shows them."""
         self.shown = False
+        self._held_back = True
         if self._pulling is not None:
             self._pulling.stop()
             self._pulling = None
@@ -178,9 +189,9 @@ class Frame(Screen[None]):
                 self.call_after_refresh(self._paint_due)
                 return
             self.ahead = False
+            self._due = ""
             if self.PAINTS_AHEAD:
                 self.repaint()
-                self._due = ""
             self.on_screen_suspend()
             return
         self.ahead = False
@@ -189,6 +200,22 @@ class Frame(Screen[None]):
             self.repaint()
         else:
             self.pull()
+        if self._held_back and self.shown:
+            self._paint_first()
+
+    def _paint_first(self) -> None:
+        """Send the whole screen, once: what its widgets have told to be painted meanwhile is in it."""
+        self._held_back = False
+        self.refresh()
+        if not self._layout_required:
+            for each in self.walk_children(Widget):
+                each._exchange_repaint_regions()
+            self._on_timer_update()
+
+    def _compositor_refresh(self) -> None:
+        """Send what is to be painted. Textual does so for a screen as it was, and then as it is laid out, and filled."""
+        if not (self._held_back and self.is_current):
+            super()._compositor_refresh()
 
     def pull(self) -> None:
         """Take over what changed in the store since the last pull, and paint it."""

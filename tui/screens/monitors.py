@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal
-from textual.widgets import Input
 
 from engine.service import Table, UserRow
 from tui import format as form
@@ -404,7 +403,6 @@ class MonitorsScreen(Frame):
         bar = self.query_one(FilterBar)
         panel = self._panel()
         if bar.typing:
-            bar.query_one(Input).value = ""
             bar.close()
         if panel and panel.find:
             panel.find = ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from textual.widgets import Input
-
 from engine.service import Table
 from tui import filter as language
 from tui import keys
@@ -217,7 +215,6 @@ class TableFrame(Frame):
         """Close the input, else clear filter, search and marks, else go back."""
         table = self.table
         if self.bar.typing:
-            self.query_one(FilterBar).query_one(Input).value = ""
             self.bar.close()
         if table.filter.source or table.search or self._error:
             self._error = ""

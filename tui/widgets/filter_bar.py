@@ -61,15 +61,12 @@ class FilterBar(Horizontal):
         super().__init__()
         self._word = word
         self._line = LineView(view)
-        self._input = TextField(
-            compact=True, select_on_focus=False, placeholder=hint, suggester=_Completing(completions or _none)
-        )
-        self._input.cursor_blink = False
+        self._hint, self._completions = hint, completions or _none
+        self._input: TextField | None = None
 
     def compose(self) -> ComposeResult:
-        """The line and, while typing, the input."""
+        """The line. The input, whose styles cost as much as those of half a screen, is made when it is asked for."""
         yield self._line
-        yield self._input
 
     @property
     def typing(self) -> bool:
@@ -79,6 +76,15 @@ class FilterBar(Horizontal):
     def open(self, text: str) -> None:
         """Let the admin type."""
         self.add_class("-typing")
+        if self._input is None:
+            self._input = TextField(
+                compact=True,
+                select_on_focus=False,
+                placeholder=self._hint,
+                suggester=_Completing(self._completions),
+            )
+            self._input.cursor_blink = False
+            self.mount(self._input)
         self._input.value = text
         self._input.cursor_position = len(text)
         self._input.focus()

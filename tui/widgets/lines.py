@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.style import Style
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
+from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -18,6 +20,9 @@ class LineView(Widget, can_focus=False):
     """Lines by number. ``put`` costs nothing when the line is the same as before."""
 
     DEFAULT_CSS = "LineView { height: 1; width: 1fr; }"
+
+    #: A size that has come calls for no other layout: nothing here scrolls by Textual's means.
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
 
     def __init__(
         self,
@@ -33,6 +38,7 @@ class LineView(Widget, can_focus=False):
         self._sized = sized
         self._lines: dict[int, TextLine] = {}
         self._titles = ("", "")
+        self._ground = Style()
 
     def put(self, y: int, painted: TextLine) -> None:
         """Set line ``y`` (0 is the topmost)."""
@@ -63,10 +69,15 @@ class LineView(Widget, can_focus=False):
         if self._sized is not None:
             self._sized()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Paint lines; what is below all of them is looked up once, through all ancestors."""
+        self._ground = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Paint one line."""
         view = self.view
-        return strip(self._lines.get(y, EMPTY), self.size.width, view.palette, view.ascii, self.rich_style)
+        return strip(self._lines.get(y, EMPTY), self.size.width, view.palette, view.ascii, self._ground)
 
 
 def titled(widget: Widget, view: View, title: str, subtitle: str = "") -> None:
