@@ -11,13 +11,12 @@ import json
 import os
 import select
 import signal
-import socket
 import struct
 import termios
+from _socket import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import FrameType
-from typing import Any
 
 from tui import ask, wire
 
@@ -58,7 +57,7 @@ class Attached:
         ends: the engine has said that it ends with this console.
     """
 
-    def __init__(self, sock: socket.socket, tty: int = 0, out: int = 1) -> None:
+    def __init__(self, sock: socket, tty: int = 0, out: int = 1) -> None:
         self.ends = False
         self._sock = sock
         self._in, self._out = tty, out
@@ -202,7 +201,7 @@ def size(tty: int) -> list[int]:
     return [columns or 80, rows or 24]
 
 
-def save(name: str, data: bytes | bytearray) -> dict[str, Any]:
+def save(name: str, data: bytes | bytearray) -> dict[str, str]:
     """Write a file that the engine hands over: a new one, in the current directory, of a name that can harm nobody."""
     kind = name.rpartition(".")[2]
     plain = name.isascii() and all(char.isalnum() or char in "-_." for char in name)
@@ -216,7 +215,7 @@ def save(name: str, data: bytes | bytearray) -> dict[str, Any]:
     return {"error": "", "path": os.path.abspath(name)}
 
 
-def terminal() -> dict[str, Any]:
+def terminal() -> dict[str, object]:
     """What this terminal is and can do, for the hello."""
     columns, rows = size(1)
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
@@ -235,9 +234,7 @@ def is_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
-def attach(
-    sock: socket.socket, *, theme: str = "", ascii: bool = False, greeting: str = ""
-) -> tuple[int, bool]:
+def attach(sock: socket, *, theme: str = "", ascii: bool = False, greeting: str = "") -> tuple[int, bool]:
     """Show a console of the engine until it ends.
 
     Args:
@@ -249,7 +246,7 @@ def attach(
     Returns:
         the exit code, and whether the engine ends with this console.
     """
-    with sock:
+    with closing(sock):
         hello = ask.hello("screen", theme=theme, ascii=ascii, greeting=greeting, **terminal())
         attached = Attached(sock)
         return attached.run(hello), attached.ends

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
+from _socket import socket
 from collections.abc import Sequence
 
 from tui import ask, attach, places
@@ -95,7 +95,7 @@ def console(asked: Wanted) -> int:
     return attach.attach(engine, theme=asked.theme, ascii=asked.ascii, greeting=greeting)[0]
 
 
-def _starting(asked: Wanted) -> socket.socket | None:
+def _starting(asked: Wanted) -> socket | None:
     """Another terminal may have started the engine in the same moment: wait a little for that one to listen."""
     until = time.monotonic() + _STARTING
     while (engine := ask.connect(asked.folder, asked.socket)) is None and time.monotonic() < until:

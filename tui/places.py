@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
@@ -44,7 +43,19 @@ def _user_dir() -> str:
 
 def name(folder: str) -> str:
     """The file name of the socket of a data directory: one engine, one socket."""
-    return hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16] + ".sock"
+    return _sha256(os.path.realpath(folder).encode())[:16] + ".sock"
+
+
+def _sha256(data: bytes) -> str:
+    """The digest, by the module that is Python's own where there is one: ``hashlib`` loads OpenSSL, a tenth of an attach."""
+    for own in ("_sha2", "_sha256"):  # of Python 3.12 and of 3.11
+        try:
+            return str(__import__(own).sha256(data).hexdigest())
+        except ImportError:
+            continue
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def socket_path(folder: str) -> str:

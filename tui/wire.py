@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 #: Raised when a frame changes its meaning; both sides must have the same.
 VERSION = 1
@@ -51,7 +50,7 @@ def frame(kind: bytes, payload: bytes = b"") -> bytes:
     return _HEAD.pack(kind, len(payload)) + payload
 
 
-def told(kind: bytes, value: Any) -> bytes:
+def told(kind: bytes, value: object) -> bytes:
     """One frame with a JSON payload."""
     return frame(kind, json.dumps(value).encode())
 
