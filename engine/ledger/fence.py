@@ -76,16 +76,23 @@ def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int, lease_to
     Raises:
         StaleLease: the policy or mailbox has been removed, or another engine has taken over.
     """
-    value = _epoch(connection, policy_name, mailbox_id)
-    if value is None:
+    if mailbox_id:
+        found = _MAILBOX_LEASE.first(connection, which=mailbox_id)
+    else:
+        found = _POLICY_LEASE.first(connection, which=policy_name)
+    if found is None:
         raise StaleLease(f"{policy_name} or its mailbox {mailbox_id} has been removed")
-    if lease_token is not None and _TOKEN.scalar(connection) != lease_token:
+    if lease_token is not None and found.token != lease_token:
         raise StaleLease("another engine has taken over this ledger; this one writes nothing more")
-    return value
+    return int(found.epoch)
 
 
 _ENGINE = "engine"
-_TOKEN = Statement(sa.select(lease.c.token).where(lease.c.name == _ENGINE))
+_OF_ENGINE = sa.select(lease.c.token).where(lease.c.name == _ENGINE)
+_TOKEN = Statement(_OF_ENGINE)
+_HELD = _OF_ENGINE.scalar_subquery().label("token")
+_MAILBOX_LEASE = Statement(sa.select(mailbox.c.epoch, _HELD).where(mailbox.c.id == sa.bindparam("which")))
+_POLICY_LEASE = Statement(sa.select(policy.c.epoch, _HELD).where(policy.c.name == sa.bindparam("which")))
 
 
 def _next_token(insert: Any) -> Any:

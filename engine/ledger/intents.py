@@ -122,15 +122,22 @@ _PLANNED_OCCURRENCES = Statement(_ALL_PLANNED.where(_MASTER.c.remote_id.is_not(N
 
 
 def planned(
-    connection: sa.Connection, mailbox_id: int, modules: Sequence[str], side: str, kind: str, limit: int
+    connection: sa.Connection,
+    mailbox_id: int,
+    modules: Sequence[str],
+    side: str,
+    kind: str,
+    limit: int,
+    *,
+    series: bool = True,
 ) -> list[IntentRow]:
-    """Planned intents of one kind, masters before occurrences, oldest first.
+    """Planned intents of one kind, masters before occurrences (without ``series`` there are none), oldest first.
 
     An occurrence whose master has no item on this side yet is left out: it waits for the next round.
     """
     asked = {"mailbox": mailbox_id, "modules": modules, "of_side": side, "of_kind": kind}
     rows = _PLANNED.rows(connection, **asked, most=limit)
-    if len(rows) < limit:
+    if series and len(rows) < limit:
         rows += _PLANNED_OCCURRENCES.rows(connection, **asked, most=limit - len(rows))
     return [
         IntentRow(

@@ -35,7 +35,7 @@ KEPT_TWIN = "an admin leaves it where it is, since the other place has an item o
 KEPT = frozenset({KEPT_DELETE, UNDONE_CREATE, UNDONE_DELETE})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ItemRow:
     """One side of a link as the ledger has it."""
 
@@ -54,7 +54,7 @@ class ItemRow:
     deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LinkRow:
     """A link on the work list with both its sides."""
 

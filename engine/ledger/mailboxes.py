@@ -43,7 +43,7 @@ class PolicyRecord:
     rollout: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MailboxRecord:
     """A target user with the state of its synchronisation. Times are epoch milliseconds."""
 

@@ -18,7 +18,7 @@ from engine.ledger.statement import Statement, at_once, chunks
 WHILE_WRITING = 2**62
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ScopeRow:
     """A feed as the ledger knows it. ``generation`` counts complete snapshots; ``full_at`` is the time of the last.
 

@@ -37,6 +37,12 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield piece
 
 
+def _pieces(values: Iterable[T]) -> Iterable[list[T]]:
+    if isinstance(values, list) and len(values) <= CHUNK:
+        return (values,) if values else ()  # most are short
+    return chunks(values)
+
+
 def at_once(unit: Unit) -> Unit:
     """Mark a unit that reads a few rows by key, in microseconds: it is run where it is asked for.
 
@@ -58,43 +64,12 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A compiled statement: its text, its placeholders, and how a row of its result is read.
-
-    ``pick`` takes the values of all placeholders at once out of what is given, where no list and no constant is among
-    them; ``dump`` names the places of documents among these.
-    """
+    """A compiled statement: its text, how its placeholders are filled from what is given, and how a row is read."""
 
     sql: str
-    slots: tuple[_Slot, ...]
-    pick: Callable[[Any], tuple[Any, ...]] | None
-    dump: tuple[int, ...]
+    arguments: Callable[[Mapping[str, Any]], Sequence[Any]]
     make: Callable[[Iterable[Any]], Any] | None
     convert: tuple[tuple[int, Callable[[Any], Any]], ...]
-
-    def arguments(self, given: Mapping[str, Any]) -> Sequence[Any]:
-        """The values of all placeholders, in order."""
-        if self.pick is not None:
-            picked = self.pick(given)
-            if not self.dump:
-                return picked
-            values = list(picked)
-            for place in self.dump:
-                values[place] = dump(values[place])
-            return values
-        values = []
-        for slot in self.slots:
-            if slot.name is None:
-                values.append(slot.constant)
-            elif slot.size:
-                several = given[slot.name]
-                values += several
-                if len(several) < slot.size:
-                    values += [several[-1]] * (slot.size - len(several))
-            elif slot.convert is None:
-                values.append(given[slot.name])
-            else:
-                values.append(slot.convert(given[slot.name]))
-        return values
 
     def read(self, rows: list[Any]) -> list[Any]:
         """Rows of the driver as named rows, documents parsed."""
@@ -110,6 +85,50 @@ class _Plan:
                     values[index] = convert(values[index])
             found.append(make(values))
         return found
+
+
+def _filling(slots: Sequence[_Slot]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """How the values of all placeholders are taken out of what is given: at once where it can be done."""
+    names = [slot.name for slot in slots]
+    if not all(slot.name is not None and slot.convert in (None, dump) and not slot.size for slot in slots):
+        return partial(_one_by_one, tuple(slots))
+    documents = tuple(place for place, slot in enumerate(slots) if slot.convert is dump)
+    pick: Callable[[Any], tuple[Any, ...]]
+    if len(names) > 1:
+        pick = itemgetter(*names)
+    else:
+        pick = partial(_few, tuple(filter(None, names)))
+    return partial(_with_documents, pick, documents) if documents else pick
+
+
+def _few(names: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (given[names[0]],) if names else ()
+
+
+def _with_documents(
+    pick: Callable[[Any], tuple[Any, ...]], documents: tuple[int, ...], given: Mapping[str, Any]
+) -> list[Any]:
+    values = list(pick(given))
+    for place in documents:
+        values[place] = dump(values[place])
+    return values
+
+
+def _one_by_one(slots: tuple[_Slot, ...], given: Mapping[str, Any]) -> list[Any]:
+    values: list[Any] = []
+    for slot in slots:
+        if slot.name is None:
+            values.append(slot.constant)
+        elif slot.size:
+            several = given[slot.name]
+            values += several
+            if len(several) < slot.size:
+                values += [several[-1]] * (slot.size - len(several))
+        elif slot.convert is None:
+            values.append(given[slot.name])
+        else:
+            values.append(slot.convert(given[slot.name]))
+    return values
 
 
 def _size(count: int) -> int:
@@ -130,7 +149,10 @@ class Statement:
         self._given = statement
         self._columns = list(columns) or None
         self._lists: tuple[str, ...] | None = None
+        #: By the sizes that its lists are padded to.
         self._plans: dict[tuple[int, ...], _Plan] = {}
+        #: The same by the lengths of the lists as they were given.
+        self._known: dict[int | tuple[int, ...], _Plan] = {}
         #: Of a statement without lists, which has but one plan.
         self._only: _Plan | None = None
         self._portable: Any = None
@@ -182,7 +204,7 @@ class Statement:
     ) -> list[Any]:
         """The rows for a list of any length, which goes piece by piece into the list parameter ``of``."""
         found: list[Any] = []
-        for piece in chunks(values):
+        for piece in _pieces(values):
             found += self.rows(connection, **{of: piece}, **given)
         return found
 
@@ -200,7 +222,7 @@ class Statement:
         self, connection: sa.Connection, values: Iterable[Any], /, *, of: str = "ids", **given: Any
     ) -> None:
         """Run it for a list of any length, which goes piece by piece into the list parameter ``of``."""
-        for piece in chunks(values):
+        for piece in _pieces(values):
             self.run(connection, **{of: piece}, **given)
 
     def many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -224,10 +246,16 @@ class Statement:
         return self._portable
 
     def _plan(self, connection: sa.Connection, given: Mapping[str, Any]) -> _Plan:
-        if self._lists is None:
+        lists = self._lists
+        if lists is None:
             return self._compile(connection.dialect, given)
-        key = tuple([_size(len(given[name])) for name in self._lists])
-        return self._plans.get(key) or self._compile(connection.dialect, given)
+        lengths = len(given[lists[0]]) if len(lists) == 1 else tuple([len(given[name]) for name in lists])
+        plan = self._known.get(lengths)
+        if plan is None:
+            sizes = tuple([_size(len(given[name])) for name in lists])
+            plan = self._plans.get(sizes) or self._compile(connection.dialect, given)
+            self._known[lengths] = plan
+        return plan
 
     def _compile(self, dialect: sa.Dialect, given: Mapping[str, Any]) -> _Plan:
         core = _constants_written_out(self.built(sqlite.insert))
@@ -259,15 +287,7 @@ class Statement:
             else:
                 value = state.parameters[name]
                 slots.append(_Slot(None, convert(value) if convert is not None else value))
-        names = [slot.name for slot in slots]
-        plain = all(slot.name is not None and slot.convert in (None, dump) and not slot.size for slot in slots)
-        plan = _Plan(
-            state.statement,
-            tuple(slots),
-            itemgetter(*names) if plain and len(names) > 1 else None,
-            tuple(place for place, slot in enumerate(slots) if slot.convert is dump),
-            *_reader(core, dialect),
-        )
+        plan = _Plan(state.statement, _filling(slots), *_reader(core, dialect))
         self._lists = lists
         self._plans[key] = plan
         self._only = None if lists else plan
@@ -318,8 +338,9 @@ def _reader(core: Any, dialect: sa.Dialect) -> tuple[Any, tuple[tuple[int, Calla
 
 
 def _driver(connection: sa.Connection) -> Any:
-    # The driver's own connection. ``driver_connection`` is the same one for SQLite, but asks pool and dialect for it each time.
-    return connection.connection.dbapi_connection
+    # The driver's own connection. ``driver_connection`` is the same one for SQLite, but asks pool and dialect for it each time;
+    # and ``connection`` asks each time whether it is still there.
+    return (connection._dbapi_connection or connection.connection).dbapi_connection
 
 
 def _wrapped(connection: sa.Connection, plan: _Plan, error: sqlite3.Error) -> BaseException:

@@ -34,6 +34,9 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 #: Statements that a connection keeps prepared; an IN list has one for each power of two.
 PREPARED = 512
 
+#: What a statement sorts or sets aside is small and stays in memory; a journal for it on disk would only cost.
+TEMPORARY = "temp_store=MEMORY"
+
 
 class LedgerDamaged(Exception):
     """The file is not a usable ledger."""
@@ -84,6 +87,7 @@ def _pragmas(read_only: bool) -> Callable[[Any, Any], None]:
             "foreign_keys=ON",
             "journal_size_limit=67108864",
             "cache_size=-16000",
+            TEMPORARY,
             *(("query_only=1", "wal_autocheckpoint=0") if read_only else ()),
         ):
             cursor.execute(f"PRAGMA {pragma}")
@@ -292,6 +296,7 @@ class MemoryLedger:
         self._connection = self._engine.connect()
         self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
         self._driver.isolation_level = None
+        self._driver.execute(f"PRAGMA {TEMPORARY}")
         self.fault: LedgerFault | None = None
         self.commits = 0
         if image is None:
@@ -335,8 +340,6 @@ class MemoryLedger:
         try:
             return unit(self._connection, *args, **kwargs)
         finally:
-            if self._connection.in_transaction():
-                self._connection.rollback()
             if self._driver.total_changes != before:
                 raise RuntimeError(f"{getattr(unit, '__name__', unit)} was called to read, and wrote")
 

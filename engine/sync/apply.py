@@ -12,7 +12,7 @@ from engine.ledger.intents import Applied, IntentRow, Unsettled
 from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
 from engine.model.canonical import FIELDS, same
-from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.modules import EVENT_MODULES, ItemOutcome, Module, Side
 from engine.model.port import Capability, CreateKey, Outcome, Result, Write, WriteKind
 from engine.model.states import FaultClass
 from engine.net.errors import ErrorKind, ProviderError
@@ -28,6 +28,9 @@ PATIENCE_SECONDS = 90.0
 
 #: So many refusals of one batch in a row, and the mailbox comes back later.
 REFUSALS = 6
+
+#: Writes that are taken in hand at once.
+ROUND = 1000
 
 _COUNTED = {
     WriteKind.CREATE: ItemOutcome.CREATED,
@@ -48,6 +51,7 @@ async def apply_writes(run: Run, modules: Sequence[Module]) -> set[str]:
     """
     conflicts: set[str] = set()
     names = [module.value for module in modules]
+    series = not EVENT_MODULES.isdisjoint(modules)
     present = await run.ledger.read(units.planned_kinds, run.record.id, names)
     for kind in (WriteKind.CREATE, WriteKind.UPDATE, WriteKind.DELETE):
         for side in (Side.MAILBOX, Side.CRM):
@@ -56,13 +60,17 @@ async def apply_writes(run: Run, modules: Sequence[Module]) -> set[str]:
             refusals = 0
             while True:
                 run.check_stop()
-                rows = await run.ledger.read(units.planned, run.record.id, names, side.value, kind.value, 1000)
+                rows = await run.ledger.read(
+                    units.planned, run.record.id, names, side.value, kind.value, ROUND, series=series
+                )
                 if not rows:
                     break
                 wait = await _round(run, side, rows, conflicts)
                 refusals = refusals + 1 if wait is not None else 0
                 if wait is not None:
                     await _pause(run, wait, refusals)
+                elif len(rows) < ROUND and not (series and kind is WriteKind.CREATE):
+                    break  # all were settled; only masters that were made now let others follow
     return conflicts
 
 

@@ -454,7 +454,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
         )
         if not rows:
             return total
-        after = rows[-1].id
+        after, whole = rows[-1].id, len(rows) < PLAN_BATCH
         await run.open_cycle()
         if run.window is not None:
             rows = await narrow(run, rows)
@@ -477,6 +477,8 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
             links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
         )
         _tell_planned(run, planned)
+        if whole:
+            return total
         await asyncio.sleep(0)
 
 
@@ -499,7 +501,7 @@ async def _match(run: Run, names: list[str]) -> None:
         )
         if not rows:
             return
-        after = rows[-1]
+        after, whole = rows[-1], len(rows) < PLAN_BATCH
         candidates = await candidates_of(run, rows)
         pairs, _ = find_twins(candidates, set(rows), run.policy.match_existing)
         if run.chosen is not None:
@@ -511,6 +513,8 @@ async def _match(run: Run, names: list[str]) -> None:
         if pairs:
             await run.ledger.write(links.merge_links, run.fence, pairs)
             run.note(f"matched {len(pairs)} items that were already on both sides")
+        if whole:
+            return
 
 
 async def candidates_of(run: Run, link_ids: list[int]) -> list[Candidate]:

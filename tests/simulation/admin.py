@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
 
 
-async def settle_all(world: SimWorld, *, sample: bool = False) -> None:
-    """Decide about everything that waits, or about a part of it."""
+async def settle_all(world: SimWorld, *, sample: bool = False) -> int:
+    """Decide about everything that waits, or about a part of it; how much that was."""
     write: Any = world.store.write
+    decided = 0
     for mailbox_id, email in world.rows("SELECT id, email FROM mailbox ORDER BY id"):
         found = await world.store.read(waiting.listed, [mailbox_id])
         if sample:
             found = [one for one in found if world.dice.random() < 0.5]
         if not found:
             continue
+        decided += len(found)
         epoch = await world.store.read(fences.epoch, world.policy.name, mailbox_id)
         fence, now = Fence(world.policy.name, mailbox_id, epoch), world.clock.now_ms()
         for one in found:
@@ -45,3 +47,4 @@ async def settle_all(world: SimWorld, *, sample: bool = False) -> None:
                     case _:
                         done = await write(twins.use_own, fence, [one.id])
             world.note("admin", one.kind, one.id, done)
+    return decided

@@ -94,14 +94,16 @@ def match_of(thing: Thing) -> str:
     return str(thing.fields.get("family") or thing.fields.get("subject"))
 
 
-async def decide_all(world: SimWorld, *, sample: bool = False) -> None:
-    """Decide about every conflict that waits, or about a part of them."""
+async def decide_all(world: SimWorld, *, sample: bool = False) -> int:
+    """Decide about every conflict that waits, or about a part of them; how many that were."""
+    decided = 0
     for mailbox_id, _ in world.rows("SELECT id, email FROM mailbox ORDER BY id"):
         found = await world.store.read(conflicts.listed, [mailbox_id])
         if sample:
             found = [one for one in found if world.dice.random() < 0.5]
         if not found:
             continue
+        decided += len(found)
         verdicts = [_verdict(world, one.module, one.conflict) for one in found]
         epoch = await world.store.read(fences.epoch, world.policy.name, mailbox_id)
         fence = Fence(world.policy.name, mailbox_id, epoch)
@@ -110,6 +112,7 @@ async def decide_all(world: SimWorld, *, sample: bool = False) -> None:
             world.note(
                 "admin", "conflict", one.id, one.choice, one.value, "decided" if one.id in done else "over"
             )
+    return decided
 
 
 def _verdict(world: SimWorld, module: str, conflict: conflicts.Conflict) -> Verdict:

@@ -12,6 +12,7 @@ from engine.jobs.errands import Errand
 from engine.jobs.queue import EmbeddedQueue, Priority
 from engine.jobs.runner import PolicyRun, Runner
 from engine.ledger import fence, mailboxes
+from engine.ledger.store import MemoryLedger
 from engine.model.activity import Activity
 from engine.model.modules import Module, Side
 from engine.model.policy import Policy
@@ -62,7 +63,7 @@ class Life:
 
     def failpoint(self, where: str) -> None:
         """A moment at which the process may die."""
-        self.world.failpoint(self, where)
+        self.world.killer(self, where)
 
 
 class LedgerOf:
@@ -90,7 +91,7 @@ class LedgerOf:
 
     def read(self, unit: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         self.life.check()
-        return self.store.read(unit, *args, **kwargs)
+        return MemoryLedger.read(self.store, unit, *args, **kwargs)
 
 
 class Process:
@@ -188,6 +189,7 @@ class SimWorld:
         self.let_through: Counter[tuple[str, str, Module]] = Counter()
         #: Cursors up to which the ledger was found complete, by scope.
         self.read_to: dict[int, str] = {}
+        #: Asked at every moment at which a process may die.
         self.killer: Callable[[Life, str], None] = self._chance
 
     # -- telling -------------------------------------------------------------------------------------------
@@ -204,10 +206,6 @@ class SimWorld:
             self.note("engine", activity.mailbox.partition("@")[0], activity.sign, activity.text)
 
     # -- life and death ------------------------------------------------------------------------------------
-
-    def failpoint(self, life: Life, where: str) -> None:
-        """Asked at every moment at which a process may die."""
-        self.killer(life, where)
 
     def _chance(self, life: Life, where: str) -> None:
         if self.weather.strikes("crash"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from engine.model.canonical import FIELDS, compact
@@ -102,6 +103,22 @@ def no_faults(_point: str, _scope: Scope | None, _write: Write | None) -> str | 
     return None
 
 
+@cache
+def _capability(module: Module, create_key: CreateKey, lag: int, windowed: bool) -> Capability:
+    names = frozenset(FIELDS[module])
+    return Capability(
+        names,
+        names,
+        create_key,
+        Guard.ETAG,
+        lag_seconds=lag,
+        batch=4,
+        parallel=2,
+        exceptions=module in EVENT_MODULES,
+        windowed=windowed,
+    )
+
+
 class FakeProvider:
     """What both providers have in common.
 
@@ -137,21 +154,11 @@ class FakeProvider:
         self._ids = 0
 
     def shelf(self, remote_id: str) -> Shelf:
-        return self.shelves.setdefault(remote_id, Shelf())
+        found = self.shelves.get(remote_id)
+        return found if found is not None else self.shelves.setdefault(remote_id, Shelf())
 
     def capability(self, module: Module) -> Capability | None:
-        names = frozenset(FIELDS[module])
-        return Capability(
-            names,
-            names,
-            self.create_key,
-            Guard.ETAG,
-            lag_seconds=self.lag,
-            batch=4,
-            parallel=2,
-            exceptions=module in EVENT_MODULES,
-            windowed=self.windowed,
-        )
+        return _capability(module, self.create_key, self.lag, self.windowed)
 
     # -- what people do ------------------------------------------------------------------------------------
 
@@ -366,6 +373,15 @@ OBJECTS: dict[str, tuple[Module, ...]] = {
 OBJECT_OF = {module: name for name, modules in OBJECTS.items() for module in modules}
 
 
+@cache
+def _objects(modules: frozenset[Module]) -> tuple[Scope, ...]:
+    return tuple(
+        Scope(name, name, tuple(one for one in held if one in modules))
+        for name, held in OBJECTS.items()
+        if set(held) & modules
+    )
+
+
 class FakeCrm(FakeProvider):
     """A CRM whose feeds serve all mailboxes."""
 
@@ -376,11 +392,7 @@ class FakeCrm(FakeProvider):
         self.people = list(people)
 
     def scopes(self, modules: Sequence[Module]) -> tuple[Scope, ...]:
-        return tuple(
-            Scope(name, name, tuple(one for one in held if one in modules))
-            for name, held in OBJECTS.items()
-            if set(held) & set(modules)
-        )
+        return _objects(frozenset(modules))
 
     async def users(self, *, managers: bool = False) -> list[CrmUser]:
         self._call("users", None)
