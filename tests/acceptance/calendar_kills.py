@@ -71,7 +71,8 @@ PATIENCE = 120.0
 #: From here people count days, so that all stories have the same ones.
 NOON = datetime.fromisoformat(f"{TODAY}T12:00:00+00:00")
 
-#: An item whose end is nearer than this to an edge of the window may be in or out: time passes in a story.
+#: An item whose end is nearer than this to an edge of the window may be in or out: time passes in a story, and how much does
+#: not decide what people do in it.
 NEAR = timedelta(days=2)
 
 
@@ -84,14 +85,19 @@ class Figures:
         edits: what people did meanwhile.
         items: items that the runs wrote which ended.
         seconds: how long the runs took, kills included.
-        end: digest of both sides at the end.
+        seen: both sides at the end as people see them, a line each.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
     edits: Counter[str] = field(default_factory=Counter)
     items: int = 0
     seconds: float = 0.0
-    end: str = ""
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def end(self) -> str:
+        """A digest of both sides at the end."""
+        return hashlib.sha256("\n".join(self.seen).encode()).hexdigest()
 
 
 def rampage(
@@ -216,7 +222,7 @@ class _Story:
                 if item.record and "Recurrence" not in item.shown and self._ahead(item.shown["End"]):
                     ours.append((item.record, user, item.id))
         ours.sort()
-        Random(len(ours)).shuffle(ours)
+        Random(len(self.place.users)).shuffle(ours)
         # Texts may be changed again and again, each always on the same side; half of the rest is cancelled, half left alone.
         texts, rest = ours[: len(ours) // 3], ours[len(ours) // 3 :]
         leaving = iter(rest[::2])
@@ -270,7 +276,10 @@ class _Story:
         self._ends()
         assert self.figures.items == items, "the job is not at rest"
         # What Exchange refuses (an occurrence that would pass its neighbour) is tried again now and then.
-        assert self.room.writes() == {} or self._refused()
+        writes = self.room.writes()
+        assert writes == {} or self._refused(), (
+            f"{writes} of an idle job: {json.loads((self.folder / 'run.json').read_text())}"
+        )
         assert self.place.stats()["exchange.mails"] == 0
         shown = {user: self.room.calendar(user) for user in self.place.users}
         rows = {
@@ -303,7 +312,7 @@ class _Story:
         ]
         assert lost == [], f"{len(lost)} not in Outlook, such as {lost[:3]}"
         the_ledger_is_well(self.folder / "data" / "ledger.sqlite", deferred=True)
-        self.figures.end = self._digest(shown, list(rows.values()))
+        self.figures.seen = self._seen(shown, list(rows.values()))
 
     def _refused(self) -> int:
         """How many changes the providers have refused for good reasons."""
@@ -315,16 +324,17 @@ class _Story:
             ledger.close()
 
     def _ahead(self, end: str) -> bool:
-        return _moment(end) > datetime.now(UTC) + NEAR
+        return _moment(end) > NOON + NEAR
 
     def _belongs(self, row: dict[str, str]) -> bool:
         """Whether a record of the CRM is surely inside of what the first run takes."""
         if row["RecurrenceActivityId"]:
             return False  # an occurrence lives in its series
-        return _moment(row["EndDateTime"]) > datetime.now(UTC) - timedelta(days=180) + NEAR
+        return _moment(row["EndDateTime"]) > NOON - timedelta(days=180) + NEAR
 
-    def _digest(self, shown: dict[str, list[Item]], rows: list[dict[str, str]]) -> str:
-        """Both sides as people see them, without ids."""
+    def _seen(self, shown: dict[str, list[Item]], rows: list[dict[str, str]]) -> list[str]:
+        """Both sides as people see them, without ids; without what is in or out by the hour at which a run came to it."""
+        edge = NOON - timedelta(days=180)
         names = (
             "Subject",
             "Start",
@@ -335,13 +345,14 @@ class _Story:
             "Sensitivity",
             "Categories",
         )
-        digest = hashlib.sha256()
-        for user in sorted(shown):
-            seen = [json.dumps([item.shown.get(name, "") for name in names]) for item in shown[user]]
-            digest.update(json.dumps([user, sorted(seen)]).encode())
+        seen = [
+            json.dumps([user, *(item.shown.get(name, "") for name in names)])
+            for user, items in shown.items()
+            for item in items
+            if abs(_moment(item.shown["End"]) - edge) > NEAR
+        ]
         columns = ("OwnerId", "Subject", "Location", "StartDateTime", "EndDateTime", "IsAllDayEvent")
-        digest.update(json.dumps(sorted(json.dumps([row[name] for name in columns]) for row in rows)).encode())
-        return digest.hexdigest()
+        return sorted(seen + [json.dumps([row[name] for name in columns]) for row in rows])
 
 
 def _moment(text: str) -> datetime:
@@ -363,11 +374,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     status = 0
     for seed in range(given.seed, given.seed + given.rounds):
-        ends = set()
+        ends: dict[str, list[str]] = {}
         for size in given.sizes:
             with tempfile.TemporaryDirectory(prefix="syncline-kills-") as folder:
                 found = rampage(Path(folder), seed, given.kills, size, given.operators, given.appointments)
-            ends.add(found.end)
+            ends[found.end] = found.seen
             told = {
                 "seed": seed,
                 "batch_size": size,
@@ -379,7 +390,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             print(json.dumps(told), flush=True)
         if len(ends) > 1:
+            first, *others = (Counter(seen) for seen in ends.values())
             print(f"seed {seed}: the ends differ", flush=True)
+            for other in others:
+                print(*[f"- {line}" for line in list(first - other)[:10]], sep="\n")
+                print(*[f"+ {line}" for line in list(other - first)[:10]], sep="\n", flush=True)
             status = 1
     return status
 
