@@ -193,6 +193,12 @@ class SynclineApp(App[None]):
         screen.ahead = True
         self.set_timer(AHEAD_SECONDS, self._make_tab)
 
+    async def _check_bindings(self, key: str, priority: bool = False) -> bool:
+        """A key that comes before a tab has its first rows waits for them."""
+        if not priority and isinstance(self.screen, Frame):
+            await self.screen.whole()
+        return await super()._check_bindings(key, priority)
+
     def delay_update(self, delay: float = 0.05) -> None:
         """Textual holds all frames back for so long when another tab is shown. A ``Frame`` is painted when it is whole."""
         if not isinstance(self.screen, Frame):

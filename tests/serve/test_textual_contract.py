@@ -94,6 +94,10 @@ async def test_a_screen_is_painted_once_when_it_is_whole() -> None:
     assert callable(Widget._exchange_repaint_regions)
 
 
+async def test_a_key_waits_for_the_rows_that_it_means() -> None:
+    assert "self._check_bindings(event.key)" in inspect.getsource(App._on_key)
+
+
 async def test_a_closed_screen_says_so_at_once() -> None:
     app: App[None] = App()
     async with app.run_test() as pilot:

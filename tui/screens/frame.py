@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 #: The smallest terminal.
 LEAST = (80, 24)
+
+#: A key waits no longer than so many seconds for the screen that it is meant for.
+WHOLE_SECONDS = 1.0
 
 
 class Frame(Screen[None]):
@@ -65,6 +70,7 @@ class Frame(Screen[None]):
         self._due = ""
         #: Nothing is sent to the terminal yet: the frame that is sent first is the one that shows what it is to show.
         self._held_back = True
+        self._first = asyncio.Event()
         # Textual (8.2.8) reads all style sheets anew, twice, when a mode is shown for the first time, because a new
         # screen knows of no update: 60 to 90 ms of the loop. Where the style sheets are up to date, so is this screen.
         if app.styled == app._css_update_count:
@@ -141,12 +147,15 @@ class Frame(Screen[None]):
 
     def _pull_again(self) -> None:
         self.pull()
+        if self._held_back and self.shown and self.settled:
+            self._paint_first()  # whatever went wrong: no screen stays dark
         self._pull_later()
 
     def on_screen_suspend(self) -> None:
         """Hidden: cost nothing. A tab still hears which rows change (up to a bound), so that it soon shows them."""
         self.shown = False
         self._held_back = True
+        self._first.clear()
         if self._pulling is not None:
             self._pulling.stop()
             self._pulling = None
@@ -206,6 +215,7 @@ class Frame(Screen[None]):
     def _paint_first(self) -> None:
         """Send the whole screen, once: what its widgets have told to be painted meanwhile is in it."""
         self._held_back = False
+        self._first.set()
         self.refresh()
         if not self._layout_required:
             for each in self.walk_children(Widget):
@@ -216,6 +226,15 @@ class Frame(Screen[None]):
         """Send what is to be painted. Textual does so for a screen as it was, and then as it is laid out, and filled."""
         if not (self._held_back and self.is_current):
             super()._compositor_refresh()
+
+    async def whole(self) -> None:
+        """Wait until the screen shows what it is to show, but no longer than ``WHOLE_SECONDS``.
+
+        Who types ahead means the rows that he will see, and must not be told that there are none.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WHOLE_SECONDS):
+                await self._first.wait()
 
     def pull(self) -> None:
         """Take over what changed in the store since the last pull, and paint it."""
