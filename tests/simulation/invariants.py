@@ -197,9 +197,12 @@ def cursor_behind(world: SimWorld) -> None:
             ):
                 rows.setdefault((sid, remote_id), []).append((deleted, etag, mailbox))
         latest: dict[str, Thing] = {thing.id: thing for thing in shelf.log[: int(number)]}
+        # A feed shows the latest state: of what was deleted behind the cursor the ledger may know already, or never have known.
+        left = {thing.id for thing in shelf.log[int(number) :] if thing.deleted}
         for thing in latest.values():
             if (
                 thing.deleted
+                or thing.id in left
                 or thing.module not in world.modules
                 or (side == "crm" and thing.owner not in served)
             ):

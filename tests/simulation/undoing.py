@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 #: One in so many seeds ends with an undo.
 EVERY = 8
 
-#: An undo that is killed again and again must be done after so many cycles.
-ENOUGH = 12
+#: An undo that is killed again and again must be done after so many cycles, in the last few of which nobody kills it.
+ENOUGH = 16
+LAST = 4
 
 
 def wanted(seed: int) -> bool:
@@ -53,7 +54,9 @@ async def undo_something(seed: Seed) -> None:
     world.note("admin", "undoes cycle", chosen.id, "as", order)
     usual, world.killer = world.killer, _killer(dice, dice.choice((0.0, 0.05)))
     world.undoing = True
-    for _ in range(ENOUGH):
+    for turn in range(ENOUGH):
+        if turn == ENOUGH - LAST:
+            world.killer = usual
         await world.cycle(Priority.ADMIN)
         world.deletes.clear()
         if not await world.store.read(orders.asked):
