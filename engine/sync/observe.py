@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from engine.ledger import gone as gone_units
@@ -268,19 +268,12 @@ async def _pages(
         gone = [one.remote_id for one in observations if one.deleted]
         # What no mailbox receives any more (it has another owner) is gone for those who had it.
         gone += [one.remote_id for one, rows in resolved if rows is not None and not rows]
-        untold: list[str] = []
         if net:
             told.update(one.remote_id for one in observations)
             if last:
-                # A late feed has told nothing yet of what was written shortly before it was read.
-                since = 0 if set_back else (stored_at or 0) - lag_seconds * 1000
-                written = await ledger.read(units.written_since, feed.row.id, since)
-                untold = [one for one in written if one not in told]
-                gone += await _ended(connector, feed, untold)
+                gone += await _untold(ledger, connector, feed, None if set_back else stored_at, told)
         refresh = last and (
             set_back
-            # What was asked for by id is asked for once.
-            or bool(untold)
             or (
                 page.cursor != stored_cursor
                 # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
@@ -370,13 +363,16 @@ def _is(connector: Connector, feed: Feed, name: str) -> bool:
     return any(capability is not None and getattr(capability, name) for capability in capabilities)
 
 
-async def _ended(connector: Connector, feed: Feed, untold: Sequence[str]) -> list[str]:
+async def _untold(
+    ledger: Ledger, connector: Connector, feed: Feed, since: int | None, told: Collection[str]
+) -> list[str]:
     """What we wrote since the feed was last read, but the feed does not tell of, and is gone when it is asked for by id.
 
     Without it the end of an item would never be heard of that a person deletes before its creation was read back. In the
     transaction that stores the cursor: afterwards nobody would ask again.
     """
-    return [one.remote_id for one in await connector.fetch(feed.scope, untold) if one.deleted] if untold else []
+    quiet = [one for one in await ledger.read(units.written_since, feed.row.id, since or 0) if one not in told]
+    return [one.remote_id for one in await connector.fetch(feed.scope, quiet) if one.deleted] if quiet else []
 
 
 async def _believe_empty(

@@ -18,6 +18,4 @@ REGRESSIONS: dict[int, str] = {
     3940: "a second copy whose first had been made again since was copied to the other side",
     4798: "two second copies, one on each side, were taken for twins of each other",
     12805: "an occurrence that a person changed while its series was being deleted went with it, read by nobody",
-    13936: "what a feed of net differences did not tell of was asked for by id at every cycle, for ever",
-    11814: "a feed that is late and tells net differences never told of an item that we made and a person deleted",
 }
