@@ -92,8 +92,12 @@ class Front:
             before, seen = seen, self.admins.stamp()
             if seen == read or seen != before:  # not new, or being written now
                 continue
-            read = seen
-            await self._send_away(seen is None)
+            try:
+                await self._send_away(seen is None)
+            except Exception:  # one look that failed must not end the watch
+                log.exception("SSH: who has lost his key could not be sent away; it is tried again")
+            else:
+                read = seen
 
     async def _send_away(self, missing: bool) -> None:
         """Those who are in without a key that is known now, go."""
