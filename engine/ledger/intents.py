@@ -213,7 +213,8 @@ def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[in
 class Applied:
     """A write that was made: the item as the provider now shows it.
 
-    ``accepted`` is what the provider made of our values; ``None`` fields for a delete.
+    ``accepted`` is what the provider made of our values; ``None`` fields for a delete. ``untold``: the feed tells net
+    differences, and of an item that is new to it nothing at all if it ends before it was told.
     """
 
     intent: IntentRow
@@ -225,6 +226,7 @@ class Applied:
     containers: tuple[str, ...]
     modified: int | None
     drifted: bool  # the answer shows changes that are not ours: look again
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,8 @@ def _upsert_item(insert: Any) -> Any:
             "deleted": 0,
             "own": 0,
             "marker": sa.func.coalesce(new.marker, item.c.marker),
+            # What the feed has told of already, it tells the end of, too.
+            "untold": sa.case((item.c.deleted != 0, new.untold), else_=item.c.untold),
         },
     )
 
@@ -310,6 +314,7 @@ _WRITTEN = Statement(
         "modified",
         "written_at",
         "read_at",
+        "untold",
     ),
 )
 _AGREED = setting(link, "id", ("base", "state", "reason"))
@@ -379,6 +384,7 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
                 "modified": one.modified,
                 "written_at": now,
                 "read_at": now,
+                "untold": int(one.untold),
             }
             for one in written
         ],

@@ -266,6 +266,8 @@ def record_page(
     snapshot: bool,
     now: int,
     how: Gone = Gone.TOLD,
+    untold: bool = False,
+    told: Collection[str] = (),
 ) -> PageResult:
     """Record one page.
 
@@ -282,6 +284,8 @@ def record_page(
         snapshot: whether this is a complete listing; its last page sets ``full_at``.
         now: engine clock.
         how: how far what is ``gone`` may be believed.
+        untold: the feed tells net differences, and the cursor that is stored does not reach what this page shows.
+        told: what the new cursor reaches of that.
 
     Raises:
         StaleLease: somebody else has taken over.
@@ -302,12 +306,12 @@ def record_page(
     masters = [one for one in changes.new if one.parent is None]
     occurrences = [one for one in changes.new if one.parent is not None]
     if masters:
-        _insert(connection, scope_id, side, masters, generation, now)
+        _insert(connection, scope_id, side, masters, generation, now, untold=untold)
         if snapshot:
             _adopt_occurrences(connection, scope_id, side, masters, generation, now)
     if occurrences:
-        _insert(connection, scope_id, side, occurrences, generation, now, keep_strays=snapshot)
-    _change(connection, scope_id, side, changes.changed, generation, now)
+        _insert(connection, scope_id, side, occurrences, generation, now, keep_strays=snapshot, untold=untold)
+    _change(connection, scope_id, side, changes.changed, generation, now, untold)
     _renew_keys(connection, side, [(row, one) for row, one in changes.quiet if one.own])
     _NEW_VERSION.many(
         connection,
@@ -329,20 +333,26 @@ def record_page(
     if cursor is not None and snapshot:
         end_snapshot(connection, fence, scope_id, cursor, now)
     elif cursor is not None:
-        _read_now(connection, scope_id, now)
+        _TOLD.run_among(connection, told, scope_id=scope_id)
         set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now)
     return result
 
 
-def end_snapshot(connection: sa.Connection, fence: Fence, scope_id: int, cursor: str, now: int) -> None:
+def end_snapshot(
+    connection: sa.Connection, fence: Fence, scope_id: int, cursor: str, now: int, *, net: bool = False
+) -> None:
     """A complete listing has ended, and what it did not list is settled: from now on only changes are read.
+
+    ``net``: the feed tells net differences; what was not listed, but lives, it has yet to tell of.
 
     Raises:
         StaleLease: somebody else has taken over.
     """
     check(connection, fence)
     _FORGET_STRAYS.run(connection, scope_id=scope_id)
-    _read_now(connection, scope_id, now)
+    if net:
+        _TOLD_BY_LISTING.run(connection, scope_id=scope_id)
+        _LEFT_OUT.run(connection, scope_id=scope_id)
     set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now, full_at=now)
 
 
@@ -410,18 +420,36 @@ _RECENT = Statement(
         _in(item.c.remote_id),
     )
 )
-_WRITTEN = Statement(
+_UNTOLD = Statement(
     sa.select(item.c.remote_id).where(
         item.c.scope_id == sa.bindparam("scope_id"),
-        item.c.written_at.is_not(None),
-        item.c.written_at >= sa.bindparam("since"),
+        item.c.untold == sa.literal_column("1"),
         item.c.deleted == 0,
     )
 )
-_WRITTEN_BEFORE = Statement(
+_TOLD = Statement(
     sa.update(item)
-    .where(item.c.scope_id == sa.bindparam("scope_id"), item.c.written_at >= sa.bindparam("now"))
-    .values(written_at=sa.bindparam("before"))
+    .where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.untold == sa.literal_column("1"),
+        _in(item.c.remote_id),
+    )
+    .values(untold=0)
+)
+_GENERATION = sa.select(scope.c.generation).where(scope.c.id == sa.bindparam("scope_id")).scalar_subquery()
+_TOLD_BY_LISTING = Statement(
+    sa.update(item)
+    .where(
+        item.c.scope_id == sa.bindparam("scope_id"),
+        item.c.untold == sa.literal_column("1"),
+        item.c.generation == _GENERATION,
+    )
+    .values(untold=0)
+)
+_LEFT_OUT = Statement(
+    sa.update(item)
+    .where(item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0, item.c.generation < _GENERATION)
+    .values(untold=1)
 )
 _HERE = Statement(
     sa.select(item.c.id, item.c.remote_id, item.c.deleted, item.c.mailbox_id).where(
@@ -443,14 +471,9 @@ def recently_written(
 
 
 @at_once
-def written_since(connection: sa.Connection, scope_id: int, since: int) -> list[str]:
-    """Live items of a feed that we wrote since a moment, by the index of writes."""
-    return [row.remote_id for row in _WRITTEN.rows(connection, scope_id=scope_id, since=since)]
-
-
-def _read_now(connection: sa.Connection, scope_id: int, now: int) -> None:
-    """What we wrote to a feed was written before this reading of it, also by a clock that has been set back since."""
-    _WRITTEN_BEFORE.run(connection, scope_id=scope_id, now=now, before=now - 1)
+def untold(connection: sa.Connection, scope_id: int) -> list[str]:
+    """Live items that we know, and that the state which a feed's cursor stands for does not hold."""
+    return [row.remote_id for row in _UNTOLD.rows(connection, scope_id=scope_id)]
 
 
 def known_ids(
@@ -552,6 +575,7 @@ def _insert(
     now: int,
     *,
     keep_strays: bool = False,
+    untold: bool = False,
 ) -> None:
     """Insert new items; what is not the user's own gets a link of its own until a match is found.
 
@@ -601,6 +625,7 @@ def _insert(
                 "remote_id": one.remote_id,
                 "link_id": link_id,
                 **_item_values(one, generation, now),
+                "untold": int(untold),
                 **({"fields": one.fields, "native": one.native} if keep_strays else {}),
             }
             for one, link_id in zip(seen, links, strict=True)
@@ -707,6 +732,7 @@ _CHANGED = Statement(
             **{name: sa.bindparam(f"b_{name}") for name in _SHOWN},
             # A mark that an item once carried stays known.
             "marker": sa.func.coalesce(sa.bindparam("b_marker", type_=sa.Text), item.c.marker),
+            "untold": sa.func.coalesce(sa.bindparam("b_untold", type_=sa.BigInteger), item.c.untold),
         }
     )
 )
@@ -719,6 +745,7 @@ def _change(
     changed: Sequence[tuple[Any, Seen]],
     generation: int,
     now: int,
+    untold: bool,
 ) -> None:
     """Items that we knew show something else."""
     beside = restored_beside(connection, side, changed)
@@ -728,13 +755,18 @@ def _change(
     _DROP_KEYS.many(connection, [{"b_id": row.id} for row, _ in ours])
     _DROP_ITEM.many(connection, [{"b_id": row.id} for row, _ in ours])
     for _, one in ours:
-        _insert(connection, scope_id, side, [one], generation, now)
-    hold_restored(connection, scope_id, [(one.mailbox_id, one.remote_id) for _, one in beside])
+        _insert(connection, scope_id, side, [one], generation, now, untold=untold)
+    hold_restored(connection, scope_id, [(one.mailbox_id, one.remote_id, row.link_id) for row, one in beside])
     known = [(row, one) for row, one in changed if (row.link_id is not None and row.id not in apart) or one.own]
     rows = []
     for row, one in known:
-        values = {**_item_values(one, generation, now), "id": row.id}
-        rows.append({f"b_{name}": values[name] for name in ("id", "marker", *_SHOWN)})
+        # Of an item that lives on the feed has told or not, as before.
+        values = {
+            **_item_values(one, generation, now),
+            "id": row.id,
+            "untold": int(untold) if row.deleted else None,
+        }
+        rows.append({f"b_{name}": values[name] for name in ("id", "marker", "untold", *_SHOWN)})
     _CHANGED.many(connection, rows)
     _renew_keys(connection, side, [(row, one) for row, one in known if row.link_id is None or row.lone])
     mark_dirty(connection, [row.link_id for row, _ in known if row.link_id is not None])

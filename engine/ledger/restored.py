@@ -28,8 +28,16 @@ _LINK = Statement(
         item.c.mailbox_id == sa.bindparam("mailbox"),
     )
 )
+_OLD = link.alias("old")
 _HOLD = Statement(
-    sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(state="held", reason=RESTORED)
+    sa.update(link)
+    .where(link.c.id == sa.bindparam("b_link"))
+    .values(
+        state="held",
+        reason=RESTORED,
+        # Under the keys of earlier generations its twin of then is found, which is the copy's twin now (seed 16766).
+        generation=sa.select(_OLD.c.generation + 1).where(_OLD.c.id == sa.bindparam("b_old")).scalar_subquery(),
+    )
 )
 _REST = Statement(sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link")))
 
@@ -51,9 +59,9 @@ def restored_beside(
     return beside
 
 
-def hold_restored(connection: sa.Connection, scope_id: int, items: Sequence[tuple[int, str]]) -> None:
-    """Let the new links of restored items, named by (mailbox id, remote id), wait for an admin."""
-    for mailbox_id, remote_id in items:
+def hold_restored(connection: sa.Connection, scope_id: int, items: Sequence[tuple[int, str, int]]) -> None:
+    """Let the new links of restored items, named by (mailbox id, remote id, their old link), wait for an admin."""
+    for mailbox_id, remote_id, old in items:
         link_id = _LINK.scalar(connection, scope_id=scope_id, remote_id=remote_id, mailbox=mailbox_id)
-        _HOLD.run(connection, b_link=link_id)
+        _HOLD.run(connection, b_link=link_id, b_old=old)
         _REST.run(connection, b_link=link_id)

@@ -211,11 +211,13 @@ item = sa.Table(
     _int("generation", 0),
     _int("written_at"),
     _int("read_at"),
+    # The state that the feed's cursor stands for does not hold it: a feed of net differences would not tell of its end.
+    _int("untold", 0),
     sa.UniqueConstraint("mailbox_id", "side", "scope_id", "remote_id"),
     sa.Index("ix_item_scope", "scope_id", "remote_id"),
     sa.Index("ix_item_link", "link_id", sqlite_where=sa.text("link_id IS NOT NULL")),
     sa.Index("ix_item_marker", "marker", sqlite_where=sa.text("marker IS NOT NULL")),
-    sa.Index("ix_item_written", "scope_id", "written_at", sqlite_where=sa.text("written_at IS NOT NULL")),
+    sa.Index("ix_item_untold", "scope_id", sqlite_where=sa.text("untold = 1")),
     sa.Index(
         "uq_item_live",
         "link_id",

@@ -302,6 +302,7 @@ def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Ou
         seen.containers,
         seen.modified,
         drifted,
+        untold=capability.net,
     )
 
 

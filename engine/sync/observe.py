@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.ledger import gone as gone_units
@@ -247,10 +247,8 @@ async def _pages(
     reading = Reading(result=PageResult(), complete=snapshot)
     listed = 0
     told: set[str] = set()
-    net = not snapshot and _is(connector, feed, "net")
-    # The feed was read in the future: the clock has been set back since, and "written since" would miss writes. Then all of
-    # ours are asked for once.
-    set_back = net and stored_at is not None and stored_at > clock.now_ms()
+    net = tells(connector, feed, "net")
+    quiet: list[str] = []
     reached: str | None = None
     how = Gone.TOLD if row.denied_at is None else Gone.DENIED
     async for page in connector.changes(feed.scope, cursor):
@@ -269,16 +267,15 @@ async def _pages(
         # What no mailbox receives any more (it has another owner) is gone for those who had it.
         gone += [one.remote_id for one, rows in resolved if rows is not None and not rows]
         if net:
-            told.update(one.remote_id for one in observations)
-            if last:
-                gone += await _untold(ledger, connector, feed, None if set_back else stored_at, told)
-        refresh = last and (
-            set_back
-            or (
-                page.cursor != stored_cursor
-                # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
-                and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
-            )
+            told.update(one.remote_id for one in page.observations if not one.deleted)
+            if last and not snapshot:
+                quiet = await ledger.read(units.untold, feed.row.id)
+                gone += await _ended(connector, feed, [one for one in quiet if one not in told.union(gone)])
+        refresh = (
+            last
+            and page.cursor != stored_cursor
+            # What was listed, if only the echo of our own writes, would otherwise be listed again at every cycle.
+            and (listed or stored_at is None or clock.now_ms() - stored_at > CURSOR_REFRESH_MS)
         )
         listed_here = bool(seen or gone)
         if (
@@ -301,6 +298,9 @@ async def _pages(
                 snapshot=snapshot,
                 now=clock.now_ms(),
                 how=how,
+                # A listing that is not finished begins anew; of changes, the next reading tells once more.
+                untold=net and not snapshot and (not last or page.cursor == stored_cursor),
+                told=() if page.cursor == stored_cursor else [one for one in quiet if one in told],
             )
             _add(reading.result, result)
         reached = page.cursor
@@ -308,7 +308,7 @@ async def _pages(
     if snapshot:
         await _prove_absent(ledger, clock, connector, fence, feed, row, generation, had)
         if reached is not None:
-            await ledger.write(units.end_snapshot, fence, feed.row.id, reached, clock.now_ms())
+            await ledger.write(units.end_snapshot, fence, feed.row.id, reached, clock.now_ms(), net=net)
     if row.denied_at is not None or row.empty_at is not None:
         await ledger.write(gone_units.admit, fence, feed.row.id)
     return reading
@@ -337,7 +337,7 @@ async def _settled(
     window of a windowed feed (sync.md section 6).
     """
     doubtful = []
-    if _is(connector, feed, "windowed"):
+    if tells(connector, feed, "windowed"):
         doubtful = [one.remote_id for one in observations if one.deleted]
     if lag_seconds and observations:
         written = await ledger.read(
@@ -357,22 +357,19 @@ async def _settled(
     return [certain.get(one.remote_id, one) for one in observations]
 
 
-def _is(connector: Connector, feed: Feed, name: str) -> bool:
-    """Whether a feed has a trait of the capability record."""
+def tells(connector: Connector, feed: Feed, name: str) -> bool:
+    """Whether a feed is ``windowed``, or tells ``net`` differences: a trait of the capability record."""
     capabilities = (connector.capability(module) for module in feed.scope.modules)
     return any(capability is not None and getattr(capability, name) for capability in capabilities)
 
 
-async def _untold(
-    ledger: Ledger, connector: Connector, feed: Feed, since: int | None, told: Collection[str]
-) -> list[str]:
-    """What we wrote since the feed was last read, but the feed does not tell of, and is gone when it is asked for by id.
+async def _ended(connector: Connector, feed: Feed, ids: Sequence[str]) -> list[str]:
+    """Those items that are gone when they are asked for by id.
 
-    Without it the end of an item would never be heard of that a person deletes before its creation was read back. In the
-    transaction that stores the cursor: afterwards nobody would ask again.
+    A feed of net differences never tells of the end of an item that came and went since its cursor; in the transaction that
+    stores the next cursor, since afterwards nobody would ask again.
     """
-    quiet = [one for one in await ledger.read(units.written_since, feed.row.id, since or 0) if one not in told]
-    return [one.remote_id for one in await connector.fetch(feed.scope, quiet) if one.deleted] if quiet else []
+    return [one.remote_id for one in await connector.fetch(feed.scope, ids) if one.deleted] if ids else []
 
 
 async def _believe_empty(

@@ -9,6 +9,7 @@ from engine.ledger.observe import Seen
 from engine.model.modules import Module, Side
 from engine.sync.audience import audience
 from engine.sync.context import Feed, Run
+from engine.sync.observe import tells
 from engine.sync.resolve import crm_seen, mailbox_seen
 
 #: Rounds of planning and writing in one cycle; what is still dirty then waits for the next.
@@ -56,4 +57,5 @@ async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> No
         generation=feed.row.generation,
         snapshot=False,
         now=run.clock.now_ms(),
+        untold=tells(connector, feed, "net"),
     )

@@ -208,9 +208,17 @@ def _not_written_ahead(patch: pytest.MonkeyPatch) -> None:
 
 
 def _windows_believed(patch: pytest.MonkeyPatch) -> None:
-    has = engine.sync.observe._is
+    _without_trait(patch, "windowed")
+
+
+def _net_feeds_believed(patch: pytest.MonkeyPatch) -> None:
+    _without_trait(patch, "net")
+
+
+def _without_trait(patch: pytest.MonkeyPatch, name: str) -> None:
+    tells = engine.sync.observe.tells
     patch.setattr(
-        engine.sync.observe, "_is", lambda port, feed, trait: trait != "windowed" and has(port, feed, trait)
+        engine.sync.observe, "tells", lambda port, feed, trait: trait != name and tells(port, feed, trait)
     )
 
 
@@ -232,4 +240,5 @@ MUTANTS = (
         scenario(lambda: a_create_is_sent_once("crash-after")),
     ),
     Mutant("removals of a windowed feed believed", _windows_believed, seeds(150, "windowed removal")),
+    Mutant("the silence of a net feed believed", _net_feeds_believed, seeds(150, only=("I3",))),
 )

@@ -18,4 +18,7 @@ REGRESSIONS: dict[int, str] = {
     3940: "a second copy whose first had been made again since was copied to the other side",
     4798: "two second copies, one on each side, were taken for twins of each other",
     12805: "an occurrence that a person changed while its series was being deleted went with it, read by nobody",
+    11814: "a late feed of net differences never told that a person had deleted what we had made",
+    12410: "what such a feed had told of already was asked for by id at every cycle, after its create was repeated",
+    16766: "an item restored from the bin beside its copy took the copy's twin, by the key of its own first create",
 }

@@ -39,7 +39,7 @@ ENOUGH = 10
 #: Every so many seeds a bigger one: more people, more modules, more cycles.
 BIG = 10
 
-#: Every third seed has a mail system whose feeds tell net differences, as Exchange's do; the regressions have none of it.
+#: Every third seed has a mail system whose feeds tell net differences, as Exchange's do.
 NETS, NET = 9, (4, 6, 8)
 
 DAY_MS = 86_400_000
