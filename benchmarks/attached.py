@@ -107,7 +107,7 @@ def serving(folder: Path, configuration: str = "", *, ssh: bool = False) -> Iter
         try:
             with os.fdopen(get) as told:
                 ready = told.readline()
-            if not ready:
+            if not ready.startswith("listening at "):
                 raise RuntimeError(f"the engine did not start (exit code {process.wait()})")
             yield Engine(process, data, env, int(ready.rpartition("ssh at port ")[2] or 0) if ssh else 0)
         finally:

@@ -6,9 +6,20 @@ import os
 import sys
 from collections.abc import Sequence
 
+#: What an engine tells who has started it instead of where it listens, when another one holds the data directory.
+BUSY = "busy"
+
 
 class NotStarted(Exception):
-    """The engine has ended before it listened; the text is what it said."""
+    """The engine has ended before it listened; the text is what it said.
+
+    Attributes:
+        busy: whether another process holds the data directory; it may be an engine that is about to listen.
+    """
+
+    def __init__(self, text: str, *, busy: bool = False) -> None:
+        super().__init__(text)
+        self.busy = busy
 
 
 def start(folder: str, more: Sequence[str] = ()) -> int:
@@ -48,13 +59,14 @@ def start(folder: str, more: Sequence[str] = ()) -> int:
         )
     os.close(put)
     with os.fdopen(get) as told:
-        line = told.readline()  # ends with the engine at the latest
-    if not line:
+        line = told.readline().strip()  # ends with the engine at the latest
+    if not line or line == BUSY:
         process.wait()
         with open(log, encoding="utf-8", errors="replace") as file:
             said = [each.strip() for each in file.read()[-4000:].splitlines() if each.strip()]
         raise NotStarted(
-            "\n".join(said[-6:]).removeprefix("syncline: ") or f"the engine ended with {process.returncode}"
+            "\n".join(said[-6:]).removeprefix("syncline: ") or f"the engine ended with {process.returncode}",
+            busy=line == BUSY,
         )
     process.returncode = 0  # it is nobody's child any more: no warning that it still runs
     return process.pid

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tui import ask, entry, exits, filing_options, list_options, order_options, places
-from tui.exits import Trouble
+from tui.exits import Busy, Trouble
 
 #: A command waits so long, in seconds, for an engine that starts or stops, or for another command.
 _BETWEEN = 3.0
@@ -388,8 +388,8 @@ def _run(given: argparse.Namespace, words: Sequence[str]) -> int:
         once = given.command in PATIENT or getattr(given, "file", None) == "-"
         try:
             return asyncio.run(here(given))
-        except Trouble as trouble:
-            if once or "another syncline works on" not in str(trouble) or time.monotonic() >= until:
+        except Busy:
+            if once or time.monotonic() >= until:
                 raise
         time.sleep(0.1)
 

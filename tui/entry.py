@@ -82,7 +82,7 @@ def console(asked: Wanted) -> int:
                     f"The engine was started in the background (pid {pid}): q leaves it running, Q stops it."
                 )
             except background.NotStarted as fault:
-                engine = _starting(asked) if "another syncline works on" in str(fault) else None
+                engine = _starting(asked) if fault.busy else None
                 if engine is None:
                     return _refuse(str(fault), ask.UNUSABLE)
             engine = engine or ask.connect(asked.folder, asked.socket)

@@ -49,6 +49,13 @@ class Trouble(Exception):
         self.details = tuple(details)
 
 
+class Busy(Trouble):
+    """Another process holds the data directory: an engine that starts, works or stops, or a command."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(UNUSABLE, text)
+
+
 def of_report(report: Mapping[str, Any], faults: Iterable[str]) -> int:
     """Exit code of a sync.
 

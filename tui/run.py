@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.service import (
     Actor,
+    EngineBusy,
     HeldRow,
     LedgerFault,
     PolicyState,
@@ -29,7 +30,7 @@ from engine.service import (
     SettleHeld,
 )
 from tui import exits, printing
-from tui.exits import Trouble
+from tui.exits import Busy, Trouble
 from tui.listing import show_csv
 from tui.out import Out
 
@@ -120,11 +121,14 @@ async def opened(data_dir: Path) -> AsyncIterator[Service]:
     """The engine on a data directory, closed at the end.
 
     Raises:
-        Trouble: it is in use or damaged; or what the command asked cannot be done.
+        Busy: another process holds it.
+        Trouble: it is damaged; or what the command asked cannot be done.
     """
     with logging_to(data_dir):
         try:
             service = await Service.open(data_dir)
+        except EngineBusy as error:
+            raise Busy(str(error)) from None
         except ServiceError as error:
             raise Trouble(exits.UNUSABLE, str(error)) from None
         try:

@@ -121,7 +121,7 @@ from engine.net.errors import ErrorKind, ProviderError
 from engine.runtime.editing import ConnectionDraft, ConnectionRow, PolicyDraft, next_runs
 from engine.runtime.jobdesk import JobDesk, JobDraft, JobVerdict, RunDetail, RunItem
 from engine.service.facade import Service
-from engine.service.views import DoctorRow, ServiceError
+from engine.service.views import DoctorRow, EngineBusy, ServiceError
 
 __all__ = [
     "ASKED",
@@ -164,6 +164,7 @@ __all__ = [
     "EditJob",
     "EnableJob",
     "EnablePolicy",
+    "EngineBusy",
     "EngineRow",
     "ErrorKind",
     "Explanation",

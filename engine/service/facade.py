@@ -39,7 +39,7 @@ from engine.service import (
     work,
 )
 from engine.service.parts import Parts
-from engine.service.views import ServiceError
+from engine.service.views import EngineBusy, ServiceError
 
 #: Cycles that run at once. Providers' quotas are the limit, not this.
 SLOTS = 16
@@ -127,12 +127,15 @@ class Service(Parts):
         """Open or create the engine's data directory (0700) and take it for this process.
 
         Raises:
-            ServiceError: another engine holds it, or its ledger cannot be used.
+            EngineBusy: another engine holds it.
+            ServiceError: its ledger cannot be used.
         """
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             ledger = await SqliteLedger.open(data_dir / "ledger.sqlite", clock=clock)
-        except (LedgerBusy, LedgerDamaged, LedgerFault) as error:
+        except LedgerBusy as error:
+            raise EngineBusy(str(error)) from error
+        except (LedgerDamaged, LedgerFault) as error:
             raise ServiceError(str(error)) from error
         except OSError as error:
             raise ServiceError(

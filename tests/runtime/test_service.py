@@ -18,13 +18,13 @@ from engine.service import (
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    EngineBusy,
     JobState,
     PauseUser,
     PolicyState,
     ResumeUser,
     RunJob,
     Service,
-    ServiceError,
     StopJob,
     SyncNow,
     TestPolicy,
@@ -254,7 +254,7 @@ async def test_a_policy_switched_off_while_it_runs_ends_its_cycle(place: Town, t
 
 async def test_a_second_engine_is_refused_and_told_who_holds_it(place: Town, tmp_path: Path) -> None:
     async with engine(tmp_path, place.config()):
-        with pytest.raises(ServiceError, match=r"another syncline works on .*pid \d+"):
+        with pytest.raises(EngineBusy, match=r"another syncline works on .*pid \d+"):
             await Service.open(tmp_path / "data")
     second = await Service.open(tmp_path / "data")
     await second.close()

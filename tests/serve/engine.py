@@ -79,7 +79,7 @@ def serving(folder: Path, *words: str, python: str = sys.executable) -> Iterator
         try:
             with os.fdopen(get) as told:
                 line = told.readline()  # ends with the process at the latest
-            if not line:
+            if not line.startswith("listening at "):
                 process.wait(PATIENCE)
                 assert process.stderr is not None
                 raise AssertionError(process.stderr.read())

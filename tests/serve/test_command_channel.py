@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.engine import PATIENCE, Engine, serving, syncline
-from tui import ask, exits, wire
+from tui import ask, background, exits, wire
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,18 @@ def test_a_second_engine_is_told_who_is_the_first(engine: Engine) -> None:
     ended = engine.run("serve")
     assert ended.returncode == exits.UNUSABLE
     assert f"pid {engine.process.pid}" in ended.stderr
+
+
+def test_who_starts_an_engine_learns_whether_the_directory_is_held_or_unusable(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with pytest.raises(background.NotStarted, match=f"pid {engine.process.pid}") as refused:
+        background.start(str(engine.folder))
+    assert refused.value.busy, "another terminal may have started it just now: it is worth to look for it again"
+    (tmp_path / "ledger.sqlite").write_bytes(b"no ledger" * 1000)
+    with pytest.raises(background.NotStarted, match=r"ledger\.sqlite") as damaged:
+        background.start(str(tmp_path))
+    assert not damaged.value.busy
 
 
 def test_the_socket_is_this_users_alone(engine: Engine) -> None:

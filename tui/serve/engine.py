@@ -15,7 +15,8 @@ from pathlib import Path
 
 from engine.service import Service
 from tui import exits, places
-from tui.exits import Trouble
+from tui.background import BUSY
+from tui.exits import Busy, Trouble
 from tui.run import local_zone, opened, running
 from tui.serve import access
 from tui.serve.door import listening, share
@@ -36,7 +37,11 @@ def serve(given: Namespace) -> int:
         Trouble: the data directory or the socket cannot be used.
     """
     with asyncio.Runner(loop_factory=EngineLoop) as runner:
-        return runner.run(_serve(given))
+        try:
+            return runner.run(_serve(given))
+        except Busy:
+            _tell_starter(given.ready_fd, BUSY)
+            raise
 
 
 async def _serve(given: Namespace) -> int:
@@ -167,11 +172,15 @@ class Wish:
 
 def ready(number: int | None, text: str) -> None:
     """Tell who has started us that we serve: by a pipe that he gave, and systemd by its socket."""
+    _tell_starter(number, text)
+    notify(f"READY=1\nSTATUS={text}")
+
+
+def _tell_starter(number: int | None, text: str) -> None:
     if number is not None:
         with suppress(OSError):
             os.write(number, f"{text}\n".encode())
             os.close(number)
-    notify(f"READY=1\nSTATUS={text}")
 
 
 def notify(text: str) -> None:
