@@ -41,6 +41,7 @@ _USERS = Mend("J", "users", "members", "users import FILE.csv")
 _PREVIEW = Mend("P", "preview", "preview", "preview {policy}")
 _EDIT = Mend("e", "edit", "edit", "apply FILE.toml")
 _QUEUE = Mend("2", "then %", "tab('queue')", "status")
+_READ_BACK = Mend("V", "read back", "verify", "verify --policy {policy}")
 TICK = Mend("space", "tick", "mark", "")
 
 #: What is asked, in a few words; the whole of it is in ``ASKED``.
@@ -64,6 +65,7 @@ _MENDS: Mapping[str, Mend] = {
     "limits": _QUEUE,
     "blackout": _EDIT,
     "notify": _EDIT,
+    "after": _READ_BACK,
 }
 
 

@@ -274,6 +274,7 @@ KEYS: tuple[Key, ...] = (
         {
             POLICIES: "Read back from the provider what was built, and tick it.",
             POLICY: "Read back from the provider what was built, and tick it.",
+            CHECKLIST: "After the first sync: read back from each mailbox what was built, and tick it.",
         },
         5,
     ),
@@ -289,6 +290,7 @@ KEYS: tuple[Key, ...] = (
             CONNECTIONS: "Test the connection: token, permissions, one read of each kind.",
         },
         6,
+        {CHECKLIST: "test"},
     ),
     Key(
         "O X",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.jobs import rollout
 from engine.jobs.rollout import Member, Progress, Stage, Tally
-from engine.ledger import links, mailboxes
+from engine.ledger import history, links, mailboxes
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.store import Ledger
 from engine.model.config_policy import policy_to_doc
@@ -15,7 +15,7 @@ from engine.model.states import Move
 from engine.net.errors import ProviderError
 from engine.sync.context import PolicyContext
 from engine.sync.cycle import account_of
-from engine.sync.verify import verify_mailbox
+from engine.sync.verify import Tick, verify_mailbox
 
 
 class Waves:
@@ -94,8 +94,8 @@ class Waves:
             items += sum(count for (_, state), count in totals.items() if state == "live")
             # Nobody follows the last wave: the job Verify reads it back like any policy.
             if progress.wave < progress.waves and not progress.tallies[record.id].fault:
-                made, wrong = await _verified(context, record)
-                checks, differ = checks + made, differ + wrong
+                ticks = await self._verified(context, record)
+                checks, differ = checks + len(ticks), differ + sum(not tick.ok for tick in ticks)
         progress = self._progress[policy.name]
         if progress.stage is not Stage.RUNNING:
             return progress  # an admin was faster
@@ -111,18 +111,20 @@ class Waves:
         await self._ledger.write(mailboxes.set_policy, policy.name, rollout=after.doc())
         return after
 
+    async def _verified(self, context: PolicyContext, record: MailboxRecord) -> list[Tick]:
+        """Read a mailbox back; what was found is kept for the screens, as that of *Verify* is."""
+        try:
+            ticks = await verify_mailbox(context, record, account_of(record))
+        except ProviderError as error:
+            ticks = [Tick("access", False, 0, 1, str(error))]
+        rows = [(record.email, one.check, one.ok, one.have, one.want, one.detail) for one in ticks]
+        name, now = context.policy.name, context.clock.now_ms()
+        await self._ledger.write(history.store_verification, name, rows, now, record.email)
+        return ticks
+
     async def _stored(self, policy: str) -> Progress | None:
         found = {record.name: record for record in await self._ledger.read(mailboxes.policies)}
         return rollout.read(found[policy].rollout) if policy in found else None
-
-
-async def _verified(context: PolicyContext, record: MailboxRecord) -> tuple[int, int]:
-    """Checks made, and checks that differ."""
-    try:
-        ticks = await verify_mailbox(context, record, account_of(record))
-    except ProviderError:
-        return 1, 1
-    return len(ticks), sum(not tick.ok for tick in ticks)
 
 
 def _place(

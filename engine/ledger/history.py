@@ -134,10 +134,15 @@ def last_runs(conn: sa.Connection) -> dict[str, sa.Row[Any]]:
 
 
 def store_verification(
-    conn: sa.Connection, policy: str, rows: Sequence[tuple[str, str, bool, int, int, str]], now: int
+    conn: sa.Connection,
+    policy: str,
+    rows: Sequence[tuple[str, str, bool, int, int, str]],
+    now: int,
+    mailbox: str | None = None,
 ) -> None:
-    """Replace the verification of a policy: (mailbox, check, ok, have, want, detail)."""
-    conn.execute(sa.delete(verify).where(verify.c.policy == policy))
+    """Replace the verification of a policy, or of one of its mailboxes: (mailbox, check, ok, have, want, detail)."""
+    old = sa.delete(verify).where(verify.c.policy == policy)
+    conn.execute(old if mailbox is None else old.where(verify.c.mailbox == mailbox))
     for mailbox, check, ok, have, want, detail in rows:
         conn.execute(
             insert(conn, verify).values(

@@ -95,6 +95,9 @@ async def test_a_good_wave_waits_for_the_command_line(
             ("admitted", (first,)),
             ("waits", tuple(others)),
         ]
+        read_back = await service.verify_report("Demo")
+        assert {row.mailbox for row in read_back} == {first}, "the wave was read back, and the screens show it"
+        assert all(row.ok for row in read_back)
         assert not place.contacts(others[0]) or "syncline" not in str(place.contacts(others[0]))
 
     def line(*words: str) -> tuple[int, str]:

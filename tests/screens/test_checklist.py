@@ -15,12 +15,16 @@ from engine.service import (
     ApplyPreview,
     Checklist,
     EnablePolicy,
+    JobRow,
+    JobState,
     PolicyState,
     PreviewReport,
     Role,
     SavePolicy,
+    Table,
     TestPolicy,
     UserRow,
+    VerifyPolicy,
     VerifyRow,
     check_policy,
 )
@@ -102,7 +106,8 @@ def read_back(names: list[str]) -> list[VerifyRow]:
     counts = {
         "groups": 2,
         "contacts": 5310,
-        "calendar": 92,
+        "calendar": 4,
+        "appointments": 92,
         "tasks": 21,
         "label tree": 14,
         "quick connect mails": 3,
@@ -120,6 +125,12 @@ def read_back(names: list[str]) -> list[VerifyRow]:
     ]
 
 
+def synced(service: fake.FakeService) -> None:
+    """Its first sync has ended."""
+    row = service.store.policies[POLICY]
+    row.state, row.initialised, row.last_full_ms = PolicyState.ENABLED, True, fake.NOW
+
+
 @pytest.mark.parametrize("kind", ["before", "after"])
 def test_pilot_and_what_was_read_back(snap_compare, build: Build, kind: str) -> None:  # type: ignore[no-untyped-def]
     app = build()
@@ -128,14 +139,80 @@ def test_pilot_and_what_was_read_back(snap_compare, build: Build, kind: str) -> 
     if kind == "after":
         app.engine.store.policies[POLICY].rollout_stage = "running"
         app.engine.report = read_back(names)
+        synced(app.engine)
 
     async def before(pilot: Pilot[None]) -> None:
-        await shown("right", LARGE)(pilot)
-        while app.screen.table.current != "waves":  # type: ignore[attr-defined]
-            await pilot.press("up")
+        await shown("right" if kind == "before" else "", LARGE)(pilot)
+        assert app.screen.table.select("waves" if kind == "before" else "after")  # type: ignore[attr-defined]
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=LARGE, run_before=before)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "140x40"])
+def test_after_the_first_sync_it_names_the_key_that_reads_back(
+    snap_compare,  # type: ignore[no-untyped-def]
+    build: Build,
+    size: tuple[int, int],
+) -> None:
+    app = build()
+    peopled(app.engine)
+    synced(app.engine)
+
+    async def before(pilot: Pilot[None]) -> None:
+        app.open_checklist(POLICY)
+        await User(app, pilot).sees("not yet: V reads it back")
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+async def test_what_a_first_sync_made_is_read_back_from_its_checklist(build: Build) -> None:
+    app = build()
+    names = peopled(app.engine)
+    async with app.run_test(size=SMALL) as pilot:
+        user = User(app, pilot)
+        app.open_checklist(POLICY)
+        await user.sees("lines right")
+        assert "ead back" not in user.text(), "before it there is nothing to read back"
+        await user.press("V")
+        await user.sees("Nothing was synchronised yet; V reads it back when the first sync has ended.")
+        assert user.commands == []
+        row = user.service.store.policies[POLICY]
+        row.state, row.running = PolicyState.ENABLED, True
+        user.service.store.touch(Table.POLICIES, row)
+        await user.sees("when the first sync ends")
+        synced(user.service)
+        user.service.store.touch(Table.POLICIES, row)
+        await user.sees("not yet: V reads it back")
+        await user.press("g", "enter")  # the line itself does the same
+        await user.until(lambda: user.commands == [VerifyPolicy(POLICY)])
+        job = user.service.store.jobs[f"verify:{POLICY}"] = JobRow(f"verify:{POLICY}", f"Verify {POLICY}")
+        job.state = JobState.RUNNING
+        user.service.store.touch(Table.JOBS, job)
+        await user.sees("being read now")
+        job.state, user.service.report = JobState.ENABLED, read_back(names)
+        user.service.store.touch(Table.JOBS, job)
+        await user.sees("! look   Read back from mailboxes   1 of 5 confirmed, 1 differs")
+        await user.sees("r.silva@example.com: contacts: 5,310 of 5,311")
+        user.service.report = read_back(names)[:7]
+        user.service.store.touch(Table.JOBS, job)
+        await user.sees("◌ open   Read back from mailboxes   1 of 5 confirmed")
+
+
+async def test_a_mailbox_that_could_not_be_read_back_says_why(build: Build) -> None:
+    app = build()
+    names = peopled(app.engine)
+    synced(app.engine)
+    app.engine.report = [
+        *read_back(names)[:7],
+        VerifyRow(names[2], "access", False, 0, 1, "Google sign-in: refused"),
+    ]
+    async with app.run_test(size=LARGE) as pilot:
+        user = User(app, pilot)
+        app.open_checklist(POLICY)
+        await user.sees("! access: 0 of 1, Google sign-in: refused")
+        await user.sees("✓ 5,310 of 5,310")
+        await user.sees("◌ not yet: V reads it back")
 
 
 async def test_a_pilot_is_chosen_on_the_checklist_and_stored_in_the_policy(build: Build) -> None:

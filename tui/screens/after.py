@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.service import RolloutReport, VerifyRow
+from engine.service import CheckLine, CheckState, RolloutReport, VerifyRow
 from tui import format as form
 from tui.paint import Span, TextLine, fit, line
 
@@ -12,7 +12,7 @@ from tui.paint import Span, TextLine, fit, line
 _CHECKS = (
     ("groups", "Groups"),
     ("contacts", "Contacts"),
-    ("calendar", "Calendar"),
+    ("appointments", "Appointments"),
     ("tasks", "Tasks"),
     ("label tree", "Label tree"),
     ("quick connect mails", "Quick connect"),
@@ -22,15 +22,47 @@ _CELL = 17
 #: Pilot mailboxes that are named.
 NAMED = 5
 
+#: Why it does not happen by itself. What it costs: engine/sync/verify.py.
+_ASKED_FOR = "V lists every mailbox once, whole, and compares; it writes nothing. So many calls are made only when you ask."
+
+
+def read_back(
+    report: Sequence[VerifyRow], mailboxes: Sequence[str], *, synced: bool, running: bool
+) -> CheckLine:
+    """The line of the checklist about what was read back after the first sync.
+
+    Args:
+        report: of the last verification.
+        mailboxes: of the policy.
+        synced: whether the first sync has ended.
+        running: whether a verification runs now.
+    """
+    differ = [row for row in report if not row.ok]
+    if running:
+        state, found, told = CheckState.UNKNOWN, "being read now", [_ASKED_FOR]
+    elif not synced:
+        state, found, told = CheckState.UNKNOWN, "when the first sync ends", [_ASKED_FOR]
+    elif not report:
+        state, found, told = CheckState.UNKNOWN, "not yet: V reads it back", [_ASKED_FOR]
+    else:
+        whole = len({row.mailbox for row in report}) >= len(mailboxes)  # a wave is read back by itself
+        state = CheckState.LOOK if differ else CheckState.OK if whole else CheckState.UNKNOWN
+        found = confirmed(report, mailboxes)
+        told = [f"{row.mailbox}: {_difference(row)}" for row in differ]
+        told += ["1, then ↵ on the policy, shows every check. V reads it back again."] if differ else []
+    return CheckLine("after", "Read back from mailboxes", state, found, tuple(told))
+
 
 def confirmed(report: Sequence[VerifyRow], mailboxes: Sequence[str]) -> str:
-    """How many of the mailboxes are confirmed; empty while none was read back."""
-    if not report:
-        return ""
+    """How many of the mailboxes are confirmed."""
     differ = {row.mailbox for row in report if not row.ok}
     good = {row.mailbox for row in report} - differ
-    told = f"Confirmed {len(good):,} of {form.count(len(mailboxes), 'mailbox', 'mailboxes')}"
-    return f"{told}; ↵ on the policy opens a difference" if differ else told
+    told = f"{len(good):,} of {len(mailboxes):,} confirmed"
+    return f"{told}, {len(differ):,} {'differs' if len(differ) == 1 else 'differ'}" if differ else told
+
+
+def _difference(row: VerifyRow) -> str:
+    return f"{row.check}: {row.have:,} of {row.want:,}" + (f", {row.detail}" if row.detail else "")
 
 
 def who_first(plan: RolloutReport, mailboxes: Sequence[str]) -> str:
@@ -44,7 +76,13 @@ def who_first(plan: RolloutReport, mailboxes: Sequence[str]) -> str:
 
 
 def lines(
-    plan: RolloutReport, report: Sequence[VerifyRow], mailboxes: Sequence[str], width: int, height: int
+    plan: RolloutReport,
+    report: Sequence[VerifyRow],
+    mailboxes: Sequence[str],
+    width: int,
+    height: int,
+    *,
+    synced: bool,
 ) -> list[TextLine]:
     """The panel: the pilot, then one row for each mailbox, those with a difference first."""
     checks: dict[str, dict[str, VerifyRow]] = {}
@@ -65,15 +103,22 @@ def lines(
     told = [line((f" {who_first(plan, mailboxes)}{rest}", "quiet")), line((head, "head"))]
     shown = sorted(mailboxes, key=order)[: max(0, height - len(told))]
     for name in shown:
-        cells = _cells(checks.get(name, {}), name in waits)
-        told.append(line((f" {fit(name, room)} ", "text"), *((fit(text, _CELL), role) for text, role in cells)))
+        unread = "waits" if name in waits else "not yet: V reads it back" if synced else "not synced yet"
+        cells = _cells(checks.get(name, {}), unread)
+        cell = _CELL * len(_CHECKS) // len(cells)
+        told.append(line((f" {fit(name, room)} ", "text"), *((fit(text, cell), role) for text, role in cells)))
     return told
 
 
-def _cells(rows: Mapping[str, VerifyRow], waits: bool) -> list[Span]:
+def _cells(rows: Mapping[str, VerifyRow], unread: str) -> list[Span]:
+    """A mailbox's cells, or one that says why there are none, or what differs beside the columns."""
     if not rows:
-        return [(f"◌ {'waits' if waits else 'not read yet'}", "quiet")] + [("◌", "quiet")] * (len(_CHECKS) - 1)
-    return [_cell(rows.get(name)) for name, _ in _CHECKS]
+        return [(f"◌ {unread}", "quiet")]
+    shown = [rows.get(name) for name, _ in _CHECKS]
+    beside = [row for row in rows.values() if not row.ok and row not in shown]
+    if beside and all(row is None or row.ok for row in shown):
+        return [(f"! {_difference(beside[0])}", "alert")]
+    return [_cell(row) for row in shown]
 
 
 def _cell(row: VerifyRow | None) -> Span:

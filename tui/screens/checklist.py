@@ -12,13 +12,16 @@ from textual.events import ScreenResume
 
 from engine.service import (
     ASKED,
+    CheckLine,
     Checklist,
     CheckState,
     EnablePolicy,
+    JobState,
     RolloutReport,
     SavePolicy,
     Table,
     TestPolicy,
+    VerifyPolicy,
     VerifyRow,
 )
 from engine.service import refusal as refused
@@ -101,7 +104,7 @@ class ChecklistScreen(TableFrame):
     PANE, TAB = keys.CHECKLIST, keys.POLICIES
     LISTENS = (Table.POLICIES, Table.JOBS)
     FILTER_KEYS = ("is",)
-    WITHOUT_ROW = frozenset({"switch", "test", "preview", "edit", "members"})
+    WITHOUT_ROW = frozenset({"switch", "test", "preview", "edit", "members", "verify"})
 
     def __init__(self, policy: str) -> None:
         super().__init__()
@@ -160,7 +163,7 @@ class ChecklistScreen(TableFrame):
     def _read_back(self, report: list[VerifyRow]) -> None:
         self.report = report
         if alive(self):
-            self.paint_details()
+            self._list()
 
     def _came(self, found: Checklist) -> None:
         self.found = found
@@ -172,11 +175,13 @@ class ChecklistScreen(TableFrame):
         if found is None:
             return
         rows = []
-        for place, each in enumerate(found.lines):
+        # What only an admin can know is asked before it; after it, reading back is what is left to do.
+        lines = found.lines if found.first else (self._back(), *found.lines)
+        for place, each in enumerate(lines):
             sign, word, role = SIGNS[each.state]
             way = None if each.state is CheckState.OK else mend(each)
             rows.append(Row(each.id, place, sign, word, role, each.title, each.found, each.told, way))
-        for place, (key, asked) in enumerate(ASKED.items(), len(rows)):
+        for place, (key, asked) in enumerate(ASKED.items() if found.first else (), len(rows)):
             yes = key in self.ticked
             told = (f"{asked}.", "The audit log keeps who said so, and when.")
             rows.append(
@@ -200,6 +205,17 @@ class ChecklistScreen(TableFrame):
             self.table.fault()  # the first line that wants something
         self.paint_bar()
         self.paint_details()
+
+    @property
+    def _synced(self) -> bool:
+        """Whether a first sync has ended, so that there is something to read back."""
+        row = self.store.policies.get(self.policy)
+        return row is not None and row.last_full_ms is not None
+
+    def _back(self) -> CheckLine:
+        job = self.store.jobs.get(f"verify:{self.policy}")
+        running = job is not None and job.state is JobState.RUNNING
+        return after.read_back(self.report, self._mailboxes(), synced=self._synced, running=running)
 
     def _empty(self) -> str:
         if self.policy not in self.store.policies:
@@ -258,8 +274,10 @@ class ChecklistScreen(TableFrame):
         if not panel.display:
             return
         mailboxes = self._mailboxes()
-        panel.title("After: read back from each mailbox", after.confirmed(self.report, mailboxes))
-        panel.show(after.lines(self.plan, self.report, mailboxes, panel.size.width, panel.size.height))
+        title = "After: read back from each mailbox"
+        panel.title(title, after.confirmed(self.report, mailboxes) if self.report else "")
+        size = panel.size
+        panel.show(after.lines(self.plan, self.report, mailboxes, size.width, size.height, synced=self._synced))
 
     def _choose_pilot(self) -> None:
         """Offer how many mailboxes go first."""
@@ -290,7 +308,9 @@ class ChecklistScreen(TableFrame):
     # Keys
 
     def why_not(self, action: str) -> str:
-        """The start says what keeps it off."""
+        """The start says what keeps it off, reading back what comes before it."""
+        if action == "verify" and not self._synced:
+            return "Nothing was synchronised yet; V reads it back when the first sync has ended."
         if action == "switch" and self.found is not None:
             missing = self.found.missing(self.ticked)
             if missing:
@@ -344,6 +364,11 @@ class ChecklistScreen(TableFrame):
         """Test both connections."""
         self.say(f"Testing both connections of {self.policy} …")
         self.send(TestPolicy(self.policy))
+
+    def action_verify(self) -> None:
+        """Read back what the first sync has made."""
+        self.say(f"Reading back what {self.policy} built …")
+        self.send(VerifyPolicy(self.policy))
 
     def action_preview(self) -> None:
         """Show the preview; it is made there."""
