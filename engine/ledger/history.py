@@ -138,11 +138,11 @@ def store_verification(
     policy: str,
     rows: Sequence[tuple[str, str, bool, int, int, str]],
     now: int,
-    mailbox: str | None = None,
+    only: str | None = None,
 ) -> None:
     """Replace the verification of a policy, or of one of its mailboxes: (mailbox, check, ok, have, want, detail)."""
     old = sa.delete(verify).where(verify.c.policy == policy)
-    conn.execute(old if mailbox is None else old.where(verify.c.mailbox == mailbox))
+    conn.execute(old if only is None else old.where(verify.c.mailbox == only))
     for mailbox, check, ok, have, want, detail in rows:
         conn.execute(
             insert(conn, verify).values(
