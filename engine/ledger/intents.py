@@ -235,7 +235,8 @@ class Unsettled:
 
     Attributes:
         how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``unsure`` (so, after an update
-            or delete of which nobody can tell), ``later`` (so, but not before ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
+            of which nobody can tell; a delete stays in flight until its item was read by id), ``later`` (so, but not before
+            ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
             ``not_before``, then look for the marker), ``failed`` (the item is at fault).
         error: for people.
     """
@@ -411,11 +412,7 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
     )
     # Matched for good: natural keys are for one-sided links only.
     _DROP_KEYS.run_among(connection, [one.intent.link_id for one in written])
-    _REMOVED.many(
-        connection,
-        [{"b_link": one.intent.link_id, "b_side": one.intent.side, "b_now": now} for one in removed],
-    )
-    _STATE.many(connection, [{"which": one.intent.link_id, "new_state": "tombstone"} for one in removed])
+    _remove(connection, [one.intent for one in removed], now)
     special = [one.intent for one in applied if one.intent.mode]
     settle(connection, [Special(one.link_id, one.side, one.kind, one.mode, one.patch) for one in special])
     _NO_LONGER_WRITING.run_among(connection, [one.intent.link_id for one in applied])
@@ -430,6 +427,11 @@ def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[A
             connection, [one.link_id for one in series if one.side == side and not one.mode], side
         )
     wake_occurrences(connection, [one.link_id for one in series])
+
+
+def _remove(connection: sa.Connection, deletes: Sequence[IntentRow | Open], now: int) -> None:
+    _REMOVED.many(connection, [{"b_link": one.link_id, "b_side": one.side, "b_now": now} for one in deletes])
+    _STATE.many(connection, [{"which": one.link_id, "new_state": "tombstone"} for one in deletes])
 
 
 def _agreed(patch: Mapping[str, Any], waits: set[str] | None) -> Mapping[str, Any]:
@@ -471,12 +473,21 @@ _UNSURE = Statement(
 )
 
 
+def _stays_in_flight(one: Unsettled) -> bool:
+    """Whether it is a delete that waits for its item to be read by id; those of an order are settled by the order."""
+    return one.how == "unsure" and one.intent.kind == "delete" and not one.intent.mode
+
+
 def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled], now: int) -> list[int]:
     by: dict[str, list[Unsettled]] = {}
     for one in unsettled:
         by.setdefault(one.how, []).append(one)
     failed, gone = by.get("failed", []), by.get("gone", [])
-    void = [one for one in unsettled if one.how in {"reread", "unsure", "gone", "later"}]
+    void = [
+        one
+        for one in unsettled
+        if one.how in {"reread", "unsure", "gone", "later"} and not _stays_in_flight(one)
+    ]
     _UNSURE.run_among(connection, [one.intent.id for one in by.get("unsure", [])], b_now=now)
     _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
     _UNKNOWN.many(
@@ -500,11 +511,14 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
         ],
     )
     mark_dirty(connection, [one.intent.link_id for one in (*void, *failed)])
-    _LATER.many(
-        connection,
-        [{"which": one.intent.link_id, "new_not_before": one.not_before} for one in by.get("later", [])],
-    )
+    for one in by.get("later", []):
+        put_off(connection, [one.intent.link_id], one.not_before)
     return _count_failures(connection, failed, now) + _count_failures(connection, gone, now, free=1)
+
+
+def put_off(connection: sa.Connection, link_ids: Sequence[int], not_before: int) -> None:
+    """Look at links of the work list no earlier than that."""
+    _LATER.many(connection, [{"which": one, "new_not_before": not_before} for one in link_ids])
 
 
 def _count_failures(
@@ -613,6 +627,7 @@ def recover(
     unknown: Mapping[int, int],
     now: int,
     landed: Sequence[Open] = (),
+    removed: Sequence[Open] = (),
 ) -> None:
     """Settle what an earlier run left open (sync.md section 3.2).
 
@@ -624,6 +639,7 @@ def recover(
         unknown: creates that must be looked for first: intent id to the time until which the feed may lag.
         now: engine clock.
         landed: those of ``void`` whose values their item shows: both sides agreed on them, so that they are the base.
+        removed: deletes in flight whose item is gone: they were made, as far as anybody can tell.
     """
     check(connection, fence)
     waits = two_sided(connection, [one.id for one in landed])
@@ -639,6 +655,7 @@ def recover(
     )
     _UNSURE.run_among(connection, [one.id for one in void if one.state == "in_flight"], b_now=now)
     mark_dirty(connection, [one.link_id for one in void])
+    _record_removed(connection, removed, now)
     _AGAIN.many(connection, [{"b_id": one.id} for one in repeat])
     _UNKNOWN.many(
         connection,
@@ -652,6 +669,21 @@ def recover(
             for intent_id, until in unknown.items()
         ],
     )
+
+
+def _record_removed(connection: sa.Connection, deletes: Sequence[Open], now: int) -> None:
+    """Deletes whose answer was lost, and whose item is gone.
+
+    Not known as ours, the end of the item would count as a person's, and end its twin although somebody took that back
+    from the bin meanwhile (seed 20054).
+    """
+    _remove(connection, deletes, now)
+    _NO_LONGER_WRITING.run_among(connection, [one.link_id for one in deletes])
+    ids = sorted(one.id for one in deletes)
+    _DONE.run_among(connection, ids)
+    _JOURNALLED.run_among(connection, ids, b_now=now)
+    # What the other side shows by now may be new.
+    mark_dirty(connection, [one.link_id for one in deletes])
 
 
 # -- what waits ----------------------------------------------------------------------------------------

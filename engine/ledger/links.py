@@ -599,15 +599,15 @@ _DOUBLES = Statement(
                 _FIRST.c.deleted == 0,
                 sa.or_(_FIRST_LINK.c.base.is_not(None), _has_twin(_FIRST), _FIRST.c.id < _DOUBLE.c.id),
             ),
-            sa.and_(_FIRST.c.deleted == 1, ~_has_twin(_FIRST), _FIRST_LINK.c.base.is_not(None)),
+            sa.and_(_FIRST.c.deleted != 0, ~_has_twin(_FIRST), _FIRST_LINK.c.base.is_not(None)),
             # It was made again meanwhile, as a newer generation.
-            sa.and_(_FIRST.c.deleted == 1, _still_there(_FIRST)),
+            sa.and_(_FIRST.c.deleted != 0, _still_there(_FIRST)),
         )
     )
 )
 _REBORN = Statement(
     _same_marker(_FIRST.c.link_id).where(
-        _FIRST.c.deleted == 1,
+        _FIRST.c.deleted != 0,
         _has_twin(_FIRST),
         ~_still_there(_FIRST),
     )

@@ -416,7 +416,7 @@ def waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]
 _RECENT = Statement(
     sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
         item.c.scope_id == sa.bindparam("scope_id"),
-        sa.or_(item.c.written_at > sa.bindparam("since"), item.c.deleted == 1),
+        sa.or_(item.c.written_at > sa.bindparam("since"), item.c.deleted != 0),
         _in(item.c.remote_id),
     )
 )

@@ -13,13 +13,14 @@ from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import EVENT_MODULES, ItemOutcome, Module, Side
-from engine.model.port import Capability, CreateKey, Outcome, Result, Write, WriteKind
+from engine.model.port import Capability, CreateKey, Observation, Outcome, Result, Write, WriteKind
 from engine.model.states import FaultClass
 from engine.net.errors import ErrorKind, ProviderError
+from engine.sync.audience import audience
 from engine.sync.context import Feed, Run, Stopped, Waits
 from engine.sync.plan import line_for
 from engine.sync.reconcile import after_write
-from engine.sync.resolve import without_private_body
+from engine.sync.resolve import crm_seen, without_private_body
 from engine.sync.structure import branch_path
 from engine.sync.undo import undone
 
@@ -214,6 +215,12 @@ async def _settle(
             case Result.DONE:
                 applied.append(_applied(row, module, capability, outcome))
                 counts[module, _COUNTED[kind]] += 1
+                if (
+                    row.attempt
+                    and outcome.observation is not None
+                    and _is_anothers(run, row, outcome.observation)
+                ):
+                    conflicts.add(outcome.observation.remote_id)
             case Result.GONE if kind is WriteKind.DELETE:
                 applied.append(_applied(row, module, capability, outcome))
                 counts[module, ItemOutcome.DELETED] += 1
@@ -304,6 +311,14 @@ def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Ou
         drifted,
         untold=capability.net,
     )
+
+
+def _is_anothers(run: Run, row: IntentRow, seen: Observation) -> bool:
+    """Whether a record that we made was given to somebody else before its create was repeated.
+
+    The feed has told that already, of a record that nobody knew as ours: it will not say so again (seed 25758).
+    """
+    return row.side == Side.CRM and not crm_seen(run.policy, seen, audience([run.record]))
 
 
 def _filled(row: IntentRow, shows: dict[str, object], shared: frozenset[str]) -> frozenset[str]:

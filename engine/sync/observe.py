@@ -116,14 +116,6 @@ async def read_mailbox(run: Run, feed: Feed) -> Reading:
         if page.observations:
             run.note(f"read {feed.scope.key} page {number} ({len(page.observations)} items)")
 
-    lag = max(
-        (
-            capability.lag_seconds
-            for module in feed.scope.modules
-            if (capability := run.base.capability(Side.MAILBOX, module)) is not None
-        ),
-        default=0,
-    )
     return await _read(
         run.ledger,
         run.clock,
@@ -136,10 +128,16 @@ async def read_mailbox(run: Run, feed: Feed) -> Reading:
         check_stop=run.check_stop,
         complete=False,
         cursor_days=_cursor_days(run.base, Side.MAILBOX, feed),
-        lag_seconds=lag,
+        lag_seconds=lag_of(run.base, Side.MAILBOX, feed),
         heard=heard,
         tell=run.note,
     )
+
+
+def lag_of(context: PolicyContext, side: Side, feed: Feed) -> int:
+    """How long after a write a feed may still show the old state, seconds."""
+    found = (context.capability(side, module) for module in feed.scope.modules)
+    return max((one.lag_seconds for one in found if one is not None), default=0)
 
 
 def _cursor_days(context: PolicyContext, side: Side, feed: Feed) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.ledger import intents as units
@@ -18,9 +19,9 @@ async def recover(run: Run) -> None:
     """Settle intents of an earlier run.
 
     Writes that were never sent and updates and deletes in flight are planned afresh: their etag makes a repeat harmless. What
-    an update has reached nevertheless becomes the base. A create in
-    flight is repeated under the same key where the provider recognises it; otherwise the item is looked for in the feed
-    once the provider's lag is over, and only then repeated.
+    an update has reached nevertheless becomes the base, and a delete whose item is gone was made. A create in flight is
+    repeated under the same key where the provider recognises it; otherwise the item is looked for in the feed once the
+    provider's lag is over, and only then repeated.
     """
     open_ = await run.ledger.read(units.left_open, run.record.id)
     if not open_:
@@ -47,37 +48,64 @@ async def recover(run: Run) -> None:
         elif one.state == "in_flight":
             unknown[one.id] = (one.sent_at or now) + capability.lag_seconds * 1000
     if void or repeat or unknown:
-        landed = await _landed(run, [one for one in void if one.state == "in_flight"])
+        found = await _looked_up(run, [one for one in void if one.state == "in_flight" and not one.mode])
         await run.ledger.write(
-            units.recover, run.fence, void=void, repeat=repeat, unknown=unknown, now=now, landed=landed
+            units.recover,
+            run.fence,
+            void=[one for one in void if one.id not in found.removed | found.unseen],
+            repeat=repeat,
+            unknown=unknown,
+            now=now,
+            landed=[one for one in void if one.id in found.landed],
+            removed=[one for one in void if one.id in found.removed],
         )
         run.note(f"resuming: {len(void) + len(repeat) + len(unknown)} writes were open when the engine ended")
 
 
-async def _landed(run: Run, sent: Sequence[Open]) -> list[Open]:
-    """Updates in flight whose values their item shows by now.
+@dataclass(slots=True)
+class _Found:
+    """What became of writes in flight, by the ids of their intents.
 
-    They must be known as ours before anybody edits on: the other side may have been edited while they were under way, and
-    our own write, being younger, would win against that edit as if a person had made it.
+    Attributes:
+        landed: updates whose values their item shows.
+        removed: deletes whose item is gone.
+        unseen: deletes whose item could not be read: they stay in flight.
     """
-    found: list[Open] = []
-    updates = [one for one in sent if one.kind == WriteKind.UPDATE and not one.mode]
+
+    landed: set[int] = field(default_factory=set)
+    removed: set[int] = field(default_factory=set)
+    unseen: set[int] = field(default_factory=set)
+
+
+async def _looked_up(run: Run, sent: Sequence[Open]) -> _Found:
+    """Look by id for what updates and deletes in flight have done.
+
+    Values that landed must be known as ours before anybody edits on: the other side may have been edited while they were
+    under way, and our own write, being younger, would win against that edit as if a person had made it. An item that went
+    through us must not take its twin along, which somebody may have taken back from the bin meanwhile.
+    """
+    found = _Found()
     for side, feeds in ((Side.CRM, run.base.crm_feeds), (Side.MAILBOX, run.feeds)):
         connector = run.base.crm if side is Side.CRM else run.base.mailbox
         for feed in feeds:
-            ours = {one.remote_id: one for one in updates if (one.side, one.scope_id) == (side, feed.row.id)}
+            ours = {one.remote_id: one for one in sent if (one.side, one.scope_id) == (side, feed.row.id)}
             if not ours:
                 continue
             try:
                 seen = await connector.fetch(feed.scope, sorted(ours))
             except ProviderError as error:
                 run.note(f"{feed.scope.key}: what was under way cannot be looked up: {error}", "!")
+                found.unseen |= {one.id for one in ours.values() if one.kind == WriteKind.DELETE}
                 continue
-            found += [
-                ours[one.remote_id]
-                for one in seen
-                if one.remote_id in ours and not one.deleted and _shows(ours[one.remote_id], one.fields)
-            ]
+            for one in seen:
+                write = ours.get(one.remote_id)
+                if write is None:
+                    continue
+                if write.kind == WriteKind.DELETE:
+                    if one.deleted:
+                        found.removed.add(write.id)
+                elif not one.deleted and _shows(write, one.fields):
+                    found.landed.add(write.id)
     return found
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from engine.ledger import observe as observe_units
 from engine.ledger.observe import Seen
-from engine.model.modules import Module, Side
+from engine.ledger.reread import record_read
+from engine.model.modules import ItemOutcome, Module, Side
 from engine.sync.audience import audience
 from engine.sync.context import Feed, Run
-from engine.sync.observe import tells
+from engine.sync.observe import lag_of, tells
 from engine.sync.resolve import crm_seen, mailbox_seen
 
 #: Rounds of planning and writing in one cycle; what is still dirty then waits for the next.
@@ -35,27 +37,33 @@ async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> No
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
     seen: list[Seen] = []
     gone: list[str] = []
+    given: list[str] = []
     here = (run.record.id, run.account.email)
     whom = audience([run.record])
     for observation in await connector.fetch(feed.scope, remote_ids):
         if observation.deleted:
             gone.append(observation.remote_id)
         elif side is Side.CRM:
-            seen.extend(crm_seen(run.policy, observation, whom) or ())
+            rows = crm_seen(run.policy, observation, whom)
+            seen.extend(rows or ())
+            if rows is not None and not rows:
+                given.append(observation.remote_id)
         else:
             one = mailbox_seen(run.policy, *here, observation, run.containers)
             seen.extend([] if one is None else [one])
-    await run.ledger.write(
-        observe_units.record_page,
+    now = run.clock.now_ms()
+    made = await run.ledger.write(
+        record_read,
         run.fence,
         feed.row.id,
         side.value,
         seen,
-        gone,
-        frozenset({run.record.id}),
-        cursor=None,
+        [*gone, *given],
+        given=given,
+        asked=remote_ids,
         generation=feed.row.generation,
-        snapshot=False,
-        now=run.clock.now_ms(),
+        now=now,
+        later=now + max(lag_of(run.base, side, feed), 1) * 1000,
         untold=tells(connector, feed, "net"),
     )
+    run.count(Counter((Module(one.module), ItemOutcome.DELETED) for one in made))

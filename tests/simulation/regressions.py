@@ -21,4 +21,7 @@ REGRESSIONS: dict[int, str] = {
     11814: "a late feed of net differences never told that a person had deleted what we had made",
     12410: "what such a feed had told of already was asked for by id at every cycle, after its create was repeated",
     16766: "an item restored from the bin beside its copy took the copy's twin, by the key of its own first create",
+    20054: "a delete of ours whose answer was lost counted as a person's, and took the twin that was back from the bin",
+    25758: "a record that was given to somebody else before its create was repeated stayed linked, and nobody heard of it",
+    26675: "a second copy whose first was found gone by a full listing was copied to the other side",
 }
