@@ -339,10 +339,15 @@ class Desk:
             return Answer(False, f"{mailbox} is paused; p resumes it")
         if mailbox and (refusal := rollouts.refusal(self._office, mailbox)):
             return Answer(False, refusal)
-        # Before the first sync of a policy is complete, phase A is for all its mailboxes.
-        only = {mailbox} if mailbox and row.initialised else None
+        # Until the first sync of a policy has once come to its end, phase A is for all its mailboxes. After that a mailbox
+        # whose own first sync failed is run alone like any other.
+        begun = row.last_full_ms is not None
+        only = {mailbox} if mailbox and begun else None
         started = self._timekeeper.start(FULL.prefix + name, only, Priority.ADMIN)
-        return Answer(True, f"full sync of {mailbox or name}: {started}")
+        if only is not None:
+            return Answer(True, f"full sync of {mailbox} alone: {started}")
+        which = f"the policy {name}, {words.mailboxes(row.users)}"
+        return Answer(True, f"{'full' if begun else 'first'} sync of {which}: {started}")
 
     async def _pause(self, mailbox: str, by: str) -> Answer:
         row = self._office.store.users[mailbox]

@@ -49,7 +49,7 @@ def test_first_sync_verified_and_found_again(terminal: Terminal, tmp_path: Path)
     try:
         again.until("Acme Sales")
         again.press("2r")
-        again.until("full sync of ann.berg@acme.example: started")
+        again.until("full sync of ann.berg@acme.example alone: started")
         again.press("\r")
         again.until("full sync finished, 0 items written")
         again.press("q")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from engine.service import JobState, PolicyState, Service, StopJob, UserState
+from engine.model.port import Scope, Write
+from engine.service import JobState, PolicyState, RunJob, Service, StopJob, SyncNow, UserState
 from tests.acceptance.engine_process import AheadClock
 from tests.ledgers import begun
 from tests.runtime.test_freshness import engine
-from tests.sync.fakes import FakeCrm, FakeMail
+from tests.sync.fakes import FakeCrm, FakeMail, no_faults
 from tests.sync.world import A, B
 
 FULL = "full:Sales"
@@ -56,6 +57,51 @@ async def test_after_a_passing_fault_of_a_whole_policy_each_mailbox_says_when_it
         assert {row.state for row in store.users.values()} == {UserState.IDLE}
         assert {row.until_ms for row in store.users.values()} == {None}
         assert policy.fault_class is None
+
+
+async def test_a_mailbox_whose_first_sync_failed_is_run_alone(tmp_path: Path) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        mailbox = mail(service)
+
+        def refused(point: str, scope: Scope | None, _write: Write | None) -> str | None:
+            mine = scope is not None and scope.account is not None and scope.account.email == B
+            return "credential" if mine and point == "changes" else None
+
+        mailbox.faults = refused
+        job = service.store.jobs[FULL]
+
+        async def ran() -> tuple[int, str]:
+            await service._timekeeper.finished(FULL)
+            assert job.last is not None
+            return job.last.started_ms, job.last.note
+
+        # Nothing has been synchronised yet: whoever is asked for, phase A is for all, and the notice says so.
+        answer = await service.do(SyncNow(B), "alice")
+        began = "first sync of the policy Sales, 2 mailboxes: runs already; it will run once more right after"
+        assert answer.text == began
+        assert (await ran())[1] == "2 mailboxes, 1 failed"
+        assert {row.id: row.state for row in service.store.users.values()} == {
+            A: UserState.IDLE,
+            B: UserState.FAILED,
+        }
+        assert not service.store.policies["Sales"].initialised
+        last = service.store.users[A].last_success_ms
+
+        answer = await service.do(SyncNow(B), "alice")
+        assert answer.text == f"full sync of {B} alone: started"
+        assert (await ran())[1] == "1 mailbox, 1 failed"
+        assert service.store.users[A].last_success_ms == last
+
+        mailbox.faults = no_faults
+        answer = await service.do(SyncNow(B), "alice")
+        assert (await ran())[1] == "1 mailbox"
+        assert service.store.users[B].state is UserState.IDLE
+        assert service.store.policies["Sales"].initialised
+
+        for command in (SyncNow(policy="Sales"), RunJob(FULL)):
+            answer = await service.do(command, "alice")
+            assert answer.text == "full sync of the policy Sales, 2 mailboxes: started"
+            assert (await ran())[1] == "2 mailboxes"
 
 
 async def test_a_stopped_run_leaves_no_old_time_behind(tmp_path: Path) -> None:
