@@ -196,7 +196,7 @@ class Run:
         return next((feed for feed in feeds if module in feed.scope.modules), None)
 
     async def open_cycle(self) -> None:
-        """Open the cycle's record at the first thing it has to do; an idle cycle leaves none and commits nothing."""
+        """Open the cycle's record at the first thing it has to do, or where it failed; an idle cycle leaves none."""
         if not self.cycle_id:
             self.cycle_id = await self.ledger.write(
                 history.start_cycle, self.record.id, self.policy.name, self.kind.value, self.clock.now_ms()

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from engine.ledger import links, mailboxes
 from engine.ledger import observe as observe_units
 from engine.ledger.fence import Fence
+from engine.ledger.health import LedgerFault
 from engine.ledger.leave import MADE
 from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
 from engine.model.modules import (
     EVENT_MODULES,
@@ -168,6 +170,16 @@ async def run_cycle(
     except (Stopped, Waits) as end:
         await run.close_cycle("stopped", str(end))
         raise
+    except (LedgerFault, StaleLease):  # nothing more may be stored
+        raise
+    except Exception as error:
+        await run.open_cycle()
+        await run.close_cycle("failed", f"internal error: {error.__class__.__name__}: {error}")
+        raise
+    if (
+        run.faults
+    ):  # what failed is in the history and counted, also when it failed before it had anything to do
+        await run.open_cycle()
     return run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from engine.ledger.mailboxes import set_mailbox
 from engine.model.port import Scope, Write
 from engine.service import JobState, PolicyState, RunJob, Service, StopJob, SyncNow, UserState
 from tests.acceptance.engine_process import AheadClock
@@ -85,23 +86,45 @@ async def test_a_mailbox_whose_first_sync_failed_is_run_alone(tmp_path: Path) ->
             B: UserState.FAILED,
         }
         assert not service.store.policies["Sales"].initialised
+        # Both runs failed before there was anything to write, and both are counted and listed.
+        assert ((await service.day(B)).cycles, (await service.day(B)).failed) == (2, 2)
+        assert [(row.state, bool(row.error)) for row in await service.cycles(B)] == [("failed", True)] * 2
+        assert (await service.day(A)).failed == 0
         last = service.store.users[A].last_success_ms
 
         answer = await service.do(SyncNow(B), "alice")
         assert answer.text == f"full sync of {B} alone: started"
         assert (await ran())[1] == "1 mailbox, 1 failed"
         assert service.store.users[A].last_success_ms == last
+        assert (await service.day(B)).failed == 3
 
         mailbox.faults = no_faults
         answer = await service.do(SyncNow(B), "alice")
         assert (await ran())[1] == "1 mailbox"
         assert service.store.users[B].state is UserState.IDLE
         assert service.store.policies["Sales"].initialised
+        assert (await service.day(B)).failed == 3
 
         for command in (SyncNow(policy="Sales"), RunJob(FULL)):
             answer = await service.do(command, "alice")
             assert answer.text == "full sync of the policy Sales, 2 mailboxes: started"
             assert (await ran())[1] == "2 mailboxes"
+
+
+async def test_a_fault_of_ours_ends_the_cycle_in_the_history_too(tmp_path: Path) -> None:
+    async with engine(tmp_path, AheadClock()) as service:
+        await service.sync("Sales", "admin")
+
+        async def broken(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        mail(service).ensure = broken  # type: ignore[assignment]
+        await service._ledger.write(set_mailbox, service._office.mailbox_ids[B], structure="changed")
+        await service.sync("Sales", "admin")
+        assert service.store.users[B].state is UserState.FAILED
+        newest = (await service.cycles(B))[0]
+        assert (newest.state, newest.error) == ("failed", "internal error: RuntimeError: a bug")
+        assert (await service.day(B)).failed == 1
 
 
 async def test_a_stopped_run_leaves_no_old_time_behind(tmp_path: Path) -> None:

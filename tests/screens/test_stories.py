@@ -361,7 +361,8 @@ async def test_a_long_reason_leaves_room_for_the_events_and_the_keys(build: Buil
         assert "q detach" in text.splitlines()[-1]
         assert all(len(each) <= 80 for each in text.splitlines())
         assert user.app.screen.max_scroll_y == 0
-        assert "No module had anything to do." in text
+        assert "It failed before it wrote anything." in text
+        assert "24 h: 2 cycles failed, items 1,302, errors 3, calls 318" in text
 
 
 async def test_the_queue_tells_in_80_columns_who_has_held_items(build: Build) -> None:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.service import DayRow, ItemOutcome, Module, Table, UserRow, why_user
+from engine.service import DayRow, ItemOutcome, Module, Table, UserRow, UserState, why_user
 from tui import format as form
 from tui import keys, rows, signs
 from tui.paint import Span, TextLine, fit, line, wrapped
@@ -75,7 +75,8 @@ class UserScreen(Frame):
             policy = self.store.policies.get(row.policy)
             counts = self.query_one("#counts", LineView)
             panel = self.query_one("#steps", LineView)
-            day = f"24 h: items {self._day.items:,}, errors {self._day.errors:,}, calls {self._day.calls:,}"
+            failed = f"{form.count(self._day.failed, 'cycle')} failed, " if self._day.failed else ""
+            day = f"24 h: {failed}items {self._day.items:,}, errors {self._day.errors:,}, calls {self._day.calls:,}"
             counts.title(
                 "Last cycle by module" if row.state not in signs.ACTIVE else "This cycle by module",
                 f"{row.items:,} items in step" + ("" if panel.display else f"   {day}"),
@@ -233,7 +234,14 @@ def _counts(row: UserRow, on: frozenset[Module], whole: bool) -> list[TextLine]:
             (f"{counts.get(outcome, 0):>9,}", _role(outcome, counts.get(outcome, 0))) for _, outcome in _COLUMNS
         ]
         lines.append(line(name, *cells))
-    return lines if lines[1:] else [line((" No module had anything to do.", "quiet"))]
+    if lines[1:]:
+        return lines
+    none = (
+        "It failed before it wrote anything."
+        if row.state is UserState.FAILED
+        else "No module had anything to do."
+    )
+    return [line((f" {none}", "quiet"))]
 
 
 def _role(outcome: ItemOutcome, number: int) -> str:
