@@ -288,3 +288,27 @@ async def test_21_emoji_html_and_events_without_length_keep_still(room: Mailroom
         assert row["FirstName"] == person["FirstName"]
         assert row["LastName"] == person["LastName"]
         assert row["Description"] == person["Description"]
+
+
+async def test_what_we_wrote_of_a_series_is_told_by_the_feed_and_asked_for_no_more(
+    room: Mailroom, tmp_path: Path
+) -> None:
+    """A series with a changed and a cancelled date goes to Exchange; an idle cycle then costs a call for each folder."""
+    async with engine(tmp_path, room.config(BOTH)) as service:
+        made = crm_series(room, "Told once", 1, 5)
+        await cycle(service)
+        children = {
+            row["StartDateTime"][:10]: row["Id"]
+            for row in room.place.soql(
+                f"SELECT Id, StartDateTime FROM Event WHERE Subject = 'Told once' AND Id != '{made}'"
+            )
+        }
+        room.place.change("Event", children[week(2)], Location="Garden")
+        await cycle(service)
+        await settled(room, service)
+        [user] = room.place.users
+        [series] = [one for one in room.calendar(user) if one.shown.get("Subject") == "Told once"]
+        assert room.occurrence(user, series, 2).shown["Location"] == "Garden"
+        room.place.reset()
+        await cycle(service)
+        assert set(room.asked()) == {"SyncFolderItems"}
