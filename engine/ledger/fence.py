@@ -37,18 +37,21 @@ def take(connection: sa.Connection, policy_name: str, mailbox_id: int = 0) -> Fe
     return Fence(policy_name, mailbox_id, epoch)
 
 
-_MAILBOX_EPOCH = Statement(sa.select(mailbox.c.epoch).where(mailbox.c.id == sa.bindparam("which")))
+_ENGINE = "engine"
+_OF_ENGINE = sa.select(lease.c.token).where(lease.c.name == _ENGINE)
+_TOKEN = Statement(_OF_ENGINE)
+_HELD = _OF_ENGINE.scalar_subquery().label("token")
+_MAILBOX = Statement(sa.select(mailbox.c.epoch, _HELD).where(mailbox.c.id == sa.bindparam("which")))
+_POLICY = Statement(sa.select(policy.c.epoch, _HELD).where(policy.c.name == sa.bindparam("which")))
 _EVERY_MAILBOX = Statement(sa.update(mailbox).values(epoch=mailbox.c.epoch + 1))
 _EVERY_POLICY = Statement(sa.update(policy).values(epoch=policy.c.epoch + 1))
-_POLICY_EPOCH = Statement(sa.select(policy.c.epoch).where(policy.c.name == sa.bindparam("which")))
 
 
-def _epoch(connection: sa.Connection, policy_name: str, mailbox_id: int) -> int | None:
+def _now(connection: sa.Connection, policy_name: str, mailbox_id: int) -> Any:
+    """The present ``epoch``, and the ``token`` of the engine that holds the ledger; None: it has been removed."""
     if mailbox_id:
-        value: int | None = _MAILBOX_EPOCH.scalar(connection, which=mailbox_id)
-    else:
-        value = _POLICY_EPOCH.scalar(connection, which=policy_name)
-    return value
+        return _MAILBOX.first(connection, which=mailbox_id)
+    return _POLICY.first(connection, which=policy_name)
 
 
 def check(connection: sa.Connection, fence: Fence) -> None:
@@ -57,7 +60,8 @@ def check(connection: sa.Connection, fence: Fence) -> None:
     Raises:
         StaleLease: the epoch is no longer this holder's.
     """
-    if _epoch(connection, fence.policy, fence.mailbox_id) != fence.epoch:
+    found = _now(connection, fence.policy, fence.mailbox_id)
+    if found is None or found.epoch != fence.epoch:
         raise StaleLease(
             f"the lease on {'mailbox ' + str(fence.mailbox_id) if fence.mailbox_id else fence.policy} was taken over"
         )
@@ -76,23 +80,12 @@ def epoch(connection: sa.Connection, policy_name: str, mailbox_id: int, lease_to
     Raises:
         StaleLease: the policy or mailbox has been removed, or another engine has taken over.
     """
-    if mailbox_id:
-        found = _MAILBOX_LEASE.first(connection, which=mailbox_id)
-    else:
-        found = _POLICY_LEASE.first(connection, which=policy_name)
+    found = _now(connection, policy_name, mailbox_id)
     if found is None:
         raise StaleLease(f"{policy_name} or its mailbox {mailbox_id} has been removed")
     if lease_token is not None and found.token != lease_token:
         raise StaleLease("another engine has taken over this ledger; this one writes nothing more")
     return int(found.epoch)
-
-
-_ENGINE = "engine"
-_OF_ENGINE = sa.select(lease.c.token).where(lease.c.name == _ENGINE)
-_TOKEN = Statement(_OF_ENGINE)
-_HELD = _OF_ENGINE.scalar_subquery().label("token")
-_MAILBOX_LEASE = Statement(sa.select(mailbox.c.epoch, _HELD).where(mailbox.c.id == sa.bindparam("which")))
-_POLICY_LEASE = Statement(sa.select(policy.c.epoch, _HELD).where(policy.c.name == sa.bindparam("which")))
 
 
 def _next_token(insert: Any) -> Any:
