@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -288,19 +289,26 @@ class ChecklistScreen(TableFrame):
         if count < 2:
             self.say("A pilot needs two mailboxes at least.")
             return
-        words = [(AT_ONCE, form.count(count, "mailbox", "mailboxes"))]
-        words += [
-            (f"{size:,} first", f"then {count - size:,}, when you say so") for size in PILOTS if size < count
+        sizes = {AT_ONCE: 0, **{f"{size:,} first": size for size in PILOTS if size < count}}
+        words = [
+            (
+                word,
+                f"then {count - size:,}, when you say so"
+                if size
+                else form.count(count, "mailbox", "mailboxes"),
+            )
+            for word, size in sizes.items()
         ]
         pilot = len(self.plan.waves[0].mailboxes) if len(self.plan.waves) > 1 else 0
         now = f"{pilot:,} first" if pilot else AT_ONCE
         about = "A pilot is read back and judged before the others follow. Stored in the policy, page Rollout."
-        self.app.push_screen(Choose(self.view, "Who goes first", about, words, now), self._pilot_chosen)
+        chosen = partial(self._pilot_chosen, sizes)
+        self.app.push_screen(Choose(self.view, "Who goes first", about, words, now), chosen)
 
-    def _pilot_chosen(self, word: str | None) -> None:
+    def _pilot_chosen(self, sizes: Mapping[str, int], word: str | None) -> None:
         if word is None:
             return
-        size = 0 if word == AT_ONCE else int(word.split(" ")[0].replace(",", ""))
+        size = sizes[word]
         draft = self.engine.policy_draft(self.policy)
         rolled = {"ask": True, **dict(draft.settings.get("rollout", {})), "waves": [size] if size else []}
         self.send(SavePolicy(self.policy, {**draft.settings, "rollout": rolled}, draft.was))
