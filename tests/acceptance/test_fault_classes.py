@@ -16,17 +16,7 @@ ALONE = dict.fromkeys(("leads", "calls", "service_calls", "tasks", "opportunitie
 
 
 class Clock(AheadClock, HastyClock):
-    """Ahead and hasty; who has waited finds that the time has passed, so that a closed lane opens."""
-
-    _skipped = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self._skipped
-
-    async def sleep(self, seconds: float) -> None:
-        then = self.monotonic() + seconds
-        await super().sleep(seconds)
-        self._skipped += max(0.0, then - self.monotonic())
+    """Ahead and hasty."""
 
 
 def google(status: int, reason: str, **more: Any) -> dict[str, Any]:
