@@ -182,8 +182,10 @@ def _statements(ledger: SqliteLedger) -> Iterator[list[str]]:
     listening = True
     for engine in (ledger._reader, ledger._writer):
         sa.event.listen(engine, "checkout", checkout)
-    yield told
-    listening = False
+    try:
+        yield told
+    finally:
+        listening = False
 
 
 async def first_sync(folder: Path, contacts: int) -> tuple[float, float]:

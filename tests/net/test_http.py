@@ -34,8 +34,10 @@ async def serving(answer: bytes, hold: float = 0.0) -> AsyncIterator[str]:
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/secret-path?token=hush"
-        await asyncio.gather(*(handler for handler in handlers if handler))
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/secret-path?token=hush"
+        finally:
+            await asyncio.gather(*(handler for handler in handlers if handler))
 
 
 async def failure(net: Net, url: str, **kwargs: float) -> ProviderError:

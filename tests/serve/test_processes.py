@@ -64,8 +64,10 @@ def turning_away() -> Iterator[str]:
                         one.sendall(wire.frame(wire.EXIT, goodbye))
 
         threading.Thread(target=serve, daemon=True).start()
-        yield path
-        sock.shutdown(socket.SHUT_RDWR)
+        try:
+            yield path
+        finally:
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_client_is_there_at_once() -> None:

@@ -74,11 +74,13 @@ class Workspace:
 def workspace(data_dir: Path) -> Iterator[Workspace]:
     """Start a sandbox on a free port; its state lies in ``data_dir``."""
     world = open_world(data_dir, dict(_SETTINGS))
-    with LoopbackServer(create_app(world)) as url:
-        key_file = data_dir / "key.json"
-        accounts.create_service_account(world, key_file, f"{url}/token")
-        yield Workspace(world, url, key_file)
-    world.db.close()
+    try:
+        with LoopbackServer(create_app(world)) as url:
+            key_file = data_dir / "key.json"
+            accounts.create_service_account(world, key_file, f"{url}/token")
+            yield Workspace(world, url, key_file)
+    finally:
+        world.db.close()
 
 
 @contextmanager
