@@ -13,7 +13,8 @@ from engine.ledger.store import MemoryLedger
 
 
 @cache
-def _migrated() -> bytes:
+def migrated() -> bytes:
+    """What an empty ledger is, byte by byte."""
     return MemoryLedger().image()
 
 
@@ -22,6 +23,6 @@ def begun(data: Path) -> Path:
     ledger = data / "ledger.sqlite"
     if not ledger.exists():
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ledger.write_bytes(_migrated())
+        ledger.write_bytes(migrated())
         ledger.chmod(0o600)
     return data

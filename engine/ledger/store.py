@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -295,6 +296,8 @@ class MemoryLedger:
         )
         self._connection = self._engine.connect()
         self._driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
+        # Also of a ledger that nobody closes, as that of a world in a simulation: the driver warns of a connection left open.
+        self._forget = weakref.finalize(self, _forgotten, self._connection, self._engine)
         self._driver.isolation_level = None
         self._driver.execute(f"PRAGMA {TEMPORARY}")
         self.fault: LedgerFault | None = None
@@ -348,5 +351,9 @@ class MemoryLedger:
 
     async def close(self) -> None:
         """Forget everything."""
-        self._connection.close()
-        self._engine.dispose()
+        self._forget()
+
+
+def _forgotten(connection: sa.Connection, engine: sa.Engine) -> None:
+    connection.close()
+    engine.dispose()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,14 +20,10 @@ from engine.model.canonical import FIELDS, same
 from engine.model.modules import Module, Side
 from engine.model.policy import Policy
 from engine.model.port import CreateKey
+from tests.ledgers import migrated
 from tests.sync.fakes import Crash, FakeCrm, FakeMail, VirtualClock
 
 A, B = "ada@example.org", "bob@example.org"
-
-
-@cache
-def _template() -> bytes:
-    return MemoryLedger().image()
 
 
 class TestLedger(MemoryLedger):
@@ -37,7 +32,7 @@ class TestLedger(MemoryLedger):
     __test__ = False
 
     def __init__(self) -> None:
-        super().__init__(_template())
+        super().__init__(migrated())
         self.dead = False
         #: Called before and after each write with its number; may raise.
         self.hook: Callable[[str, int], None] = lambda _when, _number: None
