@@ -44,6 +44,7 @@ KIND = {
     "job": "job",
     "mail": "mail",
     "push": "push",
+    "login": "login",
     "quarantine": "set aside",
     "cycle+job": "mailbox",
     "policy+job": "policy",

@@ -18,6 +18,7 @@ class IncidentKind(StrEnum):
     JOB = "job"  # a job fails that is not the full sync of a policy
     MAIL = "mail"  # a failure mail cannot be delivered to an address
     PUSH = "push"  # a provider's notifications of a connection fail to come; polling goes on
+    LOGIN = "login"  # who may log in cannot be read, so nobody can; who is in stays
     QUARANTINE = "quarantine"  # items of one mailbox were set aside, because they were refused too often
 
 

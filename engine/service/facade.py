@@ -70,6 +70,7 @@ class Service(Parts):
     cycle_items = past.cycle_items
     audit = past.audit
     note = past.note
+    logins = past.logins
 
     # what waits
     waiting = held.waiting

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.ledger import audit as audits
 from engine.ledger import history
+from engine.model.incident import IncidentKind, Strike
 from engine.monitor.audited import AuditRow
 from engine.monitor.history import CycleRow, DayRow, WrittenRow
 from engine.monitor.rows import Line, RunRow
@@ -85,6 +86,22 @@ async def cycle_items(parts: Parts, cycle: int, after: int = 0, limit: int = 500
 async def note(parts: Parts, what: str, target: str, text: str) -> None:
     """Put into the audit log what the engine did without a command, such as whom it sent away."""
     await parts._audit("engine", what, target, text)
+
+
+async def logins(parts: Parts, front: str, fault: str = "", advice: str = "") -> None:
+    """Whether people can log in over a front: an incident while they cannot, which is over when they can again.
+
+    Args:
+        front: ``ssh``.
+        fault: why nobody can; empty when all is well.
+        advice: what to do.
+    """
+    office = parts._office
+    if not fault:
+        await office.incidents.heal(IncidentKind.LOGIN, front)
+        return
+    now = office.clock.now_ms()
+    await office.incidents.strike(Strike(IncidentKind.LOGIN, "", front, None, fault, advice, "login", now))
 
 
 async def audit(

@@ -60,6 +60,7 @@ async def _serve(given: Namespace) -> int:
                 return exits.INTERRUPTED
         else:
             service = await stack.enter_async_context(opened(given.data_dir))
+        await service.logins("ssh")  # what an engine before this one could not read is nobody's trouble now
         guests = await stack.enter_async_context(hall(service, manner, access.read(given.data_dir)))
         wish.reload = lambda: guests.start_task(_reload(service, guests, given.data_dir, path))
         listens = f"listening at {path}"

@@ -18,13 +18,13 @@ from zoneinfo import ZoneInfo
 
 import asyncssh
 
-from engine.service import Service
+from engine.service import LedgerFault, Service
 from tui import exits
 from tui.exits import Trouble
 from tui.serve.hall import Hall
 from tui.serve.manner import Manner
 from tui.serve.session import Session, Terminal, believed
-from tui.serve.ssh_keys import FOLDER, Admins, host_key
+from tui.serve.ssh_keys import ADMINS, FOLDER, Admins, host_key
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ LOOK_SECONDS = 2.0
 
 #: What is told where a key has gone.
 GONE = "your key was taken out of authorized_keys; the sync goes on"
+
+#: What is advised where the file of keys cannot be used.
+MEND = (
+    "Mend the file: until then nobody logs in over SSH, and who is in stays. It is looked at every other second"
+)
 
 #: The engine waits so long for clients that were told to go, in seconds.
 _LAST_SECONDS = 5.0
@@ -85,30 +90,41 @@ class Front:
             login.abort()
 
     async def watch(self) -> None:
-        """End the consoles whose keys leave the file, for as long as it runs."""
+        """End the consoles whose keys leave the file, for as long as it runs. A look that fails is an incident, and repeated."""
         read = seen = self.admins.stamp()
+        failed = ""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             before, seen = seen, self.admins.stamp()
-            if seen == read or seen != before:  # not new, or being written now
+            if seen != before or (seen == read and not failed):  # being written now, or not new
                 continue
             try:
-                await self._send_away(seen is None)
-            except Exception:  # one look that failed must not end the watch
-                log.exception("SSH: who has lost his key could not be sent away; it is tried again")
-            else:
-                read = seen
+                await self._send_away(seen)
+                await self.service.logins("ssh")
+                read, failed = seen, ""
+            except Exception as error:  # one look that failed must not end the watch
+                fault = (
+                    str(error).removeprefix("--ssh: ")
+                    if isinstance(error, Trouble)
+                    else f"{ADMINS}: {type(error).__name__}"
+                )
+                if fault != failed:
+                    failed = fault
+                    log.error(
+                        "SSH: who has lost his key is not sent away, it is tried again: %s",
+                        fault,
+                        exc_info=None if isinstance(error, Trouble) else error,
+                    )
+                    with suppress(LedgerFault):  # that is told on every screen, and the log has this
+                        await self.service.logins("ssh", fault, MEND)
 
-    async def _send_away(self, missing: bool) -> None:
-        """Those who are in without a key that is known now, go."""
-        names: dict[bytes, str] = {}
-        try:
-            names = {} if missing else self.admins.names()
-        except (
-            Trouble
-        ) as trouble:  # whom it names is not to be trusted, nor is that it no longer names somebody
-            log.error("SSH: nobody can log in: %s", trouble)
-            return
+    async def _send_away(self, seen: object) -> None:
+        """Those who are in without a key that is known now, go; without a file that is everybody.
+
+        Raises:
+            Trouble: whom the file names is not to be trusted, nor is that it no longer names somebody.
+        """
+        names = {} if seen is None else self.admins.names()
         for login in list(self.open):
             if login.name and names.get(login.key) != login.name:
                 name, host = login.name, login.host

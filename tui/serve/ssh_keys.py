@@ -84,12 +84,14 @@ class Admins:
         self._path = folder / ADMINS
 
     def stamp(self) -> tuple[int, int, int] | None:
-        """Changes when the file does; ``None`` while there is none."""
+        """Changes when the file does, or who may read or write it; ``None`` while there is none."""
         try:
             found = self._path.stat()
-        except OSError:
+        except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        except OSError:  # it may well be there: ``names`` tells what is wrong
+            return 0, 0, 0
+        return found.st_ctime_ns, found.st_size, found.st_ino
 
     def names(self) -> dict[bytes, str]:
         """Names by public key.
