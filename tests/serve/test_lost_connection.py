@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from tests.acceptance.town import assert_no_doubles, town
-from tests.serve.engine import Engine, serving, syncline
-from tests.serve.test_ssh import Console, known, made_key
+from tests.serve.engine import Engine, syncline
+from tests.serve.test_ssh import Console, made_key, trusting
 from tui import exits
 
 #: Items that are synchronised while nobody is there.
@@ -40,12 +40,9 @@ def followed(engine: Engine) -> Iterator[IO[str]]:
 
 def test_the_sync_goes_on_and_is_found_where_it_is(tmp_path: Path) -> None:
     key = made_key(tmp_path, "alice")
-    known(tmp_path / "data", key)
     with ExitStack() as stack:
         place = stack.enter_context(town(tmp_path / "town", users=3))
-        engine = stack.enter_context(serving(tmp_path, "--ssh", "0"))
-        public = (engine.folder / "ssh" / "host_key.pub").read_text()
-        (engine.folder / "known").write_text(f"[127.0.0.1]:{engine.ssh_port} {public}")
+        engine = stack.enter_context(trusting(tmp_path, key))
         alice = Console(engine, key, (140, 40))
         stack.callback(alice.close)
         alice.until(b"No policy yet")

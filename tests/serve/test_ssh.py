@@ -15,7 +15,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -116,13 +116,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: made_key(folder, name) for name in ("alice", "bob", "mallory")}
 
 
+@contextmanager
+def trusting(folder: Path, *keys: Path) -> Iterator[Engine]:
+    """An engine that lets these keys in over SSH, and whose own key the client knows."""
+    known(folder / "data", *keys)
+    with serving(folder, "--ssh", "0") as engine:
+        public = (engine.folder / "ssh" / "host_key.pub").read_text()
+        (engine.folder / "known").write_text(f"[127.0.0.1]:{engine.ssh_port} {public}")
+        yield engine
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, Path]) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("ssh")
-    known(folder / "data", keys["alice"], keys["bob"])
-    with serving(folder, "--ssh", "0") as found:
-        public = (found.folder / "ssh" / "host_key.pub").read_text()
-        (found.folder / "known").write_text(f"[127.0.0.1]:{found.ssh_port} {public}")
+    with trusting(tmp_path_factory.mktemp("ssh"), keys["alice"], keys["bob"]) as found:
         yield found
 
 
@@ -220,11 +226,7 @@ def test_there_is_nothing_but_the_console(
 def test_a_key_that_is_taken_away_or_added_counts_from_the_next_login_on(
     tmp_path: Path, keys: dict[str, Path]
 ) -> None:
-    known(tmp_path / "data", keys["alice"])
-    with serving(tmp_path, "--ssh", "0") as engine:
-        (engine.folder / "known").write_text(
-            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
-        )
+    with trusting(tmp_path, keys["alice"]) as engine:
         host_key = engine.folder / "ssh" / "host_key"
         assert stat.S_IMODE(host_key.stat().st_mode) == 0o600
         known(engine.folder, keys["bob"])
@@ -248,71 +250,53 @@ def test_a_key_that_is_taken_away_or_added_counts_from_the_next_login_on(
             assert (again.folder / "ssh" / "host_key").read_bytes() == first
 
 
-def test_a_console_ends_when_its_key_is_taken_away_and_the_others_stay(
+def test_who_loses_his_key_goes_with_his_connections_and_the_others_stay(
     tmp_path: Path, keys: dict[str, Path]
 ) -> None:
-    known(tmp_path / "data", keys["alice"], keys["bob"])
-    with serving(tmp_path, "--ssh", "0") as engine:
-        (engine.folder / "known").write_text(
-            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
-        )
+    with (
+        trusting(tmp_path, *keys.values()) as engine,
+        # Here a client logs in and opens no console; others could open theirs over its connection.
+        tempfile.TemporaryDirectory(prefix="sl-") as short,
+        ExitStack() as stack,
+    ):
         alice, bob = Console(engine, keys["alice"]), Console(engine, keys["bob"])
-        try:
-            alice.until(b"No policy yet")
-            bob.until(b"No policy yet")
-            known(engine.folder, keys["bob"])
-            alice.until(b"your key was taken out of authorized_keys; the sync goes on")
-            alice.ended()
-            assert b"\x1b[?1049l" in alice.seen, "the terminal is as it was before"
-            entry = engine.run("audit", "--json").stdout
-            assert "KeyRemoved" in entry
-            assert "alice" in entry
-            bob.type(b"4")
-            bob.until(b"Ledger upkeep")
-            bob.type(b"q")
-            assert bob.ended() == exits.OK
-        finally:
-            alice.close()
-            bob.close()
-
-
-def test_a_connection_that_is_shared_opens_no_console_without_its_key(
-    tmp_path: Path, keys: dict[str, Path]
-) -> None:
-    known(tmp_path / "data", keys["alice"], keys["bob"])
-    with serving(tmp_path, "--ssh", "0") as engine:
-        (engine.folder / "known").write_text(
-            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
+        stack.callback(alice.close)
+        stack.callback(bob.close)
+        shared = f"{short}/c"
+        master = subprocess.Popen(
+            ssh(engine, keys["mallory"], "-M", "-S", shared, "-N"), stdin=subprocess.DEVNULL
         )
-        # The client logs in and opens no console; others could open theirs over its connection.
-        with tempfile.TemporaryDirectory(prefix="sl-") as short:
-            shared = f"{short}/c"
-            master = subprocess.Popen(
-                ssh(engine, keys["alice"], "-M", "-S", shared, "-N"), stdin=subprocess.DEVNULL
-            )
-            try:
-                check = ssh(engine, keys["alice"], "-S", shared, "-O", "check")
-                deadline = time.monotonic() + PATIENCE
-                while subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode:
-                    assert time.monotonic() < deadline, "the client did not log in"
-                    time.sleep(0.05)
-                known(engine.folder, keys["bob"])
-                master.wait(PATIENCE)
-                assert subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode
-            finally:
-                master.kill()
-                master.wait()
+        stack.callback(master.wait)
+        stack.callback(master.kill)
+        alice.until(b"No policy yet")
+        bob.until(b"No policy yet")
+        check = ssh(engine, keys["mallory"], "-S", shared, "-O", "check")
+        deadline = time.monotonic() + PATIENCE
+        while subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode:
+            assert time.monotonic() < deadline, "the client did not log in"
+            time.sleep(0.05)
+        known(engine.folder, keys["bob"])
+        alice.until(b"your key was taken out of authorized_keys; the sync goes on")
+        alice.ended()
+        assert b"\x1b[?1049l" in alice.seen, "the terminal is as it was before"
+        master.wait(PATIENCE)
+        assert subprocess.run(check, capture_output=True, timeout=PATIENCE, check=False).returncode
+        entry = engine.run("audit", "--json").stdout
+        assert "KeyRemoved" in entry
+        assert "alice" in entry
+        assert "mallory" in entry
+        bob.type(b"4")
+        bob.until(b"Ledger upkeep")
+        bob.type(b"q")
+        assert bob.ended() == exits.OK
 
 
 def test_a_key_without_a_role_may_look_and_is_told_who_gives_one(tmp_path: Path, keys: dict[str, Path]) -> None:
-    known(tmp_path / "data", keys["alice"], keys["bob"])
+    known(tmp_path / "data")
     roles = tmp_path / "data" / "roles.toml"
     roles.write_text('[roles]\nadmin = ["ssh:bob"]\n')
     roles.chmod(0o600)
-    with serving(tmp_path, "--ssh", "0") as engine:
-        (engine.folder / "known").write_text(
-            f"[127.0.0.1]:{engine.ssh_port} {(engine.folder / 'ssh' / 'host_key.pub').read_text()}"
-        )
+    with trusting(tmp_path, keys["alice"], keys["bob"]) as engine:
         alice = Console(engine, keys["alice"], (140, 40))
         bob = Console(engine, keys["bob"], (140, 40))
         try:
