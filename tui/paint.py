@@ -25,6 +25,9 @@ class TextLine(NamedTuple):
 
 EMPTY = TextLine(())
 
+#: Cells that are kept for the domain of an address that is too long.
+_DOMAIN = 6
+
 
 def line(*spans: Span | str, base: str = "") -> TextLine:
     """A line from texts and (text, role) pairs."""
@@ -50,6 +53,30 @@ def fit(text: str, width: int, right: bool = False) -> str:
         return "" if width < 1 else set_cell_size(text, width - 1) + "…"
     pad = " " * (width - cells)
     return pad + text if right else text + pad
+
+
+def fit_name(text: str, width: int, right: bool = False) -> str:
+    """``fit`` for names and addresses, which are told apart by their ends as well: what is too long is cut in its middle.
+
+    Of an address the domain gives way first: ``ann.berg@acme…mple``.
+    """
+    text = clean(text)
+    cells = cell_len(text)
+    if cells <= width:
+        return fit(text, width, right)
+    local, at, domain = text.rpartition("@")
+    if not at or width < 2 * _DOMAIN:
+        return fit(_middle_out(text, width), width)
+    room = min(max(width - cell_len(local) - 1, _DOMAIN), cell_len(domain))
+    return fit(f"{_middle_out(local, width - 1 - room)}@{_middle_out(domain, room)}", width)
+
+
+def _middle_out(text: str, width: int) -> str:
+    """At most ``width`` cells of a text: as much of its beginning as of its end."""
+    if cell_len(text) <= width or width < 3:
+        return text
+    end = (width - 1) // 2
+    return set_cell_size(text, width - 1 - end) + "…" + set_cell_size(text[::-1], end)[::-1]
 
 
 def between(left: Iterable[Span], right: Iterable[Span], width: int) -> TextLine:

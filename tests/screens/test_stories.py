@@ -14,8 +14,10 @@ from engine.service import (
     DisablePolicy,
     EnableJob,
     EnablePolicy,
+    JobRow,
     Line,
     PauseUser,
+    PolicyRow,
     PolicyState,
     ResumeUser,
     RunJob,
@@ -24,6 +26,7 @@ from engine.service import (
     SyncNow,
     Table,
     TestPolicy,
+    UserRow,
     UserState,
     VerifyPolicy,
 )
@@ -362,7 +365,7 @@ async def test_a_long_reason_leaves_room_for_the_events_and_the_keys(build: Buil
         assert all(len(each) <= 80 for each in text.splitlines())
         assert user.app.screen.max_scroll_y == 0
         assert "It failed before it wrote anything." in text
-        assert "24 h: 2 cycles failed, items 1,302, errors 3, calls 318" in text
+        await user.sees("24 h: 2 cycles failed, items 1,302, errors 3, calls 318")
 
 
 async def test_the_queue_tells_in_80_columns_who_has_held_items(build: Build) -> None:
@@ -452,3 +455,42 @@ async def test_times_relative_or_absolute(build: Build) -> None:
         await user.press("T")
         assert "9 min ago" not in user.text()
         assert "13:51" in user.text()
+
+
+async def test_rows_of_names_that_begin_or_end_alike_can_be_told_apart_in_80_columns(build: Build) -> None:
+    policies = ("Acme Sales Europe north", "Acme Sales Europe south", "Acme Service Europe")
+    people = ("ann.berg@emea.acme.example", "ann.berg@apac.acme.example", "recruiting-emea-01@acme.example")
+    people = (*people, "recruiting-emea-02@acme.example")
+    async with at_keys(build, "empty") as user:
+        store = user.service.store
+        for name in policies:
+            store.policies[name] = PolicyRow(name)
+            for kind, title in (("full", "Full sync"), ("labels", "Drop-label check"), ("verify", "Verify")):
+                job = f"{kind}:{name}"
+                store.jobs[job] = JobRow(job, f"{title} {name}", policy=name)
+        for name in people:
+            store.users[name] = UserRow(name, policies[0])
+        for table in (Table.POLICIES, Table.USERS, Table.JOBS):
+            store.reshape(table)
+        for tab, count, width in (
+            ("1", len(policies), 22),
+            ("2", len(people), 31),
+            ("4", 3 * len(policies), 35),
+        ):
+            await user.press(tab)
+            await user.pull()
+            shown = {each[1:width].replace("►", " ") for each in user.text().splitlines()[5 : 5 + count]}
+            assert len(shown) == count, user.text()
+
+
+async def test_monitors_of_people_of_one_name_can_be_told_apart(build: Build) -> None:
+    async with at_keys(build, "empty", size=(140, 40)) as user:
+        store = user.service.store
+        for name in ("ann.berg@emea.example", "ann.berg@apac.example", "bo@emea.example"):
+            store.users[name] = UserRow(name, "Acme Sales", UserState.SYNCING)
+        store.reshape(Table.USERS)
+        await user.press("3")
+        await user.sees("ann.berg@eme…ple")
+        await user.sees("ann.berg@apa…ple")
+        await user.sees("▸ bo  ")
+        await user.sees("ann.berg@emea.example  Acme Sales")

@@ -10,7 +10,7 @@ from tests.screens.fake import NOW, ZONE
 from tui import format as form
 from tui import signs
 from tui.filter import parse
-from tui.paint import clean, fit, wrapped
+from tui.paint import clean, fit, fit_name, wrapped
 
 KEYS = ("state", "policy", "user")
 ROW = {
@@ -111,3 +111,36 @@ def test_clean_takes_out_what_moves_the_cursor() -> None:
 
 def test_wrapped_lines_keep_their_indent() -> None:
     assert wrapped("  one two three", 9) == ["  one two", "  three"]
+
+
+@pytest.mark.parametrize(
+    ("names", "width"),
+    [
+        (["ann.berg@emea.example.com", "ann.berg@apac.example.com", "ann.berg@emea.example.org"], 18),
+        (["recruiting-emea-01@example.com", "recruiting-emea-02@example.com"], 18),
+        (["recruiting-emea-01@a.example", "recruiting-emea-01@b.example"], 18),
+        (["Sales Europe north", "Sales Europe south", "Service Europe north"], 14),
+        (["Full sync EMEA Sales team", "Full sync APAC Sales team", "Full sync EMEA Service"], 22),
+        (["試験試験試験試験試験試験北", "試験試験試験試験試験試験南"], 11),
+    ],
+)
+def test_names_that_are_too_long_can_be_told_apart(names: list[str], width: int) -> None:
+    shown = [fit_name(name, width) for name in names]
+    assert len(set(shown)) == len(names), shown
+    assert {cell_len(each) for each in shown} == {width}
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("ann.berg@acme.example", 18, "ann.berg@acme…mple"),
+        ("ann.berg@acme.example", 21, "ann.berg@acme.example"),
+        ("ann.berg@acme.example", 23, "ann.berg@acme.example  "),
+        ("Sales organisation EMEA", 12, "Sales … EMEA"),
+        ("x@y", 2, "x…"),
+        ("", 3, "   "),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_name_is_cut_in_its_middle(name: str, width: int, shown: str) -> None:
+    assert fit_name(name, width) == shown

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.service import CheckLine, CheckState, RolloutReport, VerifyRow
 from tui import format as form
-from tui.paint import Span, TextLine, fit, line
+from tui.paint import Span, TextLine, fit, fit_name, line
 
 #: Checks of ``verify`` that have a column, and its head.
 _CHECKS = (
@@ -106,7 +106,9 @@ def lines(
         unread = "waits" if name in waits else "not yet: V reads it back" if synced else "not synced yet"
         cells = _cells(checks.get(name, {}), unread)
         cell = _CELL * len(_CHECKS) // len(cells)
-        told.append(line((f" {fit(name, room)} ", "text"), *((fit(text, cell), role) for text, role in cells)))
+        told.append(
+            line((f" {fit_name(name, room)} ", "text"), *((fit(text, cell), role) for text, role in cells))
+        )
     return told
 
 

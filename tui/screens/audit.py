@@ -26,7 +26,9 @@ _LINES = 6
 _WHEN = Column[AuditRow](
     "w", "When", 13, lambda row, view: (view.past(row.at_ms), "text"), lambda row: row.at_ms
 )
-_WHO = Column[AuditRow]("a", "Who", 16, lambda row, view: (row.actor, "text"), lambda row: row.actor, flex=1)
+_WHO = Column[AuditRow](
+    "a", "Who", 16, lambda row, view: (row.actor, "text"), lambda row: row.actor, flex=1, name=True
+)
 _FROM = Column[AuditRow](
     "f", "From", 16, lambda row, view: (row.origin or "-", "quiet"), lambda row: row.origin
 )
@@ -34,7 +36,7 @@ _COMMAND = Column[AuditRow](
     "c", "Command", 15, lambda row, view: (row.command, "text"), lambda row: row.command
 )
 _OBJECT = Column[AuditRow](
-    "o", "Object", 18, lambda row, view: (row.object, "text"), lambda row: row.object, flex=1
+    "o", "Object", 18, lambda row, view: (row.object, "text"), lambda row: row.object, flex=1, name=True
 )
 _RESULT = Column[AuditRow](
     "r",

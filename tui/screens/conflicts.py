@@ -51,7 +51,7 @@ _THEIRS = Column[ConflictRow](
     "b", "Mailbox", 14, lambda row, view: _value(row.theirs, row), lambda row: row.theirs, flex=3
 )
 _USER = Column[ConflictRow](
-    "u", "User", 20, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1
+    "u", "User", 20, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1, name=True
 )
 _MODULE = Column[ConflictRow]("m", "Module", 13, lambda row, view: (_word(row), "text"), _word)
 _SINCE = Column[ConflictRow](

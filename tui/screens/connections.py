@@ -20,7 +20,7 @@ from tui.widgets.lines import LineView
 from tui.widgets.store_table import Column, StoreTable
 
 _NAME = Column[ConnectionRow](
-    "n", "Connection", 18, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=2
+    "n", "Connection", 18, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=2, name=True
 )
 _KIND = Column[ConnectionRow]("k", "Kind", 11, lambda row, view: (row.kind, "text"), lambda row: row.kind)
 _END = Column[ConnectionRow](

@@ -63,7 +63,7 @@ _REASON = Column[HeldRow](
 )
 
 _WHOSE = Column[HeldRow](
-    "u", "Mailbox", 16, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1
+    "u", "Mailbox", 16, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1, name=True
 )
 _NARROW = (_WHY, _MODULE, _NAME, _REASON)
 _WIDE = (_WHY, _MODULE, _NAME, _IN, _SINCE, _REASON)

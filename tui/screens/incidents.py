@@ -43,9 +43,11 @@ _WHAT = Column[IncidentRow](
     "w", "What", 9, lambda row, view: (KIND.get(row.kind, row.kind), "text"), lambda row: row.kind
 )
 _WHO = Column[IncidentRow](
-    "o", "Who", 22, lambda row, view: (row.subject, "text"), lambda row: row.subject, flex=1
+    "o", "Who", 22, lambda row, view: (row.subject, "text"), lambda row: row.subject, flex=1, name=True
 )
-_POLICY = Column[IncidentRow]("p", "Policy", 16, lambda row, view: (row.policy, "text"), lambda row: row.policy)
+_POLICY = Column[IncidentRow](
+    "p", "Policy", 16, lambda row, view: (row.policy, "text"), lambda row: row.policy, name=True
+)
 _CLASS = Column[IncidentRow](
     "c", "Class", 11, lambda row, view: (str(row.fault_class or "-"), "text"), lambda row: str(row.fault_class)
 )

@@ -30,7 +30,9 @@ _STATE = Column[UserRow](
     ),
     lambda row: signs.URGENCY[row.state],
 )
-_MAILBOX = Column[UserRow]("m", "Mailbox", 22, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2)
+_MAILBOX = Column[UserRow](
+    "m", "Mailbox", 22, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2, name=True
+)
 _CRM = Column[UserRow](
     "c",
     "CRM user",

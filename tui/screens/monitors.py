@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,7 +12,7 @@ from textual.containers import Container, Horizontal
 from engine.service import Table, UserRow
 from tui import format as form
 from tui import keys, signs
-from tui.paint import TextLine, fit, line
+from tui.paint import TextLine, fit_name, line
 from tui.screens.alive import alive
 from tui.screens.frame import Frame
 from tui.widgets.filter_bar import FilterBar
@@ -198,11 +199,14 @@ class MonitorsScreen(Frame):
         top = max(0, min(at - room // 2, len(listed) - room))
         panel.title(f"Users ({len(self._active_users)} active)", "space tick")
         if listed:
-            panel.show([self._tick(key) for key in listed[top : top + room]])
+            alike = Counter(key.partition("@")[0] for key in listed)
+            shown = listed[top : top + room]
+            panel.show([self._tick(key, alike[key.partition("@")[0]] > 1) for key in shown])
         else:
             panel.show([line((" nobody runs now", "quiet"))])
 
-    def _tick(self, key: str) -> TextLine:
+    def _tick(self, key: str, alike: bool) -> TextLine:
+        """A user by what stands before the @, unless another one in the list has the same there."""
         row = self.store.users[key]
         sign = signs.USER[row.state]
         box = "[x]" if key in self._panels else "[ ]"
@@ -212,7 +216,7 @@ class MonitorsScreen(Frame):
             ("►" if here else " ", "mark"),
             f"{box} ",
             (sign.sign, sign.role),
-            f" {fit(key.partition('@')[0], 16)} {part:>4}",
+            f" {fit_name(key if alike else key.partition('@')[0], 16)} {part:>4}",
             base="cursor" if here and not self._active else "",
         )
 

@@ -23,9 +23,11 @@ def _sync(row: UserRow) -> Span:
     return ("✓ yes", "text") if row.calendar_sync else ("⊘ no", "off")
 
 
-_MAILBOX = Column[UserRow]("o", "Operator", 24, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2)
+_MAILBOX = Column[UserRow](
+    "o", "Operator", 24, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2, name=True
+)
 _POLICY = Column[UserRow](
-    "p", "Policy", 14, lambda row, view: (row.policy, "text"), lambda row: row.policy.lower()
+    "p", "Policy", 14, lambda row, view: (row.policy, "text"), lambda row: row.policy.lower(), name=True
 )
 _SYNC = Column[UserRow](
     "c", "Calendar Sync", 14, lambda row, view: _sync(row), lambda row: not row.calendar_sync

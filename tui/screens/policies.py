@@ -30,7 +30,7 @@ from engine.service import (
 )
 from tui import format as form
 from tui import keys, rows, signs
-from tui.paint import TextLine, fit, line, wrapped
+from tui.paint import TextLine, fit, fit_name, line, wrapped
 from tui.screens import edit_policy, orders
 from tui.screens.confirm import Report
 from tui.screens.connections import ConnectionsScreen
@@ -56,7 +56,7 @@ _STATE = Column[PolicyRow](
     lambda row: _URGENT.get(rows.policy_sign(row).word, 9),
 )
 _NAME = Column[PolicyRow](
-    "p", "Policy", 11, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=3
+    "p", "Policy", 11, lambda row, view: (row.id, "text"), lambda row: row.id.lower(), flex=3, name=True
 )
 _CRM = Column[PolicyRow](
     "c", "CRM", 10, lambda row, view: (row.crm_kind or row.crm, "text"), lambda row: row.crm_kind, flex=1
@@ -356,7 +356,7 @@ def pause_all(screen: TableFrame, policy: str) -> None:
 def needs_you(row: UserRow) -> TextLine:
     """A mailbox in trouble, in one line."""
     sign = signs.USER[row.state]
-    return line((f" {sign.sign} {fit(sign.word, 12)}{fit(row.id, 28)} ", sign.role), row.why or row.text)
+    return line((f" {sign.sign} {fit(sign.word, 12)}{fit_name(row.id, 28)} ", sign.role), row.why or row.text)
 
 
 def by_state(row: PolicyRow) -> list[TextLine]:

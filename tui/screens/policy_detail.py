@@ -79,7 +79,7 @@ def _confirmed(row: Checked, view: View) -> Span:
 
 
 _MAILBOX = Column[Checked](
-    "m", "Mailbox", 20, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1
+    "m", "Mailbox", 20, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1, name=True
 )
 _RESULT = Column[Checked]("r", "Result", 10, _confirmed, lambda row: -row.differences)
 _NARROW = (

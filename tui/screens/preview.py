@@ -46,7 +46,7 @@ def _number(letter: str, title: str, name: str, width: int, role: str = "text") 
 
 
 _USER = Column[PreviewSum](
-    "u", "User", 17, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox.lower(), flex=1
+    "u", "User", 17, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox.lower(), flex=1, name=True
 )
 _MODULE = Column[PreviewSum]("m", "Module", 13, lambda row, view: (word(row), "text"), _order)
 _CREATE = _number("c", "Create", "create", 7)

@@ -14,7 +14,7 @@ from engine.service import LimitRow, StepState, Table, UserRow, UserState, WaitR
 from tui import format as form
 from tui import keys, rows, signs
 from tui.fields import USER_KEYS, urgency, user_fields
-from tui.paint import Span, TextLine, fit, line, wrapped
+from tui.paint import Span, TextLine, fit, fit_name, line, wrapped
 from tui.screens import orders, users
 from tui.screens.confirm import Report
 from tui.screens.table_frame import TableFrame
@@ -45,9 +45,11 @@ def _urgency(row: UserRow) -> tuple[int, int, str]:
 
 _STATE = Column[UserRow]("s", "State", 10, _state, lambda row: signs.URGENCY[row.state])
 _STATE_WIDE = Column[UserRow]("s", "State", 13, _state, lambda row: signs.URGENCY[row.state])
-_MAILBOX = Column[UserRow]("m", "Mailbox", 18, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2)
+_MAILBOX = Column[UserRow](
+    "m", "Mailbox", 18, lambda row, view: (row.id, "text"), lambda row: row.id, flex=2, name=True
+)
 _POLICY = Column[UserRow](
-    "p", "Policy", 12, lambda row, view: (row.policy, "text"), lambda row: row.policy.lower(), flex=1
+    "p", "Policy", 12, lambda row, view: (row.policy, "text"), lambda row: row.policy.lower(), flex=1, name=True
 )
 _K = Column[UserRow](
     "t", "Step", 4, lambda row, view: rows.user_step(row, False), lambda row: row.step_number or 9
@@ -264,7 +266,7 @@ def _late(row: WaitRow) -> bool:
 
 
 def _limit(row: LimitRow, view: View, width: int) -> TextLine:
-    head = f" {fit(row.id, width)} "
+    head = f" {fit_name(row.id, width)} "
     if row.wait_until_ms is not None and row.wait_until_ms > view.now_ms:
         wait = (row.wait_until_ms - view.now_ms) // 1000
         return line((head, "quiet"), (f"↻ waits {wait} s  {row.text}", "warn"))

@@ -148,7 +148,7 @@ def _number(letter: str, title: str, *outcomes: str) -> Column[RunMailbox]:
 
 
 _WHO = Column[RunMailbox](
-    "m", "Mailbox", 24, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1
+    "m", "Mailbox", 24, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, flex=1, name=True
 )
 _CAME = Column[RunMailbox]("r", "Result", 11, lambda row, view: _result(row.result), lambda row: row.result)
 _WRITTEN = _number("w", "Written", "created", "updated", "deleted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -45,6 +46,16 @@ def _name(row: JobRow) -> str:
     return row.title or row.id
 
 
+#: Kinds of jobs that are named in fewer words where there is little room, so that their policies can be read.
+_SHORT = {"Drop-label check": "Labels"}
+
+
+def _short(row: JobRow) -> str:
+    """The name of a job in 80 columns."""
+    kind = _name(row).removesuffix(row.policy).rstrip() if row.policy else ""
+    return f"{_SHORT[kind]} {row.policy}" if kind in _SHORT else _name(row)
+
+
 def _schedule(row: JobRow) -> str:
     return form.schedule(row.schedule)
 
@@ -56,7 +67,7 @@ def _faulty(row: JobRow) -> bool:
 
 _STATE = Column[JobRow]("s", "State", 10, _state, lambda row: row.state.value)
 _JOB = Column[JobRow](
-    "j", "Job", 20, lambda row, view: (_name(row), "text"), lambda row: _name(row).lower(), flex=2
+    "j", "Job", 20, lambda row, view: (_name(row), "text"), lambda row: _name(row).lower(), flex=2, name=True
 )
 _SCHEDULE = Column[JobRow](
     "c", "Schedule", 15, lambda row, view: (_schedule(row), "text"), lambda row: row.schedule, flex=1
@@ -102,7 +113,13 @@ _ERRORS = Column[JobRow](
 )
 _NODE = Column[JobRow]("o", "Node", 10, lambda row, view: (row.node, "quiet"), lambda row: row.node)
 
-_NARROW = (_STATE, _JOB, _SCHEDULE, _NEXT, _LAST)
+_NARROW = (
+    _STATE,
+    replace(_JOB, width=22, cell=lambda row, view: (_short(row), "text")),
+    replace(_SCHEDULE, width=13, flex=0),
+    _NEXT,
+    _LAST,
+)
 _WIDE = (_STATE, _JOB, _SCHEDULE, _NEXT_WIDE, _LAST_WIDE, _ITEMS, _ERRORS, _NODE)
 
 _HEAD = f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}"

@@ -40,7 +40,9 @@ _STATE = Column[Hit](
 )
 _MODULE = Column[Hit]("m", "Module", 13, lambda row, view: (_word(row), "text"), _word)
 _NAME = Column[Hit]("n", "Name", 16, lambda row, view: (row.name, "text"), lambda row: row.name.lower(), flex=1)
-_MAILBOX = Column[Hit]("b", "Mailbox", 22, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox)
+_MAILBOX = Column[Hit](
+    "b", "Mailbox", 22, lambda row, view: (row.mailbox, "text"), lambda row: row.mailbox, name=True
+)
 _REASON = Column[Hit](
     "r", "Why it stays where it is", 24, lambda row, view: (row.reason, "quiet"), lambda row: row.reason, flex=2
 )

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
 from engine.service import Line, Store, UserRow, UserState
 from tui import format as form
 from tui import rows, signs
-from tui.paint import Span, TextLine, clean, line, wrapped
+from tui.paint import Span, TextLine, clean, fit_name, line, wrapped
 from tui.view import View
 from tui.widgets.lines import LineView
 
@@ -82,7 +83,7 @@ class LogPanel(LineView, can_focus=False):
         shown = self._visible()
         self.show([*head, *shown])
         policy = row.policy if row else ""
-        name = self.mailbox if self.size.width >= 60 else self.mailbox.partition("@")[0]
+        name = fit_name(self.mailbox, max(12, self.size.width - cell_len(policy) - 4)).rstrip()
         self.title(clean(f"{name}  {policy}") if self.headed else "Events", self._footing())
 
     # What the screen does

@@ -16,7 +16,7 @@ from textual import events
 from textual.message import Message
 
 from tui.filter import Filter
-from tui.paint import Span, TextLine, clean, fit, line, wrapped
+from tui.paint import Span, TextLine, clean, fit, fit_name, line, wrapped
 from tui.view import View
 from tui.widgets.lines import LineView
 
@@ -50,6 +50,7 @@ class Column(Generic[R]):
         order: what to sort by; never None.
         right: numbers are right-aligned.
         flex: share of the cells that are left over.
+        name: cells are names or addresses, by which rows are told apart: they are cut in the middle.
     """
 
     letter: str
@@ -59,6 +60,7 @@ class Column(Generic[R]):
     order: Callable[[R], Any]
     right: bool = False
     flex: int = 0
+    name: bool = False
 
 
 class StoreTable(LineView, Generic[R]):
@@ -445,7 +447,8 @@ class StoreTable(LineView, Generic[R]):
         spans: list[Span] = [("*" if key in self.marks else " ", "mark"), ("►" if here else " ", "mark")]
         for column, width in zip(self.columns, self._widths(), strict=True):
             text, role = column.cell(row, self.view)
-            spans.append((fit(text, width, column.right) + " ", role))
+            shown = fit_name if column.name else fit
+            spans.append((shown(text, width, column.right) + " ", role))
         return _without_last_blank(spans, "cursor" if here else "")
 
     def on_resize(self) -> None:
