@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from engine.service import EnablePolicy, Service, ServiceError, SettleHeld, UserState
+from engine.service import EnablePolicy, Service, ServiceError, SettleHeld, UserState, upkeep
 from engine.service import Settle as How
 from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.forks import fork
@@ -40,6 +40,12 @@ TINY = {
     "cases": 1,
 }
 ON = 'enabled = true\nmailbox_deletes = "mirror"\n'
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that cannot be used is tried more often than once a second."""
+    monkeypatch.setattr(upkeep, "FLUSH_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ async def test_a_disk_that_fails_is_told_on_every_screen_and_everything_goes_on_
             assert not answer.ok
             assert words in answer.text
             hits = disk.hits
-            await until(lambda: disk.hits > hits + 1)  # it is tried every second
+            await until(lambda: disk.hits > hits + 1)  # it is tried again and again
             after = place.stats()
             assert after["google.http"] == before["google.http"], "calls went out although nothing can be noted"
             assert row.fault
@@ -98,6 +104,7 @@ def _choked(folder: Path) -> None:
 
     async def story() -> dict[str, Any]:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        upkeep.FLUSH_SECONDS = 0.05
         service = await Service.open(folder / "data", clock=HastyClock())
         told: dict[str, Any] = {}
         try:

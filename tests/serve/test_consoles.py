@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 import termios
 import threading
@@ -200,6 +201,13 @@ async def busy(service: Any) -> None:
         await asyncio.sleep(0.02)
 
 
+def narrow(at: Place) -> None:
+    """Let the kernel keep next to nothing of what is on its way: it has room for ten seconds of what a console paints."""
+    for door in at.guests._doors:
+        assert door.transport is not None
+        door.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped", "stalled"])
 async def test_a_client_that_goes_or_does_not_read_never_stops_the_engine(at: Place, how: str) -> None:
     ann, bob = at.attach((140, 40)), at.attach((140, 40))
@@ -207,6 +215,7 @@ async def test_a_client_that_goes_or_does_not_read_never_stops_the_engine(at: Pl
         await each.sees("[1 Policies]")
         each.press("3v")
         await each.sees("[3 Activity Monitors]")
+    narrow(at)
     events = asyncio.create_task(busy(at.service))
     await ann.sees("Item")
     async with Gaps() as gaps:
@@ -237,10 +246,12 @@ async def test_a_client_that_goes_or_does_not_read_never_stops_the_engine(at: Pl
 
 async def test_a_client_that_never_reads_again_is_given_up(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.serve.session.PATIENCE", 0.2)
+    monkeypatch.setattr("tui.serve.hall.PULL_SECONDS", 0.05)
     ann = at.attach((140, 40))
     await ann.sees("[1 Policies]")
     ann.press("3v")
     await ann.sees("[3 Activity Monitors]")
+    narrow(at)
     ann.kill(signal.SIGSTOP)
     events = asyncio.create_task(busy(at.service))
     await until(lambda: not at.service.store.sessions)
