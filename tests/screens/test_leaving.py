@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 
 import pytest
+from textual.app import ComposeResult
 from textual.events import Key
 
 from engine.service import SavePolicy
@@ -13,8 +16,11 @@ from tests.screens.conftest import Build
 from tests.screens.driver import User
 from tests.screens.test_forms import form, go_to, select
 from tests.screens.test_snapshots import LARGE, SMALL, keys
+from tui import keys as keys_of_panes
 from tui.screens.confirm import Confirm
 from tui.screens.form import FormScreen
+from tui.screens.frame import Frame
+from tui.screens.policies import PoliciesScreen
 from tui.screens.queue import QueueScreen
 from tui.screens.unsaved import Unsaved
 
@@ -140,3 +146,31 @@ async def test_keys_that_come_in_one_packet_are_taken_in_their_order(build: Buil
         assert isinstance(screen, QueueScreen)
         await user.until(lambda: screen.table.filter.source == "kim")
         assert screen.table.order == ["kim.lee@example.com"]
+
+
+@pytest.mark.parametrize("being_made", [PoliciesScreen, QueueScreen])
+async def test_who_leaves_while_a_tab_is_being_made_leaves_without_a_fault(
+    build: Build, monkeypatch: pytest.MonkeyPatch, being_made: type[Frame]
+) -> None:
+    """The first one, as when a connection is lost while it logs in, or one that nobody has asked for yet."""
+    app, compose = build(ahead=True), being_made.compose
+
+    def gone(screen: Frame) -> ComposeResult:
+        asyncio.get_running_loop().call_soon(app.exit, context=Context())
+        app.exit()
+        yield from compose(screen)
+
+    monkeypatch.setattr(being_made, "compose", gone)
+    await app.run_async(headless=True, size=SMALL)
+    assert app.crash is None
+
+
+async def test_a_key_after_the_one_with_which_an_admin_leaves_does_nothing(build: Build) -> None:
+    app = build()
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.pause()
+        for key in "q2":
+            app.post_message(Key(key, key))
+        await pilot.pause()
+    assert app.crash is None
+    assert app.current_mode == keys_of_panes.POLICIES
