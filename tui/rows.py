@@ -9,6 +9,9 @@ from tui.paint import Span
 from tui.signs import Sign
 from tui.view import View
 
+#: Cells of a time that needs no date.
+_TIME_OF_DAY = 5
+
 _FAULT = Sign("✗", "fault", "fault")
 _ON = Sign("✓", "on", "text")
 _TROUBLED = Sign("!", "on", "alert")
@@ -67,7 +70,9 @@ def user_progress(row: UserRow, view: View) -> Span:
     if state is UserState.PAUSED:
         return (row.why or "paused", "quiet")
     if state is UserState.IDLE:
-        return (f"next {form.moment(row.next_full_ms, view.now_ms, view.zone)}", "quiet")
+        at = form.moment(row.next_full_ms, view.now_ms, view.zone)
+        short = at if len(at) <= _TIME_OF_DAY else form.ahead(row.next_full_ms, view.now_ms)
+        return (f"next {short}", "quiet")
     return (row.why, "quiet")
 
 

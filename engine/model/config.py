@@ -261,6 +261,7 @@ def _users(raw: Any, policies: Mapping[str, Policy | None], problems: Collector)
     users: list[TargetUser] = []
     first: dict[str, tuple[int, str]] = {}
     mailboxes: dict[str, int] = {}
+    people: dict[tuple[str, str], int] = {}
     for index, table in enumerate(raw):
         where = f"users[{index}]"
         values = read_settings(USER, table, where, problems)
@@ -299,6 +300,16 @@ def _users(raw: Any, policies: Mapping[str, Policy | None], problems: Collector)
                 f"is the mailbox of users[{other}] already",
                 value=mailbox,
                 allowed="one user for each mailbox",
+            )
+            continue
+        # What belongs to a person of the CRM goes to one mailbox; a second one would take it all from the first.
+        other = people.setdefault((policy, user.crm_user), index) if user.crm_user else index
+        if other != index:
+            problems.add(
+                f"{where}.crm_user",
+                f"is the person of users[{other}] in {shown(policy)} already",
+                value=user.crm_user,
+                allowed="one mailbox for each person",
             )
             continue
         users.append(user)

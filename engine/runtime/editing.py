@@ -341,11 +341,25 @@ async def _add_users(office: Office, keeper: Timekeeper, command: AddUsers) -> A
     fresh = [one for one in users if one.email not in here]
     if not fresh:
         return Answer(False, f"{_listed(here)} is in {policy} already" if here else "no address was given")
+    if taken := next(filter(None, (_taken(office, policy, one.email, one.crm_user) for one in fresh)), ""):
+        return Answer(False, f"nobody was added: {taken}")
     await office.ledger.write(units.add_users, [astuple(one) for one in fresh])
     await _rebuilt(office, keeper)
     on = office.store.policies[policy].state is PolicyState.ENABLED
     follows = "the first sync of each begins with the next run" if on else f"{policy} is off; o switches it on"
     return Answer(True, f"{words.count(len(fresh), 'user', 'users')} added to {policy}; {follows}")
+
+
+def _taken(office: Office, policy: str, mailbox: str, crm_user: str) -> str:
+    """Why a person of the CRM cannot be this mailbox's: another one has what is his; empty when it can."""
+    others = (
+        row.id
+        for row in office.store.users.values()
+        if crm_user and row.crm_user == crm_user and row.policy == policy and row.id != mailbox
+    )
+    other = next(others, "")
+    why = f"{crm_user} is {other} in {policy} already, and one mailbox receives what is that person's"
+    return why if other else ""
 
 
 async def _set_user(office: Office, keeper: Timekeeper, command: SetUser) -> Answer:
@@ -356,6 +370,8 @@ async def _set_user(office: Office, keeper: Timekeeper, command: SetUser) -> Ans
     if not check_users([asked], office.policies, problems) or problems.problems:
         told = tuple(str(each) for each in problems.problems)
         return Answer(False, f"nothing was changed: {told[0]}", told)
+    if taken := _taken(office, row.policy, command.mailbox, command.crm_user):
+        return Answer(False, f"nothing was changed: {taken}")
     if office.runner.running(row.policy):
         return Answer(False, f"{row.policy} is running; try again when the run has ended")
     mailbox_id = office.mailbox_ids[command.mailbox]

@@ -137,6 +137,24 @@ async def test_who_a_user_is_in_the_crm_is_set_and_the_rest_stays(service: Servi
     assert "005A" not in await service.export()
 
 
+async def test_a_person_of_the_crm_is_not_given_to_a_second_mailbox(service: Service) -> None:
+    """The second mailbox would receive everything, and the first nothing any more, without a word."""
+    assert (await service.do(SetUser("ann@example.com", "005A", ""), "alice")).ok
+    refused = await service.do(AddUsers("Sales", (("anne@example.com", "005A", ""),)), "alice")
+    told = "005A is ann@example.com in Sales already, and one mailbox receives what is that person's"
+    assert (refused.ok, refused.text) == (False, f"nobody was added: {told}")
+    assert "anne@example.com" not in service.store.users
+    twice = (("carl@example.com", "005C", ""), ("dora@example.com", "005C", ""))
+    refused = await service.do(AddUsers("Sales", twice), "alice")
+    assert "is the person of users[0] in 'Sales' already" in refused.text
+    assert (await service.do(AddUsers("Sales", (("anne@example.com", "", ""),)), "alice")).ok
+    refused = await service.do(SetUser("anne@example.com", "005A", ""), "alice")
+    assert refused.text == f"nothing was changed: {told}"
+    # The same person may be in another policy, and stays who he is in his own.
+    assert (await service.do(SetUser("bob@example.com", "005A", ""), "alice")).ok
+    assert (await service.do(SetUser("ann@example.com", "005A", "Europe/Berlin"), "alice")).ok
+
+
 async def test_a_policy_is_deleted_only_when_it_is_off(service: Service) -> None:
     assert "its 1 user" in service.what_happens(DeletePolicy("Pilot"))[0]
     service.store.policies["Pilot"].state = PolicyState.ENABLED
