@@ -498,6 +498,7 @@ async def test_monitors_of_people_of_one_name_can_be_told_apart(build: Build) ->
 
 async def test_the_queue_tells_the_next_sync_of_tomorrow_in_80_columns(build: Build) -> None:
     async with at_keys(build, "empty") as user:
+        user.service.store.policies["Sales EMEA"] = PolicyRow("Sales EMEA")
         row = user.service.store.users["m.sato@example.com"] = UserRow("m.sato@example.com", "Sales EMEA")
         row.state, row.next_full_ms = UserState.IDLE, fake.NOW + 14 * 3_600_000
         user.service.store.reshape(Table.USERS)
