@@ -606,7 +606,9 @@ class Runner:
             kind = None
             for one in run.fault_classes:
                 kind = worst(kind, one)
-            await self._failed(batch, policy, record, run.faults[0], kind, run.retry_after)
+            number = len(run.faults)
+            above = "for the reason above" if number == 1 else f"for the {number} reasons above"
+            await self._failed(batch, policy, record, run.faults[0], kind, run.retry_after, above)
             await self._tally(policy, record, run, run.faults[0])
             return
         await self._tally(policy, record, run, "")
@@ -688,8 +690,12 @@ class Runner:
         text: str,
         kind: FaultClass | None,
         retry_after: float | None = None,
+        told: str = "",
     ) -> None:
-        """A cycle failed: transient faults come back with back-off, others wait for a person."""
+        """A cycle failed: transient faults come back with back-off, others wait for a person.
+
+        ``told`` is how the monitor's line refers to faults that were told there already, instead of ``text`` once more.
+        """
         batch.run.faults[record.email] = text
         current = await self._ledger.read(mailboxes.mailbox_by_id, record.id)
         failures = current.failures + 1
@@ -704,7 +710,7 @@ class Runner:
                 ended=True,
                 ok=False,
                 sign="✗",
-                text=f"cycle failed: {text}",
+                text=f"cycle failed {told}" if told else f"cycle failed: {text}",
             )
         )
         if current.fault_kind in WAITING_KINDS:

@@ -90,6 +90,10 @@ async def test_a_mailbox_whose_first_sync_failed_is_run_alone(tmp_path: Path) ->
         assert ((await service.day(B)).cycles, (await service.day(B)).failed) == (2, 2)
         assert [(row.state, bool(row.error)) for row in await service.cycles(B)] == [("failed", True)] * 2
         assert (await service.day(A)).failed == 0
+        lines = [line.text for line in service.store.lines[B] if line.sign == "✗"]
+        assert len(lines) == 4
+        assert "credential" in lines[-2]
+        assert lines[-1] == "cycle failed for the reason above"
         last = service.store.users[A].last_success_ms
 
         answer = await service.do(SyncNow(B), "alice")

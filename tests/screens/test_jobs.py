@@ -103,7 +103,7 @@ async def test_the_times_of_a_policys_job_are_edited_where_they_are(build: Build
         assert app.screen.table.current.startswith("full:")  # type: ignore[attr-defined]
         await user.press("e")
         assert isinstance(app.screen, PolicyForm)
-        assert app.screen.form.field.path.startswith("scheduling.")
+        assert app.screen.form.field.path == "scheduling.workdays.minutes"
         await user.sees("[Scheduling]")
         await user.sees("Next full syncs")
 

@@ -124,8 +124,12 @@ _WIDE = (_STATE, _JOB, _SCHEDULE, _NEXT_WIDE, _LAST_WIDE, _ITEMS, _ERRORS, _NODE
 
 _HEAD = f" {'Started':<15} {'Length':<9} {'Result':<10}{'Items':>8} {'Errors':>7}"
 
-#: The field of a policy with the times of its job, by the kind of job; the others have several.
-_TIMES = {"labels": "scheduling.label_check_minutes", "verify": "scheduling.verify"}
+#: The field of a policy that says how often its job runs, by the kind of job.
+_TIMES = {
+    "full": "scheduling.workdays.minutes",
+    "labels": "scheduling.label_check_minutes",
+    "verify": "scheduling.verify",
+}
 
 _BUSY = frozenset({JobState.RUNNING, JobState.STOPPING})
 
@@ -307,7 +311,7 @@ class SchedulerScreen(TableFrame):
         """Edit a job that ships; the times of others are those of their policy, and are edited there."""
         row = self.store.jobs.get(self.table.current or "")
         if row is not None and row.policy:
-            edit_policy.edit(self, row.policy, _TIMES.get(row.id.partition(":")[0], "scheduling."))
+            edit_policy.edit(self, row.policy, _TIMES[row.id.partition(":")[0]])
         elif row is not None:
             edit_job.edit(self, row.id)
 
