@@ -311,25 +311,6 @@ def test_a_key_without_a_role_may_look_and_is_told_who_gives_one(tmp_path: Path,
             bob.close()
 
 
-@pytest.mark.parametrize(
-    ("mode", "text", "told"),
-    [
-        (0o600, "", "names nobody"),
-        (0o600, 'from="10.0.0.0/8" ssh-ed25519 AAAA alice\n', "names nobody"),
-        (0o622, "{key}", "can be changed by others"),
-    ],
-)
-def test_a_file_of_keys_that_cannot_be_trusted_is_not_used(
-    tmp_path: Path, keys: dict[str, Path], mode: int, text: str, told: str
-) -> None:
-    known(tmp_path / "data")
-    path = tmp_path / "data" / "ssh" / "authorized_keys"
-    path.write_text(text.format(key=keys["alice"].with_suffix(".pub").read_text()))
-    path.chmod(mode)
-    with pytest.raises(AssertionError, match=told), serving(tmp_path, "--ssh", "0"):
-        pass
-
-
 def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match=r"--ssh nowhere: not \[HOST:\]PORT"),

@@ -1,8 +1,9 @@
-"""The watch over ``authorized_keys``, in an engine in the test's own loop: a look that fails is told, and is not the last."""
+"""The SSH front of an engine in the test's own loop: which files of keys it takes, and the watch over them."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import UTC
 from pathlib import Path
 
@@ -11,35 +12,52 @@ import pytest
 from engine.service import Service
 from tests.ledgers import begun
 from tests.serve.console import until
+from tui import exits
+from tui.exits import Trouble
 from tui.serve.access import Access
 from tui.serve.hall import hall
 from tui.serve.manner import Manner
 
 asyncssh = pytest.importorskip("asyncssh", reason="the extra syncline[ssh] is not installed")
+ssh = pytest.importorskip("tui.serve.ssh")
+
+
+def write_keys(data: Path, text: str, mode: int = 0o600) -> None:
+    path = data / ssh.FOLDER / ssh.ADMINS
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+@asynccontextmanager
+async def front(data: Path) -> AsyncIterator[tuple[Service, int]]:
+    """An engine that listens over SSH, and its port."""
+    service = await Service.open(data)
+    try:
+        async with (
+            hall(service, Manner(), Access()) as guests,
+            ssh.ssh_listening("0", data, service, guests, Manner(), UTC) as port,
+        ):
+            yield service, port
+    finally:
+        await service.close()
 
 
 async def test_a_file_of_keys_that_cannot_be_read_is_an_incident_and_sends_nobody_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tui.serve import ssh
-
     monkeypatch.setattr(ssh, "LOOK_SECONDS", 0.02)
     alice, bob = (asyncssh.generate_private_key("ssh-ed25519", comment=name) for name in ("alice", "bob"))
     data = begun(tmp_path / "data")
     path = data / "ssh" / ssh.ADMINS
-    path.parent.mkdir(mode=0o700)
     text = {key: key.export_public_key().decode() for key in (alice, bob)}
 
     def write(*keys: asyncssh.SSHKey) -> None:
-        path.write_text("".join(text[key] for key in keys))
-        path.chmod(0o600)
+        write_keys(data, "".join(text[key] for key in keys))
 
     write(alice, bob)
-    service = await Service.open(data)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(service.close)
-        guests = await stack.enter_async_context(hall(service, Manner(), Access()))
-        port = await stack.enter_async_context(ssh.ssh_listening("0", data, service, guests, Manner(), UTC))
+        service, port = await stack.enter_async_context(front(data))
 
         def login(key: asyncssh.SSHKey) -> asyncssh.SSHClientConnection:
             return asyncssh.connect(
@@ -84,3 +102,25 @@ async def test_a_file_of_keys_that_cannot_be_read_is_an_incident_and_sends_nobod
         await first.wait_closed()
         assert not second.is_closed()
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "told"),
+    [
+        (0o600, "", "names nobody"),
+        (0o600, 'from="10.0.0.0/8" {key}', "names nobody"),
+        (0o600, "{key}", ""),
+        (0o622, "{key}", "can be changed by others"),
+    ],
+)
+async def test_a_file_of_keys_that_cannot_be_trusted_is_not_used(
+    tmp_path: Path, mode: int, text: str, told: str
+) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519", comment="alice")
+    data = begun(tmp_path / "data")
+    write_keys(data, text.format(key=key.export_public_key().decode()), mode)
+    refused = pytest.raises(Trouble, match=told) if told else nullcontext()
+    with refused as why:
+        async with front(data):
+            pass
+    assert not told or why.value.code == exits.UNUSABLE
