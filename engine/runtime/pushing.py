@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 #: Hints of one moment become one run: so long after the first of them, milliseconds.
 HINT_MS = 2_000
 
+#: So often it is looked at what is due, in seconds; what changed in the configuration is looked at at once.
+TICK_SECONDS = 1.0
+
 #: Subscriptions are looked through so often, milliseconds.
 LOOK_MS = 30_000
 
@@ -247,7 +250,7 @@ class Pusher:
                     LISTENER, "", f"internal error: {error.__class__.__name__}", "See syncline.log."
                 )
             self._changed.clear()
-            await self._pause(1.0)
+            await self._pause(TICK_SECONDS)
 
     async def tick(self) -> None:
         """One look: what was heard is stored, hints that are due are queued, subscriptions are kept."""

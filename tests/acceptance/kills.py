@@ -24,7 +24,7 @@ from random import Random
 import httpx
 
 from engine.service import Settle, SettleHeld, Waits
-from tests.acceptance.engine_process import AheadClock, start
+from tests.acceptance.engine_process import start
 from tests.acceptance.exchange_people import ExchangePeople
 from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.people import MANY, People
@@ -35,6 +35,7 @@ from tests.acceptance.town import (
     engine,
     town,
 )
+from tests.clocks import AheadClock
 
 #: Deletes of people in the mailbox reach the CRM; more than four contacts at once wait for an admin.
 POLICY = """enabled = true

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.service import EnablePolicy, Service
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_idle, engine, town
+from tests.clocks import HastyClock
 
 TINY = {
     "contacts": 4,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.service import Settle, SettleHeld, UserState, Waits
-from tests.acceptance.engine_process import AheadClock, HastyClock
 from tests.acceptance.town import engine, town
+from tests.clocks import AheadClock, HastyClock
 
 ALONE = dict.fromkeys(
     ("leads", "appointments", "calls", "service_calls", "tasks", "opportunities", "cases"), 0

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from engine.service import CALENDAR, RunRow, Service
 from tests.acceptance.calendars import NOBODY_MEETS, OFF, Calendars
-from tests.acceptance.engine_process import AheadClock
 from tests.acceptance.mailroom import SERVICES
 from tests.acceptance.town import TODAY, assert_all_green, engine, town
+from tests.clocks import AheadClock
 
 SIZES = (1, 7, 512)
 

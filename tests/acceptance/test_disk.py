@@ -17,7 +17,6 @@ import pytest
 
 from engine.service import EnablePolicy, Service, ServiceError, SettleHeld, UserState, upkeep
 from engine.service import Settle as How
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.forks import fork
 from tests.acceptance.town import (
     Town,
@@ -27,6 +26,7 @@ from tests.acceptance.town import (
     engine,
     town,
 )
+from tests.clocks import HastyClock
 from tests.ledger.disk import Disk, failing
 
 TINY = {

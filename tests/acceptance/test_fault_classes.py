@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.service import Service, UserState
-from tests.acceptance.engine_process import AheadClock, HastyClock
 from tests.acceptance.town import engine, town
+from tests.clocks import AheadClock, HastyClock
 
 ALONE = dict.fromkeys(("leads", "calls", "service_calls", "tasks", "opportunities", "cases"), 0) | {
     "contacts": 3,

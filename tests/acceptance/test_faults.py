@@ -9,7 +9,6 @@ import pytest
 
 from engine.service import Service
 from tests.acceptance.conftest import Portraits
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import (
     assert_all_green,
     assert_idle,
@@ -18,6 +17,7 @@ from tests.acceptance.town import (
     engine,
     town,
 )
+from tests.clocks import HastyClock
 
 #: Every kind of create at Google: what its reply is called.
 CREATES = {

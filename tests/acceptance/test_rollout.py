@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.service import EnablePolicy, Move, RollOut, SyncNow
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_all_green, assert_no_doubles, engine, everything, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import TINY, until_quiet
 from tui import cli, exits
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from engine.sync.teams import settle_teams
-from tests.acceptance.engine_process import AheadClock
 from tests.acceptance.mails import deliver, label, labels_of, letter, messages, record_labels
 from tests.acceptance.test_filing import SIZES, check
 from tests.acceptance.town import Town, assert_idle, engine, town
+from tests.clocks import AheadClock
 
 DAY_MS = 86_400_000
 

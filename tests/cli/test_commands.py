@@ -144,8 +144,12 @@ def test_a_connection_that_cannot_be_used_is_code_4_with_advice(line: Line, tmp_
     assert "s3cr3t-value" not in line.out
 
 
-def test_a_directory_in_use_is_code_3_and_names_the_process(line: Line) -> None:
+def test_a_directory_in_use_is_code_3_and_names_the_process(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import asyncio
+
+    monkeypatch.setattr("tui.cli._BETWEEN", 0.2)  # it may be an engine that is about to end
 
     async def meanwhile() -> int:
         service = await Service.open(line.data)

@@ -11,8 +11,8 @@ import pytest
 from engine.model.modules import Module, Side
 from engine.model.policy import DeleteMode, Policy
 from engine.model.port import CreateKey
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import assert_all_green, assert_no_doubles, engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import until_quiet
 from tests.sync.test_cycle import fill, moment
 from tests.sync.world import A, World

@@ -13,8 +13,8 @@ from engine.model.modules import Module, Side
 from engine.model.policy import DeleteMode, ModuleSettings, Policy
 from engine.model.port import Page
 from engine.service import Settle, SettleHeld
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, engine, everything, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import TINY, cycle, until_quiet
 from tests.sync.fakes import START_MS, FakeProvider
 from tests.sync.world import A, World, faulty

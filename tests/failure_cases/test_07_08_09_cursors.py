@@ -12,8 +12,8 @@ from engine.mailbox.google import calendar, people
 from engine.mailbox.google.client import GoogleClient
 from engine.model.modules import Module, Side
 from engine.model.port import Page, Scope
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_no_doubles, engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import PRIMARY, TINY, cycle, ours, record_of, settled, until_quiet
 from tests.failure_cases.test_04_05_06_sources import MIRROR, away, forget_cursors, mirror_policy
 from tests.sync.world import A, World

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_all_green, assert_no_doubles, day, engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import TINY, crm_event, cycle, mail_event, ours, record_of, settled, until_quiet
 
 CREATES = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.model.modules import Module, Side
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_idle, day, engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import (
     PRIMARY,
     TINY,

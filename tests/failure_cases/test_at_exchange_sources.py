@@ -11,9 +11,9 @@ import pytest
 from lxml import etree
 
 from engine.service import Service, Settle, SettleHeld
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.mailroom import MESSAGES, SERVICES, SOAP, TYPES, M, Mailroom, reference
 from tests.acceptance.town import engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import TINY
 from tests.failure_cases.test_04_05_06_sources import MIRROR, OBJECTS, SEPARATE
 

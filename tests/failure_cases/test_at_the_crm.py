@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.net import http
-from tests.acceptance.engine_process import HastyClock
 from tests.acceptance.town import Town, assert_all_green, assert_no_doubles, day, engine, town
+from tests.clocks import HastyClock
 from tests.failure_cases.scene import TINY, cycle, mail_event, ours, record_of, subjects, until_quiet
 
 ON = 'enabled = true\nmailbox_deletes = "mirror"\n'

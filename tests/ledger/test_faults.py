@@ -15,7 +15,7 @@ from engine.ledger.health import DAMAGED, LedgerFault, LedgerTaken, fault_of
 from engine.ledger.lock import LedgerBusy
 from engine.ledger.schema import audit
 from engine.ledger.store import LedgerDamaged, SqliteLedger
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 
 
 def fill(connection: sa.Connection, size: int = 20_000) -> None:

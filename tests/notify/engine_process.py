@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from engine.service import Service
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 
 
 def run(folder: Path, ahead_ms: int) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.service import CALENDAR, Service
-from tests.acceptance.engine_process import AheadClock, HastyClock
 from tests.acceptance.forks import fork
 from tests.acceptance.mailroom import SERVICES, Mailroom
 from tests.acceptance.test_exchange import BOTH, cycle
 from tests.acceptance.town import town
+from tests.clocks import AheadClock, HastyClock
 from tests.failure_cases.scene import TINY
 from tests.ledgers import begun
 from tests.notify.engine_process import run

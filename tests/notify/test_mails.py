@@ -10,8 +10,8 @@ from pathlib import Path
 from engine.model.incident import IncidentKind, Strike
 from engine.model.states import FaultClass
 from engine.service import Service
-from tests.acceptance.engine_process import AheadClock
 from tests.acceptance.forks import fork
+from tests.clocks import AheadClock
 from tests.ledgers import begun
 from tests.notify.engine_process import run
 from tests.notify.server import PASSWORD, Post, certificate, mail_server

@@ -20,7 +20,7 @@ from engine.runtime import pushing
 from engine.runtime.pushing import Pusher
 from engine.sandbox.google.accounts import add_user
 from engine.service import DisablePolicy, Service, UserState
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.ledgers import begun
 from tests.mailbox.google.conftest import Google, google, google_server, service_account
 from tests.runtime.test_freshness import FILE
@@ -46,6 +46,12 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is looked at at once."""
+    monkeypatch.setattr(pushing, "TICK_SECONDS", 0.02)
 
 
 async def until(true: Callable[[], Any]) -> None:

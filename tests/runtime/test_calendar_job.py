@@ -31,7 +31,7 @@ from engine.service import (
     TraceJob,
     UserState,
 )
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.ledgers import begun
 from tests.runtime.test_freshness import FILE
 from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock, no_faults

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from engine.ledger.schema import audit
 from engine.model.modules import Module
 from engine.service import Service, UserState
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.ledgers import begun
 from tests.sync.fakes import FakeCrm, FakeMail, VirtualClock
 from tests.sync.world import A, B

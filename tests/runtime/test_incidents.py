@@ -13,7 +13,7 @@ from engine.model.port import Scope
 from engine.model.states import FaultClass
 from engine.monitor.rows import IncidentRow
 from engine.service import DisableJob, Service, SetOperator
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.runtime.test_freshness import FILE, engine
 from tests.runtime.test_retries import crm, mail
 from tests.sync.world import A, B

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.model.clock import SystemClock
 from engine.service import CALENDAR, EditJob, EnableJob
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.runtime.test_calendar_job import JOBS, company
 
 BERLIN = "Europe/Berlin"

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.ledger.mailboxes import set_mailbox
 from engine.model.port import Scope, Write
 from engine.service import JobState, PolicyState, RunJob, Service, StopJob, SyncNow, UserState
-from tests.acceptance.engine_process import AheadClock
+from tests.clocks import AheadClock
 from tests.ledgers import begun
 from tests.runtime.test_freshness import engine
 from tests.sync.fakes import FakeCrm, FakeMail, no_faults

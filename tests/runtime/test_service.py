@@ -31,7 +31,6 @@ from engine.service import (
     UserState,
     VerifyPolicy,
 )
-from tests.acceptance.engine_process import AheadClock, HastyClock
 from tests.acceptance.town import (
     Town,
     assert_all_green,
@@ -41,6 +40,7 @@ from tests.acceptance.town import (
     engine,
     town,
 )
+from tests.clocks import AheadClock, HastyClock
 
 TINY = {
     "contacts": 8,

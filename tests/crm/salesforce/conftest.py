@@ -10,6 +10,7 @@ from engine.sandbox.kit.serve import LoopbackServer
 from engine.sandbox.kit.world import World, open_world
 from engine.sandbox.salesforce import store
 from engine.sandbox.salesforce.app import create_app
+from tests.clocks import HastyClock
 from tests.crm.salesforce.org import Org
 from tests.net.virtual import Memory
 
@@ -61,6 +62,6 @@ def settings(server: str, secret_file: Path) -> SalesforceSettings:
 @pytest.fixture
 async def org(world: World, server: str, settings: SalesforceSettings) -> AsyncIterator[Org]:
     memory = Memory()
-    connector = SalesforceConnector(settings, Net(observer=memory))
+    connector = SalesforceConnector(settings, Net(clock=HastyClock(), observer=memory))
     yield Org(world, server, connector, memory)
     await connector.close()

@@ -15,6 +15,7 @@ from engine.model.modules import Module
 from engine.model.port import Account, Observation, Outcome, Page, Result, Scope, Structure, Write, WriteKind
 from engine.net.net import Net
 from engine.sandbox.kit.faults import parse, rules
+from tests.clocks import HastyClock
 from tests.sandbox.exchange.office import ANNA, SERVICE, SERVICE_PASSWORD, Office, office
 
 PASSWORD_VARIABLE = "SYNCLINE_TEST_EXCHANGE_PASSWORD"
@@ -57,7 +58,7 @@ class Lab:
     @asynccontextmanager
     async def connector(self, net: Net | None = None, **options: Any) -> AsyncIterator[ExchangeConnector]:
         """A connector, closed at the end."""
-        connector = ExchangeConnector(self.settings(**options), net or Net())
+        connector = ExchangeConnector(self.settings(**options), net or Net(clock=HastyClock()))
         try:
             yield connector
         finally:

@@ -20,6 +20,7 @@ from engine.sandbox.google.app import create_app
 from engine.sandbox.kit.faults import Fault, rules
 from engine.sandbox.kit.serve import LoopbackServer
 from engine.sandbox.kit.world import World, open_world
+from tests.clocks import HastyClock
 
 ANNA = Account("anna@firm.example", "Europe/Berlin")
 BEN = Account("ben@firm.example", "America/New_York")
@@ -106,7 +107,7 @@ class Google:
 
     def connector(self, **changes: Any) -> GoogleConnector:
         """A connector with changed settings; closed when the test ends."""
-        made = GoogleConnector(self.settings(**changes), Net())
+        made = GoogleConnector(self.settings(**changes), Net(clock=HastyClock()))
         self.connectors.append(made)
         return made
 

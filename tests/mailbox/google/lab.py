@@ -18,6 +18,7 @@ from engine.sandbox.google.app import create_app
 from engine.sandbox.kit.faults import parse, rules
 from engine.sandbox.kit.serve import LoopbackServer
 from engine.sandbox.kit.world import World, open_world
+from tests.clocks import HastyClock
 
 USERS = 80
 
@@ -66,7 +67,7 @@ class Lab:
     @asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[GoogleClient]:
         """A client, closed at the end."""
-        client = GoogleClient(self.settings(**options), Net())
+        client = GoogleClient(self.settings(**options), Net(clock=HastyClock()))
         try:
             yield client
         finally:
