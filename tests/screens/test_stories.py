@@ -504,3 +504,17 @@ async def test_the_queue_tells_the_next_sync_of_tomorrow_in_80_columns(build: Bu
         user.service.store.reshape(Table.USERS)
         await user.press("2")
         await user.sees("next in 14 h")
+
+
+async def test_a_reason_that_is_cut_in_the_queue_says_where_the_rest_is(build: Build) -> None:
+    async with at_keys(build, "error") as user:
+        row = user.service.store.users["ann.berg@example.com"]
+        row.why = "Delete Safety holds what was asked to be deleted in this mailbox. " * 4 + "h lists it."
+        await user.press("2")
+        select(user, row.id)
+        await user.sees("… ↵ tells all")
+        assert "h lists it" not in user.text()
+        row.why = "The service account is refused (403). t tests the link."
+        user.service.store.touch(Table.USERS, row)
+        await user.sees("t tests the link.")
+        assert "tells all" not in user.text()

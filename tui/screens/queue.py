@@ -101,6 +101,10 @@ _NARROW = (_STATE, _MAILBOX, _POLICY, _K, _PROGRESS, _ETA, _HELD)
 _WIDE = (_STATE_WIDE, _MAILBOX, _POLICY, _STEP, _PROGRESS, _RATE, _ETA, _HELD, _STARTED, _NEXT)
 
 
+#: Lines of the panel that tells of a user in 80 columns.
+_BRIEF = 4
+
+
 class QueueScreen(TableFrame):
     """Every user, the one under the cursor in detail, and the limits that hold them."""
 
@@ -301,7 +305,7 @@ def brief(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[
     )
     if row.state in signs.TROUBLED:
         first.append((f"  {rows.retry(row, view)}   last {view.past(row.last_success_ms)}", sign.role))
-        return [TextLine(tuple(first)), *why(row, width)]
+        return _cut([TextLine(tuple(first)), *why(row, width)], width)
     if row.state in signs.ACTIVE:
         second = (
             f"   started {form.at(row.started_ms, view.zone)}   calls {row.calls:,}   held {row.held:,}"
@@ -317,6 +321,15 @@ def brief(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[
     elif row.state not in signs.ACTIVE:
         told.append(line((f"   {why_not[0]}", "text")))
     return told
+
+
+def _cut(lines: list[TextLine], width: int) -> list[TextLine]:
+    """What fits into the panel of 80 columns; a reason that goes on says so, and where the rest of it is."""
+    if len(lines) <= _BRIEF:
+        return lines
+    ((text, role),) = lines[_BRIEF - 1].spans
+    more = " … ↵ tells all"
+    return [*lines[: _BRIEF - 1], line((fit(text, width - len(more)).rstrip(" …") + more, role))]
 
 
 def details(row: UserRow, view: View, width: int, why_not: Sequence[str]) -> list[TextLine]:
