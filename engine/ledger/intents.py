@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from engine.ledger.conflicts import two_sided
+from engine.ledger.copies import Copy, part
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, occurrences_afresh, wake_occurrences
+from engine.ledger.restored import hold
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.special import Special, settle
 from engine.ledger.sql import setting
@@ -358,6 +360,25 @@ _JOURNALLED = Statement(
 
 
 def _record_applied(connection: sa.Connection, fence: Fence, applied: Sequence[Applied], now: int) -> None:
+    copies = [
+        Copy(one.intent.id, one.intent.link_id, one.intent.module, one.intent.side, one.remote_id)
+        for one in applied
+        if one.intent.kind == "create" and one.intent.attempt
+    ]
+    parted = part(connection, fence.mailbox_id, copies) if copies else {}
+    if parted:
+        applied = [
+            replace(one, intent=replace(one.intent, link_id=parted.get(one.intent.id, one.intent.link_id)))
+            for one in applied
+        ]
+    _record_linked(connection, fence, applied, now)
+    for copy in copies:
+        if copy.intent_id in parted:
+            hold(connection, parted[copy.intent_id], copy.link_id)
+            mark_dirty(connection, [copy.link_id])
+
+
+def _record_linked(connection: sa.Connection, fence: Fence, applied: Sequence[Applied], now: int) -> None:
     written = [one for one in applied if one.intent.kind != "delete"]
     removed = [one for one in applied if one.intent.kind == "delete"]
     # A create starts afresh: what an earlier generation had and this one lacks is no base.

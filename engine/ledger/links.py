@@ -517,8 +517,19 @@ def candidates(connection: sa.Connection, link_ids: Sequence[int]) -> list[Candi
     ]
 
 
+_BESIDE = item.alias("beside")
 _FOUND_CREATES = Statement(
-    sa.select(intent.c.link_id, item.c.link_id.label("found"))
+    sa.select(
+        intent.c.link_id,
+        item.c.link_id.label("found"),
+        sa.exists()
+        .where(
+            _BESIDE.c.link_id == intent.c.link_id,
+            _BESIDE.c.side == intent.c.side,
+            _BESIDE.c.deleted == 0,
+        )
+        .label("occupied"),
+    )
     .join(
         item,
         sa.and_(
@@ -539,14 +550,17 @@ _FOUND_CREATES = Statement(
 )
 
 
-def found_creates(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int]]:
-    """Creates whose answer was lost and whose item a feed has shown since: (link of the create, link of the item).
+def found_creates(
+    connection: sa.Connection, mailbox_id: int, modules: Sequence[str]
+) -> list[tuple[int, int, bool]]:
+    """Creates whose answer was lost and whose item a feed has shown since: (link of the create, link of the item, occupied).
 
-    The intent's own key decides, not the match keys: those of an item that was linked before are gone, and a create
-    that replaces a deleted item would otherwise be repeated beside the one that was made.
+    Occupied: what the item was to replace has been taken back from the bin meanwhile. The intent's own key decides, not the
+    match keys: those of an item that was linked before are gone, and a create that replaces a deleted item would otherwise be
+    repeated beside the one that was made.
     """
     rows = _FOUND_CREATES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return list({row.link_id: (row.link_id, row.found) for row in rows}.values())
+    return list({row.link_id: (row.link_id, row.found, bool(row.occupied)) for row in rows}.values())
 
 
 _DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")

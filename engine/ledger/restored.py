@@ -35,6 +35,7 @@ _HOLD = Statement(
     .values(
         state="held",
         reason=RESTORED,
+        base=None,
         # Under the keys of earlier generations its twin of then is found, which is the copy's twin now (seed 16766).
         generation=sa.select(_OLD.c.generation + 1).where(_OLD.c.id == sa.bindparam("b_old")).scalar_subquery(),
     )
@@ -63,5 +64,10 @@ def hold_restored(connection: sa.Connection, scope_id: int, items: Sequence[tupl
     """Let the new links of restored items, named by (mailbox id, remote id, their old link), wait for an admin."""
     for mailbox_id, remote_id, old in items:
         link_id = _LINK.scalar(connection, scope_id=scope_id, remote_id=remote_id, mailbox=mailbox_id)
-        _HOLD.run(connection, b_link=link_id, b_old=old)
-        _REST.run(connection, b_link=link_id)
+        hold(connection, link_id, old)
+
+
+def hold(connection: sa.Connection, link_id: int, old: int) -> None:
+    """Let the link of one of the two wait for an admin; ``old`` is that of the other, which once was of both."""
+    _HOLD.run(connection, b_link=link_id, b_old=old)
+    _REST.run(connection, b_link=link_id)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from engine.ledger import links, mailboxes
 from engine.ledger import observe as observe_units
+from engine.ledger.copies import hold_copies
 from engine.ledger.fence import Fence
 from engine.ledger.health import LedgerFault
 from engine.ledger.leave import MADE
@@ -496,7 +497,11 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
 
 async def _match(run: Run, names: list[str]) -> None:
     """Join one-sided links with their twins before anything is created."""
-    found = await run.ledger.read(links.found_creates, run.record.id, names)
+    made = await run.ledger.read(links.found_creates, run.record.id, names)
+    beside = [(keep, copy) for keep, copy, occupied in made if occupied]
+    if beside:
+        await run.ledger.write(hold_copies, run.fence, beside)
+    found = [(keep, drop) for keep, drop, occupied in made if not occupied]
     found += await run.ledger.read(links.reborn, run.record.id, names)
     if found:
         await run.ledger.write(links.merge_links, run.fence, found)

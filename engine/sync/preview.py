@@ -182,7 +182,7 @@ async def _plan(run: Run, preview: int, modules: Sequence[Module], first: bool) 
 async def _pairs(run: Run, names: list[str]) -> _Pairs:
     """Pair one-sided links with their twins as a cycle would, in memory."""
     pairs = _Pairs()
-    for keep, drop in await run.ledger.read(links.found_creates, run.record.id, names):
+    for keep, drop, _ in await run.ledger.read(links.found_creates, run.record.id, names):
         pairs.skip |= {keep, drop}
     after = 0
     while True:

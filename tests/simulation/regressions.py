@@ -24,4 +24,5 @@ REGRESSIONS: dict[int, str] = {
     20054: "a delete of ours whose answer was lost counted as a person's, and took the twin that was back from the bin",
     25758: "a record that was given to somebody else before its create was repeated stayed linked, and nobody heard of it",
     26675: "a second copy whose first was found gone by a full listing was copied to the other side",
+    37525: "a create that was repeated after what it replaced was back from the bin broke every cycle of its mailbox",
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from engine.ledger import waiting
 from engine.model.modules import Module, Side
+from engine.model.port import CreateKey
+from tests.sync.fakes import no_faults
 from tests.sync.world import A, World
 
 
@@ -39,4 +42,50 @@ async def test_an_edit_made_while_our_own_write_was_under_way_wins_against_it(si
     for provider in (world.crm, world.mail):
         assert [one.fields["title"] for one in provider.of(A, Module.CONTACT)] == ["second"]
     assert not [row for row in await world.journal() if row.kind == "conflict"]
+    await world.check()
+
+
+@pytest.mark.parametrize("key", list(CreateKey))
+@pytest.mark.parametrize("died", ["crash", "crash-after"], ids=["before it was made", "after it was made"])
+async def test_what_is_taken_back_from_the_bin_while_it_is_made_again_is_no_second_item_of_its_link(
+    died: str, key: CreateKey
+) -> None:
+    """It is the link's item again; a copy, where one was made, waits for an admin, and nothing else does (seed 37525)."""
+    world = await World(crm_key=key).start()
+    mine = world.mail.add(A, Module.CONTACT, given="Ann", family="Lee", email="ann@x.test")
+    await world.settle(2)
+    [record] = world.crm.of(A, Module.CONTACT)
+    # Deleted there, edited here: an edit beats a delete, and it is made again. The engine dies of that.
+    world.crm.delete("Contact", record.id)
+    world.mail.edit(f"{A}/contacts", mine, title="Boss")
+    world.crm.faults = lambda point, *_: died if point == "apply" else None
+    assert await world.cycle() is None
+    world.crm.faults = no_faults
+    world.crm.edit("Contact", record.id)  # back from the bin
+    await world.settle(4)
+    there = {one.id for one in world.crm.of(A, Module.CONTACT)}
+    assert record.id in there
+    assert len(there) == 2 if died == "crash-after" else len(there) <= 2
+    row = await world.mailbox(A)
+    waits = await world.ledger.read(waiting.listed, [row.id])
+    assert [one.kind for one in waits] == ["twin"] * (len(there) - 1)
+    assert len(world.mail.of(A, Module.CONTACT)) == 1
+    assert world.crm.shelf("Contact").now[record.id].fields["title"] == "Boss"
+    assert await world.open_work() == (0, 0)
+
+
+async def test_a_delete_whose_answer_was_lost_is_not_taken_for_a_persons() -> None:
+    """Deleted in the CRM, so deleted here; the engine dies of it, and the CRM takes its own back: it stays (seed 20054)."""
+    world = await World().start()
+    record = world.crm.add(A, Module.CONTACT, given="Ann", family="Lee", email="ann@x.test")
+    await world.settle(2)
+    world.crm.delete("Contact", record)
+    world.mail.faults = lambda point, *_: "crash-after" if point == "apply" else None
+    assert await world.cycle() is None
+    world.mail.faults = no_faults
+    assert world.mail.of(A, Module.CONTACT) == []
+    world.crm.edit("Contact", record)  # back from the bin
+    await world.settle(3)
+    assert [one.id for one in world.crm.of(A, Module.CONTACT)] == [record]
+    assert len(world.mail.of(A, Module.CONTACT)) == 1
     await world.check()
