@@ -199,8 +199,8 @@ class SynclineApp(App[None]):
 
     def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         """Leave, once what is being made now is made: Textual (8.2.8) mounts nothing from here on, and calls that a fault."""
-        screens = [screen for stack in self._screen_stacks.values() for screen in stack]
-        if self._exception is None and not (self._is_mounted and all(screen.is_mounted for screen in screens)):
+        screens = [each for each in self._registry if isinstance(each, Screen)]
+        if self._exception is None and not (self._is_mounted and all(each.is_mounted for each in screens)):
             with self._context():  # the connection that is lost knows of no app, and timers ask for theirs
                 self.set_timer(MADE_SECONDS, partial(self.exit, result, return_code, message))
         else:
