@@ -15,6 +15,7 @@ from engine.service import (
     EnableJob,
     EnablePolicy,
     JobRow,
+    LimitRow,
     Line,
     PauseUser,
     PolicyRow,
@@ -518,3 +519,19 @@ async def test_a_reason_that_is_cut_in_the_queue_says_where_the_rest_is(build: B
         user.service.store.touch(Table.USERS, row)
         await user.sees("t tests the link.")
         assert "tells all" not in user.text()
+
+
+async def test_limits_of_one_connection_can_be_told_apart(build: Build) -> None:
+    names = [
+        *(f"Acme Workspace: {name}" for name in ("Gmail mailbox /min", "Google Calendar mailbox /min")),
+        *(f"Acme Workspace: Google {name} /min" for name in ("People reads", "People writes", "Calendar")),
+        "Branch Workspace: Gmail mailbox /min",
+    ]
+    async with at_keys(build, "empty", size=(140, 40)) as user:
+        for name in names:
+            user.service.store.limits[name] = LimitRow(name, 0, 90, "")
+        user.service.store.reshape(Table.LIMITS)
+        await user.press("2")
+        await user.sees("Google Calendar mailbox /min ")
+        lines = [each.rpartition("││")[2] for each in user.text().splitlines() if "0 of 90" in each]
+        assert len({each.partition("[")[0] for each in lines}) == len(names), lines

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -172,7 +174,8 @@ class QueueScreen(TableFrame):
         engine = self.store.engine
         limits = self.store.limits.values()
         name = min(max([16, *(len(row.id) for row in limits)]), width - 40)
-        lines = [_limit(row, self.view, name) for row in limits]
+        alike = Counter(_of_provider(row) for row in limits)
+        lines = [_limit(row, self.view, name, alike[_of_provider(row)] > 1) for row in limits]
         lines = lines or [line((" No limit has been met yet.", "quiet"))]
         slots = f"{engine.busy} busy of {engine.slots}" if engine.slots else f"{engine.busy} busy"
         waits = [
@@ -261,7 +264,9 @@ def _wait(row: WaitRow, width: int) -> TextLine:
     """How long a lane's mailboxes wait for their turn."""
     told = f"wait p50 {form.length(row.p50)}  p95 {form.length(row.p95)}"
     now = f"  now {form.length(row.now)}" if row.now is not None else ""
-    return line((f" {fit(f'  {row.lane}', width)} ", "quiet"), told, (now, "alert" if _late(row) else "text"))
+    return line(
+        (f" {fit_name(f'  {row.lane}', width)} ", "quiet"), told, (now, "alert" if _late(row) else "text")
+    )
 
 
 def _late(row: WaitRow) -> bool:
@@ -269,8 +274,24 @@ def _late(row: WaitRow) -> bool:
     return row.now is not None and row.now > max(60.0, 2 * row.p95)
 
 
-def _limit(row: LimitRow, view: View, width: int) -> TextLine:
-    head = f" {fit_name(row.id, width)} "
+def _of_provider(row: LimitRow) -> str:
+    """The name of a limit without its connection."""
+    return row.id.partition(": ")[2] or row.id
+
+
+def _limit_name(row: LimitRow, width: int, alike: bool) -> str:
+    """Exactly ``width`` cells. The connection gives way, unless another one has a limit of that name (``alike``)."""
+    connection, name = row.id.partition(": ")[0], _of_provider(row)
+    if cell_len(row.id) <= width or connection == row.id:
+        return fit_name(row.id, width)
+    room = max(width - cell_len(name) - 2, 8 if alike else 0)
+    if room < 4:
+        return fit_name(name, width)
+    return f"{fit_name(connection, room)}: {fit_name(name, width - room - 2)}"
+
+
+def _limit(row: LimitRow, view: View, width: int, alike: bool) -> TextLine:
+    head = f" {_limit_name(row, width, alike)} "
     if row.wait_until_ms is not None and row.wait_until_ms > view.now_ms:
         wait = (row.wait_until_ms - view.now_ms) // 1000
         return line((head, "quiet"), (f"↻ waits {wait} s  {row.text}", "warn"))
