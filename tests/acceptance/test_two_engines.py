@@ -58,8 +58,15 @@ class TestWhileAnotherEngineWorks:
     """The first engine is halted in the midst of its first sync, holding its lock."""
 
     def test_every_command_says_who_it_is_and_changes_nothing(
-        self, place: Town, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self,
+        place: Town,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(
+            cli, "_BETWEEN", 0.2
+        )  # an engine that is about to end is waited for; this one is not
         file = tmp_path / "demo.toml"
         file.write_text(place.config(policy="enabled = true"), encoding="utf-8")
         process = start(tmp_path)
