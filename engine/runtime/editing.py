@@ -358,7 +358,7 @@ def _taken(office: Office, policy: str, mailbox: str, crm_user: str) -> str:
         if crm_user and row.crm_user == crm_user and row.policy == policy and row.id != mailbox
     )
     other = next(others, "")
-    why = f"{crm_user} is {other} in {policy} already, and one mailbox receives what is that person's"
+    why = f"{other} is {crm_user} already, and one mailbox receives what is that person's"
     return why if other else ""
 
 

@@ -141,7 +141,7 @@ async def test_a_person_of_the_crm_is_not_given_to_a_second_mailbox(service: Ser
     """The second mailbox would receive everything, and the first nothing any more, without a word."""
     assert (await service.do(SetUser("ann@example.com", "005A", ""), "alice")).ok
     refused = await service.do(AddUsers("Sales", (("anne@example.com", "005A", ""),)), "alice")
-    told = "005A is ann@example.com in Sales already, and one mailbox receives what is that person's"
+    told = "ann@example.com is 005A already, and one mailbox receives what is that person's"
     assert (refused.ok, refused.text) == (False, f"nobody was added: {told}")
     assert "anne@example.com" not in service.store.users
     twice = (("carl@example.com", "005C", ""), ("dora@example.com", "005C", ""))
