@@ -177,9 +177,8 @@ async def run_cycle(
         await run.open_cycle()
         await run.close_cycle("failed", f"internal error: {error.__class__.__name__}: {error}")
         raise
-    if (
-        run.faults
-    ):  # what failed is in the history and counted, also when it failed before it had anything to do
+    if run.faults:
+        # What failed is in the history and counted, also when it failed before it had anything to do.
         await run.open_cycle()
     return run
 
