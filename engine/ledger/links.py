@@ -563,6 +563,18 @@ def found_creates(
     return list({row.link_id: (row.link_id, row.found, bool(row.occupied)) for row in rows}.values())
 
 
+_DATES = Statement(
+    sa.select(item.c.remote_id)
+    .join(link, link.c.id == item.c.link_id)
+    .where(_in(link.c.parent_link), item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0)
+)
+
+
+def changed_dates(connection: sa.Connection, link_ids: Sequence[int], scope_id: int) -> list[str]:
+    """Remote ids of the changed occurrences that series have in a feed."""
+    return [row.remote_id for row in _DATES.among(connection, link_ids, scope_id=scope_id)]
+
+
 _DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")
 
 
@@ -606,8 +618,19 @@ def _still_there(one: sa.FromClause) -> sa.Exists:
     )
 
 
+_CHANGED_DATE, _CHILD = item.alias("changed_date"), link.alias("child")
+_TOUCHED = (
+    sa.exists()
+    .where(
+        _CHILD.c.parent_link == _DOUBLE.c.link_id,
+        _CHANGED_DATE.c.link_id == _CHILD.c.id,
+        _CHANGED_DATE.c.side == _DOUBLE.c.side,
+        _CHANGED_DATE.c.deleted == 0,
+    )
+    .label("touched")
+)
 _DOUBLES = Statement(
-    _same_marker(_FIRST).where(
+    _same_marker(_FIRST, _TOUCHED).where(
         sa.or_(
             sa.and_(
                 _FIRST.c.deleted == 0,
@@ -640,14 +663,22 @@ def reborn(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -
     return list(pairs.items())
 
 
-def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> dict[int, ItemRow]:
-    """Due links of items that carry the marker of another item of the same side: link id to that other item.
+@dataclass(frozen=True, slots=True)
+class Double:
+    """An item that carries the marker of another one: that other one, and whether an occurrence of this one was changed."""
+
+    first: ItemRow
+    touched: bool
+
+
+def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> dict[int, Double]:
+    """Due links of items that carry the marker of another item of the same side, by link id.
 
     A create of ours was carried out twice (a request that was delivered twice, or late), or a person copied the item
     with all that is on it.
     """
     rows = _DOUBLES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return {row.double_link: _item_row(row) for row in rows}
+    return {row.double_link: Double(_item_row(row), bool(row.touched)) for row in rows}
 
 
 # Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.

@@ -268,6 +268,7 @@ def record_page(
     how: Gone = Gone.TOLD,
     untold: bool = False,
     told: Collection[str] = (),
+    page: int = 1,
 ) -> PageResult:
     """Record one page.
 
@@ -286,6 +287,7 @@ def record_page(
         how: how far what is ``gone`` may be believed.
         untold: the feed tells net differences, and the cursor that is stored does not reach what this page shows.
         told: what the new cursor reaches of that.
+        page: which page of this reading it is; an occurrence may be on an earlier one than its series.
 
     Raises:
         StaleLease: somebody else has taken over.
@@ -307,10 +309,19 @@ def record_page(
     occurrences = [one for one in changes.new if one.parent is not None]
     if masters:
         _insert(connection, scope_id, side, masters, generation, now, untold=untold)
-        if snapshot:
-            _adopt_occurrences(connection, scope_id, side, masters, generation, now)
+        if page > 1:
+            _adopt_occurrences(connection, scope_id, side, masters, generation, now, untold)
     if occurrences:
-        _insert(connection, scope_id, side, occurrences, generation, now, keep_strays=snapshot, untold=untold)
+        _insert(
+            connection,
+            scope_id,
+            side,
+            occurrences,
+            generation,
+            now,
+            keep_strays=snapshot or cursor is None,
+            untold=untold,
+        )
     _change(connection, scope_id, side, changes.changed, generation, now, untold)
     _renew_keys(connection, side, [(row, one) for row, one in changes.quiet if one.own])
     _NEW_VERSION.many(
@@ -333,6 +344,8 @@ def record_page(
     if cursor is not None and snapshot:
         end_snapshot(connection, fence, scope_id, cursor, now)
     elif cursor is not None:
+        if page > 1:
+            _FORGET_STRAYS.run(connection, scope_id=scope_id)
         _TOLD.run_among(connection, told, scope_id=scope_id)
         set_columns(connection, scope, "id", scope_id, cursor=cursor, read_at=now)
     return result
@@ -654,9 +667,15 @@ _DROP_ITEM = Statement(sa.delete(item).where(item.c.id == sa.bindparam("b_id")))
 
 
 def _adopt_occurrences(
-    connection: sa.Connection, scope_id: int, side: str, masters: Sequence[Seen], generation: int, now: int
+    connection: sa.Connection,
+    scope_id: int,
+    side: str,
+    masters: Sequence[Seen],
+    generation: int,
+    now: int,
+    untold: bool,
 ) -> None:
-    """Link the occurrences that an earlier page of this snapshot listed before their series."""
+    """Link the occurrences that an earlier page of this reading showed before their series."""
     wanted = {(one.mailbox_id, one.remote_id) for one in masters if not one.own and one.fields.get("rule")}
     if not wanted:
         return
@@ -689,7 +708,7 @@ def _adopt_occurrences(
         )
         for row in strays.values()
     ]
-    _insert(connection, scope_id, side, found, generation, now)
+    _insert(connection, scope_id, side, found, generation, now, untold=untold)
 
 
 def _item_values(one: Seen, generation: int, now: int) -> dict[str, Any]:

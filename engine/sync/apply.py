@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.ledger import intents as units
+from engine.ledger import links
 from engine.ledger.health import LedgerFault
 from engine.ledger.intents import Applied, IntentRow, Unsettled
 from engine.ledger.store import StaleLease
@@ -20,6 +21,7 @@ from engine.sync.audience import audience
 from engine.sync.context import Feed, Run, Stopped, Waits
 from engine.sync.plan import line_for
 from engine.sync.reconcile import after_write
+from engine.sync.reread import reread
 from engine.sync.resolve import crm_seen, without_private_body
 from engine.sync.structure import branch_path
 from engine.sync.undo import undone
@@ -146,6 +148,7 @@ async def _batch(
     conflicts: set[str],
 ) -> float | None:
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    await _see_what_goes_along(run, side, feed, batch)
     await run.ledger.write(units.take_flight, run.fence, [row.id for row in batch], run.clock.now_ms())
     try:
         outcomes = await connector.apply(feed.scope, [_write(run, side, row) for row in batch])
@@ -161,6 +164,20 @@ async def _batch(
             return error.retry_after or 2.0
         raise
     return await _settle(run, batch, outcomes, conflicts)
+
+
+async def _see_what_goes_along(run: Run, side: Side, feed: Feed, batch: Sequence[IntentRow]) -> None:
+    """Changed occurrences go with their series, and no version of the series protects them: they are read just before.
+
+    What a person has written there since the feed was read, or since it tells of (it may lag), is in the journal then
+    (seed 53277).
+    """
+    series = [
+        row.link_id for row in batch if row.kind == WriteKind.DELETE and row.shown.get("rule") and not row.mode
+    ]
+    dates = await run.ledger.read(links.changed_dates, series, feed.row.id) if series else []
+    if dates:
+        await reread(run, side, feed, dates)
 
 
 def _capability(run: Run, row: IntentRow) -> Capability:

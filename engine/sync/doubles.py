@@ -6,7 +6,7 @@ two items then carry the same marker. The second must neither be copied to the o
 
 from __future__ import annotations
 
-from engine.ledger.links import ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import Double, LinkPlan, LinkRow, NewIntent
 from engine.model.canonical import FIELDS, display_name, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.port import Guard, WriteKind
@@ -21,7 +21,7 @@ COPY = (
 )
 
 
-def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | None:
+def plan_double(row: LinkRow, double: Double, planning: Planning) -> Planned | None:
     """What becomes of an item that carries the marker of another one.
 
     Deleted when it is that very item once more: the same values in all shared fields, made within the time of a request.
@@ -30,14 +30,15 @@ def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | N
 
     Args:
         row: the link of the second item.
-        first: the item that carried the marker first; it may be gone by now, together with its twin.
+        double: the item that carried the marker first (it may be gone by now, together with its twin), and whether a person
+            has changed an occurrence of the second, which nobody would get back.
         planning: rules and guards of the cycle.
     """
     module = Module(row.module)
     second = row.crm if row.mailbox is None else row.mailbox
     if second is None or second.deleted:
         return None
-    table = FIELDS[module]
+    table, first = FIELDS[module], double.first
     alike = all(
         same(table[name].kind, second.fields.get(name), first.fields.get(name))
         for name in planning.rules[module].shared
@@ -47,7 +48,7 @@ def plan_double(row: LinkRow, first: ItemRow, planning: Planning) -> Planned | N
         and first.modified is not None
         and abs(second.modified - first.modified) <= IN_FLIGHT_MS
     )
-    if alike and near:
+    if alike and near and not double.touched:
         guarded = planning.guards[Side(second.side), module] is Guard.ETAG
         delete = NewIntent(
             side=second.side,

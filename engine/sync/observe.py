@@ -296,6 +296,7 @@ async def _pages(
                 snapshot=snapshot,
                 now=clock.now_ms(),
                 how=how,
+                page=reading.pages,
                 # A listing that is not finished begins anew; of changes, the next reading tells once more.
                 untold=net and not snapshot and (not last or page.cursor == stored_cursor),
                 told=() if page.cursor == stored_cursor else [one for one in quiet if one in told],

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from engine.ledger import guarding, links, proposals
 from engine.ledger import observe as observe_units
 from engine.ledger.fence import Fence
-from engine.ledger.links import Candidate, ItemRow, LinkRow
+from engine.ledger.links import Candidate, LinkRow
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.proposals import Proposal
 from engine.ledger.schema import Gone
@@ -210,7 +210,7 @@ async def _batch(
     preview: int,
     planning: Planning,
     pairs: _Pairs,
-    doubles: Mapping[int, ItemRow],
+    doubles: Mapping[int, links.Double],
     out: dict[int, str],
     rows: Sequence[LinkRow],
 ) -> None:

@@ -30,10 +30,11 @@ async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module],
                 observe_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids)
             )
             if known:
-                await _reread(run, side, feed, known)
+                await reread(run, side, feed, known)
 
 
-async def _reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
+async def reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
+    """Read items of a feed by id and record what they show."""
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
     seen: list[Seen] = []
     gone: list[str] = []

@@ -28,8 +28,8 @@ MOVED = Seen(
 FOREIGN = Seen(1, "other_2", "appointment", {"subject": "Piano"}, "1", parent="other", occurrence="2026-11-28")
 
 
-async def feed(*pages: list[Seen]) -> list[Any]:
-    """What the ledger knows of all occurrences after a complete reading: (remote id, parent's link, fields, own)."""
+async def feed(*pages: list[Seen], snapshot: bool = True) -> list[Any]:
+    """What the ledger knows of all occurrences after a reading: (remote id, parent's link, fields, own)."""
     ledger = MemoryLedger()
     await ledger.write(
         mailboxes.replace_configuration, [], [("Demo", {}, True)], [("a@x.example", "Demo", "", "")]
@@ -48,8 +48,9 @@ async def feed(*pages: list[Seen]) -> list[Any]:
             {1},
             cursor=cursor,
             generation=1,
-            snapshot=True,
+            snapshot=snapshot,
             now=1,
+            page=number,
         )
 
     def read(connection: sa.Connection) -> list[Any]:
@@ -66,17 +67,19 @@ async def feed(*pages: list[Seen]) -> list[Any]:
     return found
 
 
+@pytest.mark.parametrize("snapshot", [True, False], ids=["listing", "changes"])
 @pytest.mark.parametrize(
     "pages",
     [([MASTER, MOVED],), ([MOVED, MASTER],), ([MASTER], [MOVED]), ([MOVED], [MASTER])],
     ids=["series first", "occurrence first", "two pages", "two pages, occurrence first"],
 )
-async def test_an_occurrence_belongs_to_its_series(pages: tuple[list[Seen], ...]) -> None:
-    [(name, parent, fields, own)] = await feed(*pages)
+async def test_an_occurrence_belongs_to_its_series(pages: tuple[list[Seen], ...], snapshot: bool) -> None:
+    [(name, parent, fields, own)] = await feed(*pages, snapshot=snapshot)
     assert (name, own) == ("master_2", 0)
     assert parent is not None
     assert fields == MOVED.fields
 
 
-async def test_an_occurrence_of_an_unknown_series_is_the_users_own() -> None:
-    assert await feed([FOREIGN], [MASTER]) == [("other_2", None, None, 1)]
+@pytest.mark.parametrize("snapshot", [True, False], ids=["listing", "changes"])
+async def test_an_occurrence_of_an_unknown_series_is_the_users_own(snapshot: bool) -> None:
+    assert await feed([FOREIGN], [MASTER], snapshot=snapshot) == [("other_2", None, None, 1)]

@@ -25,4 +25,6 @@ REGRESSIONS: dict[int, str] = {
     25758: "a record that was given to somebody else before its create was repeated stayed linked, and nobody heard of it",
     26675: "a second copy whose first was found gone by a full listing was copied to the other side",
     37525: "a create that was repeated after what it replaced was back from the bin broke every cycle of its mailbox",
+    53277: "what a person had just written in an occurrence was gone without trace when its series was deleted",
+    62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
 }
