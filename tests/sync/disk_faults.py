@@ -92,9 +92,13 @@ async def story(world: World, disk: Disk) -> None:
     world.mail.add(A, Module.APPOINTMENT, subject="lunch", start=moment(26), end=moment(26, 10))
     await cycle()
     await cycle()
+    shelf = world.mail.shelf(f"{A}/contacts")
+    for _ in range(2):
+        # A create of which nobody can tell is made again when the feed's lag is over, two cycles later at most.
+        if len(shelf.live()) < 7:
+            await cycle()
     world.crm.edit("Contact", ids[0], title="Boss")
     world.crm.delete("Contact", ids[1])
-    shelf = world.mail.shelf(f"{A}/contacts")
     [third] = [one.id for one in shelf.live() if one.fields["family"] == "F2"]
     world.mail.edit(f"{A}/contacts", third, title="Chief")
     [fourth] = [one.id for one in shelf.live() if one.fields["family"] == "F3"]

@@ -314,6 +314,7 @@ class FakeProvider:
         if known is not None and not known.deleted:
             return Outcome(Result.DONE, self.show(known))
         self.log.append(f"create {write.module} {write.key}")
+        series = shelf.now.get(write.parent or "")
         thing = Thing(
             item,
             write.module,
@@ -321,7 +322,8 @@ class FakeProvider:
             known.version if known else 0,
             0,
             marker=write.key,
-            owner=write.owner or None,
+            # An occurrence belongs to whom its series belongs (seed 94158).
+            owner=series.owner if series is not None else write.owner or None,
             containers=write.containers,
             parent=write.parent,
             occurrence=write.occurrence,
