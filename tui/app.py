@@ -92,8 +92,10 @@ TOLD_MS = 60_000
 #: So long after the first paint, and after each other, the tabs are made that are not shown yet.
 AHEAD_SECONDS = 0.1
 
-#: Who leaves while a screen is being made waits so long, and again until it is made.
+#: Who leaves while a screen is being made waits so long, and again until it is made; so often at most, which is five seconds:
+#: a session whose screen is never made must end as well.
 MADE_SECONDS = 0.02
+MADE_TRIES = 250
 
 
 class SynclineApp(App[None]):
@@ -197,10 +199,14 @@ class SynclineApp(App[None]):
         screen.ahead = True
         self.set_timer(AHEAD_SECONDS, self._make_tab)
 
+    _leaving = 0
+
     def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         """Leave, once what is being made now is made: Textual (8.2.8) mounts nothing from here on, and calls that a fault."""
         screens = [each for each in self._registry if isinstance(each, Screen)]
-        if self._exception is None and not (self._is_mounted and all(each.is_mounted for each in screens)):
+        made = self._is_mounted and all(each.is_mounted for each in screens)
+        if self._exception is None and not made and self._leaving < MADE_TRIES:
+            self._leaving += 1
             with self._context():  # the connection that is lost knows of no app, and timers ask for theirs
                 self.set_timer(MADE_SECONDS, partial(self.exit, result, return_code, message))
         else:
