@@ -78,6 +78,10 @@ class Instant:
         now = {one.remote_id: one for one in self.log}
         return [now.get(one, Observation(one, Module.CONTACT, deleted=True)) for one in ids]
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        """Contacts have none."""
+        return []
+
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Every write succeeds; an update shows the patched item."""
         self.calls.append("apply")

@@ -563,18 +563,6 @@ def found_creates(
     return list({row.link_id: (row.link_id, row.found, bool(row.occupied)) for row in rows}.values())
 
 
-_DATES = Statement(
-    sa.select(item.c.remote_id)
-    .join(link, link.c.id == item.c.link_id)
-    .where(_in(link.c.parent_link), item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0)
-)
-
-
-def changed_dates(connection: sa.Connection, link_ids: Sequence[int], scope_id: int) -> list[str]:
-    """Remote ids of the changed occurrences that series have in a feed."""
-    return [row.remote_id for row in _DATES.among(connection, link_ids, scope_id=scope_id)]
-
-
 _DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")
 
 

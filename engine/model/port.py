@@ -404,6 +404,13 @@ class Connector(Protocol):
         """The present state of items by id, in bulk; what does not exist comes back as deleted."""
         ...
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        """The changed and cancelled occurrences that series have now, in any order; a series that is gone has none.
+
+        Asked only of feeds whose capability has ``exceptions``.
+        """
+        ...
+
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes, in as few calls as the provider allows; exactly one outcome per write, in order."""
         ...

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.ledger import intents as units
-from engine.ledger import links
 from engine.ledger.health import LedgerFault
 from engine.ledger.intents import Applied, IntentRow, Unsettled
 from engine.ledger.store import StaleLease
@@ -21,7 +20,7 @@ from engine.sync.audience import audience
 from engine.sync.context import Feed, Run, Stopped, Waits
 from engine.sync.plan import line_for
 from engine.sync.reconcile import after_write
-from engine.sync.reread import reread
+from engine.sync.reread import read_occurrences
 from engine.sync.resolve import crm_seen, without_private_body
 from engine.sync.structure import branch_path
 from engine.sync.undo import undone
@@ -170,14 +169,16 @@ async def _see_what_goes_along(run: Run, side: Side, feed: Feed, batch: Sequence
     """Changed occurrences go with their series, and no version of the series protects them: they are read just before.
 
     What a person has written there since the feed was read, or since it tells of (it may lag), is in the journal then
-    (seed 53277).
+    (seed 53277). The provider is asked which there are: the feed may have told of the series in the very version that we
+    delete, and not yet of an occurrence that nobody here has heard of (seed 86676).
     """
     series = [
-        row.link_id for row in batch if row.kind == WriteKind.DELETE and row.shown.get("rule") and not row.mode
+        row.remote_id
+        for row in batch
+        if row.kind == WriteKind.DELETE and row.shown.get("rule") and row.mode in ("", "undo")
     ]
-    dates = await run.ledger.read(links.changed_dates, series, feed.row.id) if series else []
-    if dates:
-        await reread(run, side, feed, dates)
+    if series:
+        await read_occurrences(run, side, feed, series)
 
 
 def _capability(run: Run, row: IntentRow) -> Capability:

@@ -9,6 +9,7 @@ from engine.ledger import observe as observe_units
 from engine.ledger.observe import Seen
 from engine.ledger.reread import record_read
 from engine.model.modules import ItemOutcome, Module, Side
+from engine.model.port import Observation
 from engine.sync.audience import audience
 from engine.sync.context import Feed, Run
 from engine.sync.observe import lag_of, tells
@@ -36,12 +37,26 @@ async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module],
 async def reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
     """Read items of a feed by id and record what they show."""
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    await _record(run, side, feed, await connector.fetch(feed.scope, remote_ids), remote_ids)
+
+
+async def read_occurrences(run: Run, side: Side, feed: Feed, series: Sequence[str]) -> None:
+    """Ask for the changed occurrences of series, whatever the feed has told of them, and record what they show."""
+    connector = run.base.crm if side is Side.CRM else run.base.mailbox
+    shown = await connector.occurrences(feed.scope, series)
+    if shown:
+        await _record(run, side, feed, shown, [one.remote_id for one in shown])
+
+
+async def _record(
+    run: Run, side: Side, feed: Feed, observations: Sequence[Observation], asked: Sequence[str]
+) -> None:
     seen: list[Seen] = []
     gone: list[str] = []
     given: list[str] = []
     here = (run.record.id, run.account.email)
     whom = audience([run.record])
-    for observation in await connector.fetch(feed.scope, remote_ids):
+    for observation in observations:
         if observation.deleted:
             gone.append(observation.remote_id)
         elif side is Side.CRM:
@@ -61,10 +76,10 @@ async def reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> Non
         seen,
         [*gone, *given],
         given=given,
-        asked=remote_ids,
+        asked=asked,
         generation=feed.row.generation,
         now=now,
         later=now + max(lag_of(run.base, side, feed), 1) * 1000,
-        untold=tells(connector, feed, "net"),
+        untold=tells(run.base.crm if side is Side.CRM else run.base.mailbox, feed, "net"),
     )
     run.count(Counter((Module(one.module), ItemOutcome.DELETED) for one in made))

@@ -27,4 +27,5 @@ REGRESSIONS: dict[int, str] = {
     37525: "a create that was repeated after what it replaced was back from the bin broke every cycle of its mailbox",
     53277: "what a person had just written in an occurrence was gone without trace when its series was deleted",
     62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
+    86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
 }

@@ -192,6 +192,14 @@ class Wire:
         await self._end("fetch")
         return found
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        await self._begin("occurrences", scope)
+        found = [
+            self.server.show(one) for one in self.server.shelf(scope.remote_id).live() if one.parent in series
+        ]
+        await self._end("occurrences")
+        return found
+
     # -- writing -------------------------------------------------------------------------------------------
 
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:

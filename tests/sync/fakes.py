@@ -96,7 +96,7 @@ class Fault:
 
 
 Plan = Callable[[str, Scope | None, Write | None], str | None]
-"""Asked before each call (``changes``, ``page``, ``fetch``, ``apply``, ``ensure``) and each ``write``; names a fault."""
+"""Asked before each call (``changes``, ``page``, ``fetch``, ``occurrences``, ``apply``, ``ensure``) and each ``write``; names a fault."""
 
 
 def no_faults(_point: str, _scope: Scope | None, _write: Write | None) -> str | None:
@@ -268,6 +268,10 @@ class FakeProvider:
             self.show(now[one]) if one in now else Observation(one, scope.modules[0], deleted=True)
             for one in ids
         ]
+
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        self._call("occurrences", scope)
+        return [self.show(one) for one in self.shelf(scope.remote_id).live() if one.parent in series]
 
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         fault = self._call("apply", scope)

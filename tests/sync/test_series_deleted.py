@@ -90,6 +90,46 @@ async def test_a_series_that_nobody_edited_goes_with_its_changed_occurrence(dele
     await world.check((Module.APPOINTMENT,))
 
 
+def change_untold(provider: FakeProvider, world: World, day: int, **fields: Any) -> None:
+    """A person changes an occurrence; the feed does not tell of it, and the series keeps its version."""
+    where = place(provider, world)
+    shelf = provider.shelf(where)
+    series = shelf.now[master(provider, world)]
+    at = moment(day)
+    shown = {**series.fields, "start": at, "end": moment(day, 10), **fields}
+    shown.pop("rule")
+    thing = replace(series, id=f"{series.id}_{day}", fields=shown, parent=series.id, occurrence=str(at["utc"]))
+    provider._store(where, replace(thing, version=0, marker=None))
+    shelf.log.pop()
+
+
+@pytest.mark.parametrize("deleted_in", list(Side))
+async def test_what_a_person_changed_in_an_occurrence_that_no_feed_told_of_is_in_the_journal(
+    deleted_in: Side,
+) -> None:
+    """Seed 86676."""
+    world = await scene()
+    gone, kept = pair(world, deleted_in)
+    change_untold(kept, world, 27, location="the garden")
+    gone.delete(place(gone, world), master(gone, world))
+    await world.settle(3)
+    assert shown(kept, world) == shown(gone, world) == []
+    assert "the garden" in [(row.before or {}).get("location") for row in await world.journal()]
+    await world.check((Module.APPOINTMENT,))
+
+
+async def test_a_series_whose_occurrences_cannot_be_read_stays_until_they_can() -> None:
+    world = await scene()
+    world.crm.delete("Event", master(world.crm, world))
+    world.mail.faults = lambda point, _scope, _write: "unavailable" if point == "occurrences" else None
+    await world.settle(2)
+    assert shown(world.mail, world) == ["changed", "series"]
+    world.mail.faults = lambda _point, _scope, _write: None
+    await world.settle(3)
+    assert shown(world.mail, world) == []
+    await world.check((Module.APPOINTMENT,))
+
+
 async def test_a_series_that_the_policy_keeps_keeps_its_changed_occurrence() -> None:
     world = await scene(deletes=DeleteMode.NEVER)
     world.mail.delete(PLACES[Side.MAILBOX], master(world.mail, world))

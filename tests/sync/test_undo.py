@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -236,6 +237,26 @@ async def test_a_series_is_taken_back_whole_and_comes_back_whole() -> None:
     world.crm.edit("Event", series, subject="Stand up")
     await world.settle(2)
     assert world.names(Side.MAILBOX, A, Module.APPOINTMENT) == ["Stand up"]
+    await world.check()
+
+
+async def test_an_undo_that_takes_a_series_back_leaves_a_changed_occurrence_in_the_journal() -> None:
+    """Also one that no feed has told of: it goes with its series (seed 86676)."""
+    world = await World(policy=policy(mailbox_deletes=DeleteMode.MIRROR)).start()
+    rule = {"lines": ["RRULE:FREQ=DAILY;COUNT=5"]}
+    world.crm.add(A, Module.APPOINTMENT, subject="Stand-up", start=moment(25), end=moment(25, 10), rule=rule)
+    await world.settle(2)
+    where = f"{A}/calendar"
+    [series] = world.mail.of(A, Module.APPOINTMENT)
+    shown = {"subject": "Stand-up", "location": "the garden", "start": moment(26), "end": moment(26, 10)}
+    at = str(moment(26)["utc"])
+    thing = replace(series, id=f"{series.id}_26", fields=shown, parent=series.id, occurrence=at, marker=None)
+    world.mail._store(where, thing)
+    world.mail.shelf(where).log.pop()
+    await undo(world, await last_cycle(world))
+    assert world.mail.of(A, Module.APPOINTMENT) == []
+    assert "the garden" in [(row.before or {}).get("location") for row in await world.journal()]
+    await world.settle(2)
     await world.check()
 
 

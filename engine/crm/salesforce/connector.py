@@ -94,6 +94,16 @@ class SalesforceConnector(SalesforceArchive):
         """
         return await self._feeds.fetch(_object(scope), await self._context(scope), ids)
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        """The changed and cancelled occurrences of series; only events have any.
+
+        Raises:
+            ProviderError: a call failed.
+        """
+        return (
+            await self._feeds.occurrences(_object(scope), await self._context(scope), series) if series else []
+        )
+
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes, 200 of each kind a call; one outcome per write, in order.
 

@@ -143,6 +143,23 @@ class Feeds:
         observed = {each.remote_id: each for each in await self.observe_all(sobject, context, found.values())}
         return [observed.get(each) or Observation(each, sobject.modules[0], deleted=True) for each in ids]
 
+    async def occurrences(self, sobject: SObject, context: Context, series: Sequence[str]) -> list[Observation]:
+        """The changed and cancelled occurrences of series.
+
+        Raises:
+            ProviderError: a call failed.
+        """
+        rows: list[Row] = []
+        for at in range(0, len(series), IDS_PER_QUERY):
+            rows += await self.select(
+                sobject,
+                f"RecurrenceActivityId IN {soql.texts(series[at : at + IDS_PER_QUERY])} AND IsChild = false"
+                " AND (IsRecurrence2Exception = true OR IsDeleted = true)",
+                deleted=True,
+            )
+        found = await self.observe_all(sobject, context, rows)
+        return [one for one in found if one.parent is not None and not one.deleted]
+
     async def observe_all(
         self, sobject: SObject, context: Context, rows: Iterable[Row], gone: set[str] | None = None
     ) -> list[Observation]:

@@ -89,6 +89,10 @@ class ExchangeConnector(ExchangeStore):
             return await records.fetch(self.client, scope, ids)
         return await feed.fetch(self.client, scope, ids)
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        """The changed occurrences of series; only calendars have any."""
+        return await feed.occurrences(self.client, scope, series) if series else []
+
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes; one outcome per write, in order."""
         if not writes:

@@ -309,6 +309,25 @@ async def fetch(client: ExchangeClient, scope: Scope, ids: Sequence[str]) -> lis
     return [_found(remote_id, seen, changed, kind, account) for remote_id in ids]
 
 
+async def occurrences(client: ExchangeClient, scope: Scope, series: Sequence[str]) -> list[Observation]:
+    """The changed and deleted occurrences of series, as these tell them now.
+
+    Raises:
+        ProviderError: an item could be neither read nor found missing.
+    """
+    account, kind = account_of(scope), kind_of(scope)
+    seen = await read_seen(client, account, kind, series)
+    there = [one for one in seen.values() if one is not None and one is not NOT_OURS]
+    told = [
+        cancelled(one.observation.remote_id, one.observation.module, start, one.observation.modified)
+        for one in there
+        for start in one.deleted
+    ]
+    return told + await _changed(
+        client, account, [(one, start, identity) for one in there for start, identity in one.changed.items()]
+    )
+
+
 def _found(
     remote_id: str,
     seen: Mapping[str, Seen | None],

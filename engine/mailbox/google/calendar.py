@@ -114,6 +114,39 @@ async def fetch(client: GoogleClient, scope: Scope, ids: Sequence[str]) -> list[
     return found
 
 
+async def occurrences(client: GoogleClient, scope: Scope, series: Sequence[str]) -> list[Observation]:
+    """The changed and cancelled occurrences of series, in two calls for fifty of them.
+
+    They carry the iCalUID of their series, under which the calendar is searched.
+
+    Raises:
+        ProviderError: a series could be neither read nor found missing.
+    """
+    account, events = account_of(scope), client.calendar.events
+    calendar = {"calendarId": scope.remote_id}
+    heads = [events.get(eventId=one, fields="iCalUID", **calendar) for one in series]
+    wanted: list[dict[str, Any]] = []
+    for part in await client.execute_batch(Api.CALENDAR, heads, account):
+        if part.error is not None and part.status not in {404, 410}:
+            raise part.error
+        if part.ok and part.body.get("iCalUID"):
+            wanted.append({"iCalUID": part.body["iCalUID"], "maxResults": PAGE, "singleEvents": False})
+    found: list[Observation] = []
+    while wanted:
+        parts = await client.execute_batch(
+            Api.CALENDAR, [events.list(**calendar, **one) for one in wanted], account
+        )
+        following = []
+        for asked, part in zip(wanted, parts, strict=True):
+            if part.error is not None:
+                raise part.error
+            found += [one for one in await _observations(part.body.get("items") or (), full=True) if one.parent]
+            if part.body.get("nextPageToken"):
+                following.append({**asked, "pageToken": part.body["nextPageToken"]})
+        wanted = following
+    return found
+
+
 async def apply(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
     """Make the changes in batches; one outcome per write, in order.
 

@@ -68,6 +68,10 @@ class GoogleConnector(GmailStore):
         found: list[Observation] = await _part(scope).fetch(self.client, scope, ids)
         return found
 
+    async def occurrences(self, scope: Scope, series: Sequence[str]) -> list[Observation]:
+        """The changed occurrences of series; only calendars have any."""
+        return await calendar.occurrences(self.client, scope, series) if series else []
+
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes; one outcome per write, in order."""
         if not writes:

@@ -61,6 +61,22 @@ async def test_a_moved_occurrence_is_an_exception_with_its_original_start(org: O
     assert "rule" not in seen[moved].fields
 
 
+async def test_a_series_tells_its_changed_and_cancelled_occurrences_when_it_is_asked(org: Org) -> None:
+    master, other = await make(org), await make(org, key="other")
+    moved, off = child(org, master, STARTS[1]), child(org, master, STARTS[2])
+    org.edit("Event", moved, Location="the garden")
+    org.edit("Event", child(org, other, STARTS[1]), Location="the cellar")
+    org.delete("Event", off)
+    scope = org.scope(APPOINTMENT)
+    told = {one.remote_id: one for one in await org.connector.occurrences(scope, [master.remote_id])}
+    assert told.keys() == {moved, off}
+    assert (told[moved].fields["location"], told[moved].occurrence) == ("the garden", STARTS[1])
+    assert told[off].fields == {"cancelled": True}
+    org.delete("Event", master.remote_id)
+    assert await org.connector.occurrences(scope, [master.remote_id]) == []
+    assert await org.connector.occurrences(scope, []) == []
+
+
 async def test_a_deleted_occurrence_is_a_cancelled_one_in_the_feed_and_in_a_first_read(org: Org) -> None:
     master = await make(org)
     _, cursor = await org.read(APPOINTMENT)

@@ -96,6 +96,10 @@ async def test_a_series_tells_its_changed_and_deleted_occurrences_by_their_origi
     assert by_start[SECOND].parent == series.remote_id
     assert by_start[THIRD].fields == {"cancelled": True}
     assert (await read(box.connector, box.calendar, cursor))[0] == []
+    assert {
+        (each.parent, each.occurrence, each.etag)
+        for each in await box.connector.occurrences(box.calendar, [series.remote_id, "gone"])
+    } == {(each.parent, each.occurrence, each.etag) for each in seen if each.parent}
     # All of it again from the beginning, and by id.
     fresh, _ = await read(box.connector, box.calendar)
     ids = [each.remote_id for each in seen]

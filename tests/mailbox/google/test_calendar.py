@@ -347,6 +347,12 @@ async def test_a_series_and_its_changed_occurrences(connector: GoogleConnector, 
     # The full listing tells the same.
     everything, _ = await read(connector, scope)
     assert {item.occurrence for item in everything if item.parent} == set(exceptions)
+    # And so does the series when it is asked; one that is not there has none.
+    asked = await connector.occurrences(scope, [master.remote_id, "nosuchseries"])
+    assert {one.remote_id: (one.etag, one.fields) for one in asked} == {
+        one.remote_id: (one.etag, one.fields) for one in everything if one.parent
+    }
+    assert await connector.occurrences(scope, []) == []
     # And an update of the moved one goes by its own id and version.
     fresh = (await connector.fetch(scope, [exceptions["2026-12-01T08:00:00Z"].remote_id]))[0]
     again = seen((await connector.apply(scope, [update(fresh, subject="Moved again")]))[0])
