@@ -40,7 +40,7 @@ _HOW = (
     .scalar_subquery()
 )
 _DELETES = Statement(
-    sa.select(intent.c.id, intent.c.module, intent.c.side, _HOW.label("how")).where(
+    sa.select(intent.c.id, intent.c.module, intent.c.side, intent.c.remote_id, _HOW.label("how")).where(
         intent.c.mailbox_id == sa.bindparam("mailbox"),
         intent.c.state == "planned",
         intent.c.kind == "delete",
@@ -80,19 +80,23 @@ class PlannedDelete:
     Attributes:
         id: of the intent.
         side: where it would be deleted.
+        remote_id: of what would be deleted.
         how: how its deletion in the other place was learned.
     """
 
     id: int
     module: str
     side: str
+    remote_id: str
     how: Gone
 
 
 def planned_deletes(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[PlannedDelete]:
     """Planned deletes, without those that an admin has let through."""
     rows = _DELETES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return [PlannedDelete(row.id, row.module, row.side, Gone(row.how or Gone.TOLD)) for row in rows]
+    return [
+        PlannedDelete(row.id, row.module, row.side, row.remote_id, Gone(row.how or Gone.TOLD)) for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

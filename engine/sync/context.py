@@ -13,6 +13,7 @@ from engine.ledger import history
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
 from engine.ledger.observe import ScopeRow
+from engine.ledger.schema import Gone
 from engine.ledger.store import Ledger
 from engine.mailbox.connector import MailboxConnector
 from engine.model.activity import Activity, ActivityKind, Emit
@@ -123,6 +124,19 @@ class PolicyContext:
 
 
 @dataclass(slots=True)
+class Deletes:
+    """Deletes of a module on a side that a cycle has planned, let through or held; none that an admin has let through.
+
+    Attributes:
+        total: live items there when it planned the first of them.
+        how: how the deletion in the other place was learned, by remote id.
+    """
+
+    total: int
+    how: dict[str, Gone] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Run:
     """One cycle of one mailbox."""
 
@@ -147,6 +161,8 @@ class Run:
     retry_after: float | None = None
     #: Feeds of the mailbox that were really asked: a cycle that asked none has proved nothing.
     asked: int = 0
+    #: What this cycle has planned of deletes so far, by module and side: Delete Safety counts the cycle, not a round of it.
+    deletes: dict[tuple[Module, Side], Deletes] = field(default_factory=dict)
     #: Writes of this cycle that may mail guests: intent id to how many of the policy's budget.
     mails: dict[int, int] = field(default_factory=dict)
     #: The part of a preview that alone is carried out; None for an ordinary cycle.

@@ -2,23 +2,27 @@
 
 How a delete was learned counts as much as how many there are: what went with its container, with a large part of its
 source, or right after a refusal, is held whatever its number. Likewise creates of what the other side has already.
+
+A cycle plans in rounds, and what it has read again or made meanwhile may bring deletes that no earlier round knew of. They
+are counted together with those of the earlier rounds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from engine.ledger import guarding as units
 from engine.ledger import waiting
+from engine.ledger.guarding import PlannedDelete
 from engine.ledger.schema import Gone
 from engine.model.canonical import display_name, match_keys
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.policy import DeleteThreshold, Policy
 from engine.model.port import WriteKind
-from engine.sync.context import Run
+from engine.sync.context import Deletes, Run
 
 #: A share says little about a handful of items: the percentage counts from here on.
 PERCENT_FROM = 5
@@ -54,6 +58,8 @@ _NEVER_ALONE: Mapping[Gone, tuple[Cause, str]] = {
     ),
 }
 
+_NOTHING: Mapping[Gone, int] = {}
+
 _PLACE = {Side.CRM: "CRM", Side.MAILBOX: "mailbox"}
 
 
@@ -79,27 +85,33 @@ async def hold_excess(run: Run, modules: list[Module]) -> None:
     if planned.reviews:
         await run.ledger.write(waiting.close_reviews, run.fence)
         planned = await run.ledger.read(units.planned, run.record.id, names)
-    groups: dict[tuple[Module, Side], dict[Gone, list[int]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[Module, Side], list[PlannedDelete]] = defaultdict(list)
     for one in planned.deletes:
-        groups[Module(one.module), Side(one.side)][one.how].append(one.id)
-    for (module, side), by_how in groups.items():
-        await _hold_deletes(run, module, side, by_how)
+        groups[Module(one.module), Side(one.side)].append(one)
+    for (module, side), deletes in groups.items():
+        await _hold_deletes(run, module, side, deletes)
     for (name, of_side), count in planned.creates.items():
         if count > RECREATED:
             await _hold_copies(run, Module(name), Side(of_side))
 
 
 def judge(
-    by_how: Mapping[Gone, Sequence[int]], side: Side, total: int, policy: Policy, module: Module
+    by_how: Mapping[Gone, Sequence[int]],
+    side: Side,
+    total: int,
+    policy: Policy,
+    module: Module,
+    earlier: Mapping[Gone, int] = _NOTHING,
 ) -> list[tuple[Cause, Sequence[int], str]]:
     """Which planned deletes wait for an admin, and why. Pure.
 
     Args:
         by_how: deletes of a module on a side, by how their deletion in the other place was learned.
         side: where they would be deleted.
-        total: live items there.
+        total: live items there, before the first delete of the cycle.
         policy: with its thresholds.
         module: of all of them.
+        earlier: how many others the cycle has planned before, which count with them.
     """
     found: list[tuple[Cause, Sequence[int], str]] = []
     rest: list[int] = []
@@ -110,11 +122,13 @@ def judge(
             found.append((cause, ids, f"{len(ids)} deletes: {why.format(place=place)}"))
         else:
             rest += ids
-    over = why_held(len(rest), total, policy.threshold(module))
+    before = sum(count for how, count in earlier.items() if how not in _NEVER_ALONE)
+    over = why_held(before + len(rest), total, policy.threshold(module)) if rest else None
     if over is not None:
         return [*found, (Cause.THRESHOLD, rest, over)]
     inferred = by_how.get(Gone.ABSENT, ())
-    over = why_held(len(inferred), total, policy.delete_safety.inferred)
+    many = earlier.get(Gone.ABSENT, 0) + len(inferred)
+    over = why_held(many, total, policy.delete_safety.inferred) if inferred else None
     if over is not None:
         found.append(
             (Cause.INFERRED, inferred, f"{over} where the {place} merely no longer lists and finds them")
@@ -122,10 +136,20 @@ def judge(
     return found
 
 
-async def _hold_deletes(run: Run, module: Module, side: Side, by_how: Mapping[Gone, Sequence[int]]) -> None:
-    total = await run.ledger.read(units.live_items, run.record.id, module.value, side.value)
-    for cause, ids, why in judge(by_how, side, total, run.policy, module):
-        await _hold(run, module, side, WriteKind.DELETE, ids, cause, total, why)
+async def _hold_deletes(run: Run, module: Module, side: Side, deletes: Sequence[PlannedDelete]) -> None:
+    cycle = run.deletes.get((module, side))
+    if cycle is None:
+        total = await run.ledger.read(units.live_items, run.record.id, module.value, side.value)
+        cycle = run.deletes[module, side] = Deletes(total)
+    by_how: dict[Gone, list[int]] = defaultdict(list)
+    for one in deletes:
+        by_how[one.how].append(one.id)
+        # A delete that is planned once more (it was refused, or nobody can tell whether it was made) is no second one.
+        cycle.how.pop(one.remote_id, None)
+    earlier = Counter(cycle.how.values())
+    cycle.how |= {one.remote_id: one.how for one in deletes}
+    for cause, ids, why in judge(by_how, side, cycle.total, run.policy, module, earlier):
+        await _hold(run, module, side, WriteKind.DELETE, ids, cause, cycle.total, why)
 
 
 async def _hold_copies(run: Run, module: Module, side: Side) -> None:

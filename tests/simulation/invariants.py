@@ -220,8 +220,12 @@ def cursor_behind(world: SimWorld) -> None:
 
 
 def guard(world: SimWorld) -> None:
-    """I7: no delete without a delete; never more in one cycle than Delete Safety lets through."""
-    for (email, side, module), count in world.deletes.items():
+    """I7: no delete without a delete; never more in one cycle than Delete Safety lets through.
+
+    A cycle is one engine's. What another plans that has taken over meanwhile, from a reading of its own, is its own, as
+    is what an engine plans that is started again after a crash (seed 83619).
+    """
+    for (_, email, side, module), count in world.deletes.items():
         most = world.policy.threshold(module).count + world.let_through[email, side, module]
         if count > most:
             raise Violation("I7", f"{count} {module} deletes in the {side} of {email}, {most} are let through")

@@ -28,4 +28,5 @@ REGRESSIONS: dict[int, str] = {
     53277: "what a person had just written in an occurrence was gone without trace when its series was deleted",
     62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
     86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
+    83619: "two deletes were counted as one cycle's that a first engine and the one that took over had made, each in its own",
 }

@@ -58,7 +58,6 @@ async def undo_something(seed: Seed) -> None:
         if turn == ENOUGH - LAST:
             world.killer = usual
         await world.cycle(Priority.ADMIN)
-        world.deletes.clear()
         if not await world.store.read(orders.asked):
             break
     else:

@@ -27,7 +27,7 @@ from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 from tests.sync.fakes import FakeProvider, Shelf, Thing
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Life, SimWorld
+    from tests.simulation.world import Life, Sender, SimWorld
 
 UNSAID = "the line broke while the answer was awaited"
 
@@ -204,6 +204,7 @@ class Wire:
 
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         await self._begin("apply", scope)
+        sender = (self.world.turn, self.life.number)
         for write in writes:
             self.world.note("write", write.kind, write.module, write.remote_id or write.key, write.attempt)
         if self._fault("lost request"):
@@ -212,37 +213,37 @@ class Wire:
             raise ProviderError(ErrorKind.UNAVAILABLE, "Server", UNSAID, maybe_applied=True)
         if self._fault("reorder"):
             # The request hangs somewhere and arrives after what was sent later.
-            asyncio.get_running_loop().call_later(self.dice.uniform(0.5, 30), self._late, scope, writes)
+            asyncio.get_running_loop().call_later(self.dice.uniform(0.5, 30), self._late, scope, writes, sender)
             raise ProviderError(ErrorKind.UNAVAILABLE, "Server", UNSAID, maybe_applied=True)
-        outcomes = [self._one(scope, write) for write in writes]
+        outcomes = [self._one(scope, write, sender) for write in writes]
         if self._fault("double delivery"):
-            second = [self._carry_out(scope, write) for write in writes]
+            second = [self._carry_out(scope, write, sender) for write in writes]
             outcomes = second if self.dice.random() < 0.5 else outcomes
         await self._end("apply")
         if self._fault("lost reply"):
             raise ProviderError(ErrorKind.UNAVAILABLE, "Server", UNSAID, maybe_applied=True)
         return outcomes
 
-    def _late(self, scope: Scope, writes: Sequence[Write]) -> None:
+    def _late(self, scope: Scope, writes: Sequence[Write], sender: Sender) -> None:
         for write in writes:
             self.world.note("late", write.kind, write.module, write.remote_id or write.key)
             taken = write.key in self.server.shelf(scope.remote_id).now
             if not (write.kind is WriteKind.CREATE and self.server.create_key is CreateKey.NATURAL and taken):
-                self._carry_out(scope, write)  # an id of our own that was taken once is taken for ever
+                self._carry_out(scope, write, sender)  # an id of our own that was taken once is taken for ever
 
-    def _one(self, scope: Scope, write: Write) -> Outcome:
+    def _one(self, scope: Scope, write: Write, sender: Sender) -> Outcome:
         if self._fault("lost request"):
             return Outcome(Result.UNKNOWN, reason=UNSAID)
         if self._fault("429/403/5xx"):
             return Outcome(Result.REFUSED, reason="too many requests", retry_after=3)
         if write.kind is not WriteKind.CREATE and self._fault("412"):
             return Outcome(Result.CONFLICT, reason="precondition failed")
-        outcome = self._carry_out(scope, write)
+        outcome = self._carry_out(scope, write, sender)
         if outcome.result is Result.DONE and self._fault("lost reply"):
             return Outcome(Result.UNKNOWN, reason=UNSAID)
         return outcome
 
-    def _carry_out(self, scope: Scope, write: Write) -> Outcome:
+    def _carry_out(self, scope: Scope, write: Write, sender: Sender) -> Outcome:
         """What the server does with a write that has reached it."""
         server: Any = self.server
         server.mailed += write.notify
@@ -254,5 +255,5 @@ class Wire:
         before = server.shelf(scope.remote_id).now.get(write.remote_id)
         outcome: Outcome = server._change(scope, write)
         if outcome.result is Result.DONE and before is not None:
-            self.world.changed_by_engine(self.server, scope, write, before)
+            self.world.changed_by_engine(self.server, scope, write, before, sender)
         return outcome

@@ -30,6 +30,10 @@ UNFENCED = frozenset(
 )
 
 
+Sender = tuple[int, int]
+"""The cycle that sent a write, which may arrive in a later one: the turn, and the number of the engine's life."""
+
+
 class Violation(AssertionError):
     """An invariant does not hold."""
 
@@ -180,8 +184,10 @@ class SimWorld:
         self.told: list[Activity] = []
         self.tracing = tracing
         self.trace: list[str] = []
-        #: Deletes that the engine made in this cycle: mailbox, side, module.
-        self.deletes: Counter[tuple[str, str, Module]] = Counter()
+        #: Runs of the policy so far; a second engine that comes up meanwhile makes its own cycle in the same turn.
+        self.turn = 0
+        #: Deletes that were made: by the cycle that sent them, mailbox, side, module.
+        self.deletes: Counter[tuple[Sender, str, str, Module]] = Counter()
         self.wrong: list[Violation] = []
         #: An admin undoes a cycle: what goes then goes on his word.
         self.undoing = False
@@ -253,7 +259,7 @@ class SimWorld:
     ) -> PolicyRun | None:
         """One run of the policy (or an errand for it), and of a second engine if one was started meanwhile."""
         await asyncio.sleep(60)
-        self.deletes.clear()
+        self.turn += 1
         self.note("cycle")
         result = await (self.process.cycle(priority) if errand is None else self.process.errand(errand))
         if self.second is not None:
@@ -275,7 +281,9 @@ class SimWorld:
 
     # -- what the engine does to the servers ---------------------------------------------------------------
 
-    def changed_by_engine(self, server: FakeProvider, scope: Scope, write: Write, before: Thing) -> None:
+    def changed_by_engine(
+        self, server: FakeProvider, scope: Scope, write: Write, before: Thing, sender: Sender
+    ) -> None:
         """Invariant I7 at the server: only what is the engine's business, and no delete without a delete."""
         where = scope.remote_id
         if (where, before.id) in self.persons.own:
@@ -283,7 +291,7 @@ class SimWorld:
         if write.kind is not WriteKind.DELETE or self.undoing:
             return
         email = scope.account.email if scope.account else (before.owner or "").removeprefix("u-")
-        self.deletes[email, server.side, before.module] += 1
+        self.deletes[sender, email, server.side, before.module] += 1
         other: Side = server.side.other
         known = identity(server, where, before)
         double = [
