@@ -412,7 +412,11 @@ class Connector(Protocol):
         ...
 
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
-        """Make the changes, in as few calls as the provider allows; exactly one outcome per write, in order."""
+        """Make the changes, in as few calls as the provider allows; exactly one outcome per write, in order.
+
+        An occurrence that its series is to get changed (a create with ``parent``) may have been changed by somebody else
+        before: that is a ``CONFLICT``, and nothing is written (``engine.model.occurrences``).
+        """
         ...
 
     def usage(self) -> list[tuple[str, float, float]]:

@@ -162,7 +162,25 @@ async def _batch(
         if error.kind in {ErrorKind.THROTTLED, ErrorKind.UNAVAILABLE, ErrorKind.MALFORMED}:
             return error.retry_after or 2.0
         raise
-    return await _settle(run, batch, outcomes, conflicts)
+    wait = await _settle(run, batch, outcomes, conflicts)
+    await _see_what_stands(run, side, feed, batch, outcomes)
+    return wait
+
+
+async def _see_what_stands(
+    run: Run, side: Side, feed: Feed, batch: Sequence[IntentRow], outcomes: Sequence[Outcome]
+) -> None:
+    """Occurrences that somebody has changed before we could: what they say is read, and merged like any other edit.
+
+    Overwritten, or taken for what the provider makes of our values, it would be gone without trace (seed 97735).
+    """
+    series = {
+        row.parent
+        for row, outcome in zip(batch, outcomes, strict=True)
+        if outcome.result is Result.CONFLICT and row.kind == WriteKind.CREATE and row.parent is not None
+    }
+    if series:
+        await read_occurrences(run, side, feed, sorted(series))
 
 
 async def _see_what_goes_along(run: Run, side: Side, feed: Feed, batch: Sequence[IntentRow]) -> None:
@@ -259,6 +277,8 @@ async def _settle(
                 # feed has its time to tell (seed 383), at the next cycle at the earliest (seed 12805).
                 later = now + max(capability.lag_seconds, 1) * 1000
                 unsettled.append(Unsettled(row, "later", outcome.reason, later))
+            case Result.CONFLICT if kind is WriteKind.CREATE:
+                unsettled.append(Unsettled(row, "reread", outcome.reason))
             case Result.CONFLICT:
                 conflicts.add(row.remote_id)
                 unsettled.append(Unsettled(row, "reread", outcome.reason))

@@ -29,4 +29,5 @@ REGRESSIONS: dict[int, str] = {
     62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
     86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
     83619: "two deletes were counted as one cycle's that a first engine and the one that took over had made, each in its own",
+    97735: "what a person had changed in an occurrence was taken for a server's rewrite of our values, and overwritten",
 }

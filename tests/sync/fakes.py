@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.model.canonical import FIELDS, compact
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module, Side
+from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import (
     Account,
     Capability,
@@ -316,6 +317,9 @@ class FakeProvider:
                 item = next((one.id for one in shelf.live() if one.marker == write.key), item)
         known = shelf.now.get(item)
         if known is not None and not known.deleted:
+            ours = known.marker == write.key and known.fields == self._kept(write.fields)
+            if write.parent is not None and not ours and occupied(write, known.fields):
+                return Outcome(Result.CONFLICT, reason=OCCUPIED)
             return Outcome(Result.DONE, self.show(known))
         self.log.append(f"create {write.module} {write.key}")
         series = shelf.now.get(write.parent or "")

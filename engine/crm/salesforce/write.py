@@ -12,8 +12,9 @@ from engine.crm.salesforce.client import SalesforceClient
 from engine.crm.salesforce.errors import SalesforceError, item_outcome
 from engine.crm.salesforce.feed import Feeds
 from engine.crm.salesforce.mapping import Context, Row, Unwritable
-from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled, stamp_of
+from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled, observe, stamp_of
 from engine.model.canonical import compact
+from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import Observation, Outcome, Result, Write, WriteKind
 from engine.net.errors import ErrorKind, ProviderError
 
@@ -132,6 +133,11 @@ class Writer:
                 )
             elif not event["IsDeleted"]:
                 job.record_id = event["Id"]
+                if job.write.kind is WriteKind.CREATE and event.get("IsRecurrence2Exception"):
+                    shown = observe(EVENT, event, self._context)
+                    if occupied(job.write, shown.fields):
+                        job.outcome = Outcome(Result.CONFLICT, reason=OCCUPIED)
+                        continue
                 if job.kind is WriteKind.CREATE:
                     job.kind = WriteKind.UPDATE
             elif job.cancels:

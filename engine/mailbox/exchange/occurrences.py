@@ -26,6 +26,7 @@ from engine.mailbox.exchange.kinds import Kind
 from engine.mailbox.exchange.recurrence import Unwritable, index_of
 from engine.mailbox.exchange.xml import element
 from engine.model.canonical import diff
+from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import Account, Observation, Outcome, Result, Write, WriteKind
 
 
@@ -154,6 +155,8 @@ def _target(index: int, write: Write, node: Any, master: Seen, account: Account)
     if unchanged and not _begins(now.fields, start):
         # Exchange counts otherwise than we do: nothing is written rather than to another day.
         return Outcome(Result.REJECTED, reason=f"Exchange has another occurrence in place of {start}")
+    if write.kind is WriteKind.CREATE and not unchanged and occupied(write, now.fields):
+        return Outcome(Result.CONFLICT, reason=OCCUPIED)
     if write.kind is not WriteKind.CREATE and write.etag and write.etag != now.etag:
         return Outcome(Result.CONFLICT, reason="it was changed since it was seen")
     native = now.native or {}

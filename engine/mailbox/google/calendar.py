@@ -20,6 +20,7 @@ from engine.mailbox.google.scopes import account_of
 from engine.mailbox.google.settings import Api
 from engine.model.canonical import EVENT_FIELDS
 from engine.model.modules import Module
+from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import (
     Capability,
     CreateKey,
@@ -154,12 +155,35 @@ async def apply(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> 
     run in any order and at the same time (providers.md 1.2).
     """
     outcomes: list[Outcome | None] = [None] * len(writes)
-    for wave in _waves(writes):
+    for index in await _occupied(client, scope, writes):
+        outcomes[index] = Outcome(Result.CONFLICT, reason=OCCUPIED)
+    for every in _waves(writes):
+        wave = [index for index in every if outcomes[index] is None]
+        if not wave:
+            continue
         requests = [_request(client, scope, writes[index]) for index in wave]
         parts = await client.execute_batch(Api.CALENDAR, requests, account_of(scope))
         for index, part in zip(wave, parts, strict=True):
             outcomes[index] = await _outcome(client, scope, writes[index], part)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+async def _occupied(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> list[int]:
+    """Indexes of the creates of occurrences that somebody has changed already.
+
+    A patch would overwrite them, and there is no version that could be named: it is asked for just before.
+    """
+    made = [n for n, one in enumerate(writes) if one.kind is WriteKind.CREATE and one.parent is not None]
+    series = list(dict.fromkeys(writes[n].parent or "" for n in made))
+    if not series:
+        return []
+    shown = {(one.parent, one.occurrence): one.fields for one in await occurrences(client, scope, series)}
+    return [
+        n
+        for n in made
+        if (there := shown.get((writes[n].parent, writes[n].occurrence))) is not None
+        and occupied(writes[n], there)
+    ]
 
 
 def _waves(writes: Sequence[Write]) -> list[list[int]]:

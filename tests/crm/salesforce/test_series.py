@@ -134,6 +134,21 @@ async def test_an_occurrence_is_changed_without_touching_its_series(org: Org) ->
     assert org.row("Event", master.remote_id)["Location"] is None
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_an_occurrence_that_a_person_has_changed_is_not_overwritten(org: Org, cancels: bool) -> None:
+    """Seed 97735."""
+    master = await make(org)
+    theirs = child(org, master, STARTS[2])
+    org.edit("Event", theirs, Location="the garden")
+    fields = {"cancelled": True} if cancels else {"subject": "ours", "location": "the cellar"}
+    ours = replace(create(APPOINTMENT, "ours", **fields), parent=master.remote_id, occurrence=STARTS[2])
+    for attempt in (0, 1):
+        (outcome,) = await org.apply(replace(ours, attempt=attempt))
+        assert outcome.result is Result.CONFLICT
+        assert not org.row("Event", theirs)["IsDeleted"]
+        assert org.row("Event", theirs)["Location"] == "the garden"
+
+
 @pytest.mark.parametrize("kind", [WriteKind.CREATE, WriteKind.DELETE])
 async def test_an_occurrence_is_cancelled_by_deleting_it(org: Org, kind: WriteKind) -> None:
     master = await make(org)

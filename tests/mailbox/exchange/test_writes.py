@@ -229,6 +229,26 @@ async def test_an_occurrence_changed_meanwhile_is_a_conflict_and_one_of_another_
     assert "cannot bring one back" in back.reason
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_an_occurrence_that_a_person_has_changed_is_not_overwritten(box: Mailbox, cancels: bool) -> None:
+    """Seed 97735."""
+    [series] = await done(box.connector, box.calendar, create(Module.APPOINTMENT, "c.1.aa.0", WEEKLY))
+    when = {"parent": series.remote_id, "occurrence": SECOND}
+    times = {"start": moment(SECOND), "end": moment(SECOND.replace(":00:00Z", ":30:00Z"))}
+    theirs = {"subject": "theirs", "location": "Wien", "busy": True, **times}
+    [made] = await done(box.connector, box.calendar, create(Module.APPOINTMENT, "t", theirs, **when))
+    fields = {"cancelled": True} if cancels else {"subject": "ours", "busy": True, **times}
+    ours = create(Module.APPOINTMENT, "o", fields, **when)
+    for attempt in (0, 1):
+        outcome = await one(box.connector, box.calendar, replace(ours, attempt=attempt))
+        assert outcome.result is Result.CONFLICT
+        [now] = await box.connector.fetch(box.calendar, [made.remote_id])
+        assert (now.etag, now.fields) == (made.etag, made.fields)
+    # What a lost answer leaves is met by its own repeat, and is no conflict.
+    again = create(Module.APPOINTMENT, "t", theirs, attempt=1, **when)
+    assert (await one(box.connector, box.calendar, again)).result is Result.DONE
+
+
 async def test_what_we_do_not_synchronise_survives_every_update(box: Mailbox) -> None:
     """Case 22: each property that a person may have set is the same before and after."""
     office = box.lab.office

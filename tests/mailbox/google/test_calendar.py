@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -357,6 +358,28 @@ async def test_a_series_and_its_changed_occurrences(connector: GoogleConnector, 
     fresh = (await connector.fetch(scope, [exceptions["2026-12-01T08:00:00Z"].remote_id]))[0]
     again = seen((await connector.apply(scope, [update(fresh, subject="Moved again")]))[0])
     assert again.fields["subject"] == "Moved again"
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_an_occurrence_that_a_person_has_changed_is_not_overwritten(
+    connector: GoogleConnector, scope: Scope, cancels: bool
+) -> None:
+    """Seed 97735."""
+    master = seen(
+        (await connector.apply(scope, [create("k1", event(rule={"lines": ["RRULE:FREQ=WEEKLY;COUNT=6"]}))]))[0]
+    )
+    when = {"parent": master.remote_id, "occurrence": "2026-12-01T08:00:00Z"}
+    theirs = seen(
+        (await connector.apply(scope, [create("t", event("Theirs", 26, location="Wien"), **when)]))[0]
+    )
+    ours = create("o", {"cancelled": True} if cancels else event("Ours", 27), **when)
+    other = create("p", event("Other"), parent=master.remote_id, occurrence="2026-12-08T08:00:00Z")
+    for attempt in (0, 1):
+        outcomes = await connector.apply(
+            scope, [replace(ours, attempt=attempt), replace(other, attempt=attempt)]
+        )
+        assert [one.result for one in outcomes] == [Result.CONFLICT, Result.DONE]
+        assert await connector.fetch(scope, [theirs.remote_id]) == [theirs]
 
 
 async def test_an_occurrence_that_the_series_has_not(connector: GoogleConnector, scope: Scope) -> None:
