@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
+from engine.ledger.links import merge_links
 from engine.ledger.observe import mark_dirty
 from engine.ledger.restored import hold
 from engine.ledger.schema import intent, item, link
@@ -31,6 +32,22 @@ _LIVING = Statement(
 _MOVED = Statement(
     sa.update(intent).where(intent.c.id == sa.bindparam("b_id")).values(link_id=sa.bindparam("b_link"))
 )
+
+
+_UNAGREED = Statement(sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(base=None))
+
+
+def retake(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[int, int]]) -> None:
+    """Let restored items take the places of copies that are gone: ``(link of the copy, link of the restored)``.
+
+    What was agreed with the copy is not what the older item shows, and must not make its old values look new: both
+    sides are merged by the policy's rule, as twins are that were found.
+
+    Raises:
+        StaleLease: somebody else has taken over.
+    """
+    merge_links(connection, fence, pairs)
+    _UNAGREED.many(connection, [{"b_link": keep} for keep, _ in pairs])
 
 
 def hold_copies(connection: sa.Connection, fence: Fence, pairs: Sequence[tuple[int, int]]) -> None:

@@ -12,7 +12,7 @@ from engine.ledger.conflicts import two_sided
 from engine.ledger.copies import Copy, part
 from engine.ledger.fence import Fence, check
 from engine.ledger.observe import WHILE_WRITING, mark_dirty, occurrences_afresh, wake_occurrences
-from engine.ledger.restored import hold
+from engine.ledger.restored import beside, hold
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.special import Special, settle
 from engine.ledger.sql import setting
@@ -453,6 +453,7 @@ def _record_linked(connection: sa.Connection, fence: Fence, applied: Sequence[Ap
 def _remove(connection: sa.Connection, deletes: Sequence[IntentRow | Open], now: int) -> None:
     _REMOVED.many(connection, [{"b_link": one.link_id, "b_side": one.side, "b_now": now} for one in deletes])
     _STATE.many(connection, [{"which": one.link_id, "new_state": "tombstone"} for one in deletes])
+    mark_dirty(connection, beside(connection, [one.link_id for one in deletes]))
 
 
 def _agreed(patch: Mapping[str, Any], waits: set[str] | None) -> Mapping[str, Any]:

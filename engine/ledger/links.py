@@ -79,6 +79,8 @@ class LinkRow:
     bounces: Mapping[str, Sequence[int]] = field(default_factory=dict)
     #: Our updates of the last day, oldest first.
     writes: tuple[Any, ...] = ()
+    #: A restored item, whose copy lives.
+    beside: bool = False
 
 
 def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
@@ -186,6 +188,17 @@ def occurrences_of(connection: sa.Connection, link_ids: Sequence[int]) -> dict[i
 
 
 _PARENT = link.alias("parent")
+_RESTORED, _COPY = item.alias("restored"), item.alias("copy")
+_STANDS_BESIDE = sa.and_(
+    link.c.beside.is_not(None),
+    sa.exists().where(
+        _RESTORED.c.link_id == link.c.id,
+        _RESTORED.c.deleted == 0,
+        _COPY.c.link_id == link.c.beside,
+        _COPY.c.side == _RESTORED.c.side,
+        _COPY.c.deleted == 0,
+    ),
+).label("stands_beside")
 _WORK = Statement(
     sa.select(
         link.c.id,
@@ -198,6 +211,7 @@ _WORK = Statement(
         link.c.occurrence,
         link.c.reason,
         link.c.bounces,
+        _STANDS_BESIDE,
         dirty.c.attempts,
         _PARENT.c.state.label("parent_state"),
     )
@@ -287,6 +301,7 @@ _TREES = Statement(
         link.c.occurrence,
         link.c.reason,
         link.c.bounces,
+        _STANDS_BESIDE,
         sa.literal_column("0").label("attempts"),
         _PARENT.c.state.label("parent_state"),
     )
@@ -336,6 +351,7 @@ def _trees(connection: sa.Connection, rows: Sequence[Any], since: int | None) ->
             asked.get(row.id, ()),
             row.bounces or {},
             tuple(writes.get(row.id, ())),
+            bool(row.stands_beside),
         )
         for row in rows
     ]
@@ -630,25 +646,53 @@ _DOUBLES = Statement(
         )
     )
 )
-_REBORN = Statement(
-    _same_marker(_FIRST.c.link_id).where(
-        _FIRST.c.deleted != 0,
-        _has_twin(_FIRST),
-        ~_still_there(_FIRST),
-    )
+_REBORN = _same_marker(
+    _FIRST.c.link_id, _FIRST.c.id.label("rank"), sa.literal_column("0").label("waited")
+).where(
+    _FIRST.c.deleted != 0,
+    _has_twin(_FIRST),
+    ~_still_there(_FIRST),
 )
 
 
-def reborn(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int]]:
-    """Items that have come back under another id: (link of the one that is gone, link of the new one).
+_FREED = (
+    sa.select(
+        link.c.id.label("double_link"),
+        link.c.beside.label("link_id"),
+        _RESTORED.c.id.label("rank"),
+        sa.literal_column("1").label("waited"),
+    )
+    .select_from(dirty)
+    .join(link, link.c.id == dirty.c.link_id)
+    .join(_RESTORED, sa.and_(_RESTORED.c.link_id == link.c.id, _RESTORED.c.deleted == 0))
+    .where(
+        dirty.c.mailbox_id == sa.bindparam("mailbox"),
+        _in(dirty.c.module, "modules"),
+        link.c.beside.is_not(None),
+        link.c.base.is_(None),
+        ~_has_twin(_RESTORED),
+        sa.exists().where(
+            _COPY.c.link_id == link.c.beside, _COPY.c.side != _RESTORED.c.side, _COPY.c.deleted == 0
+        ),
+        ~sa.exists().where(
+            _ALIVE.c.link_id == link.c.beside, _ALIVE.c.side == _RESTORED.c.side, _ALIVE.c.deleted == 0
+        ),
+    )
+)
+_COME_BACK = Statement(sa.union_all(_REBORN.order_by(None), _FREED).order_by("rank"))
+
+
+def reborn(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -> list[tuple[int, int, bool]]:
+    """Items that have come back under another id: (link of the one that is gone, link of the new one, waited).
 
     The new item carries the marker of one that was deleted: it was moved by copying, restored under a new id, or made
-    by a request of ours that arrived late. Its twin on the other side waits for it, and must not get a second one.
+    by a request of ours that arrived late. Or it is an older one that waited beside the one that is gone now. The twin on
+    the other side waits for it, and must not get a second one.
     """
-    pairs: dict[int, int] = {}
-    for row in _REBORN.rows(connection, mailbox=mailbox_id, modules=modules):
-        pairs.setdefault(row.link_id, row.double_link)
-    return list(pairs.items())
+    pairs: dict[int, tuple[int, bool]] = {}
+    for row in _COME_BACK.rows(connection, mailbox=mailbox_id, modules=modules):
+        pairs.setdefault(row.link_id, (row.double_link, bool(row.waited)))
+    return [(keep, *drop) for keep, drop in pairs.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -703,6 +747,10 @@ _CHILDREN = Statement(
     .order_by(link.c.id)
 )
 _REPARENT = setting(link, "id", ("parent_link",))
+_STOOD_BESIDE = Statement(
+    sa.update(link).where(link.c.beside == sa.bindparam("b_drop")).values(beside=sa.bindparam("b_keep"))
+)
+_STANDS_ALONE = Statement(sa.update(link).where(link.c.id == sa.bindparam("b_link")).values(beside=None))
 _DROP_LINK = Statement(sa.delete(link).where(link.c.id == sa.bindparam("b_link")))
 
 
@@ -759,6 +807,8 @@ def _merge_apart(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) ->
             doubles.append((twin, row.id))
     _REPARENT.many(connection, moved)
     _merge_apart(connection, doubles)
+    _STOOD_BESIDE.many(connection, [{"b_drop": drop, "b_keep": keep} for keep, drop in pairs])
+    _STANDS_ALONE.many(connection, [{"b_link": keep} for keep, _ in pairs])
     _DROP_LINK.many(connection, dropped)
     for side, again in series.items():
         occurrences_afresh(connection, again, side)

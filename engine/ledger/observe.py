@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.restored import hold_restored, restored_beside
+from engine.ledger.restored import beside, hold_restored, restored_beside
 from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
 from engine.ledger.sql import insert_ids, set_columns
 from engine.ledger.statement import Statement, at_once, chunks
@@ -310,7 +310,9 @@ def record_page(
     if masters:
         _insert(connection, scope_id, side, masters, generation, now, untold=untold)
         if page > 1:
-            _adopt_occurrences(connection, scope_id, side, masters, generation, now, untold)
+            # What this page shows as well is recorded with it (seed 116895).
+            here = {(one.mailbox_id, one.remote_id) for one in seen}
+            _adopt_occurrences(connection, scope_id, side, masters, here, generation, now, untold)
     if occurrences:
         _insert(
             connection,
@@ -404,7 +406,8 @@ def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int, how: Gon
     _GONE.many(connection, [{"b_id": one, "b_now": now, "b_how": int(how)} for one in item_ids])
     mark_dirty(connection, waiting_for(connection, item_ids))
     _DROP_KEYS.many(connection, [{"b_id": one} for one in item_ids])
-    mark_dirty(connection, [row.link_id for row in _LINKS_OF.among(connection, item_ids)])
+    links = [row.link_id for row in _LINKS_OF.among(connection, item_ids)]
+    mark_dirty(connection, [*links, *beside(connection, links)])
 
 
 _GONE_KEY, _HELD_KEY = match_key.alias("gone"), match_key.alias("held")
@@ -671,18 +674,19 @@ def _adopt_occurrences(
     scope_id: int,
     side: str,
     masters: Sequence[Seen],
+    here: Collection[tuple[int, str]],
     generation: int,
     now: int,
     untold: bool,
 ) -> None:
-    """Link the occurrences that an earlier page of this reading showed before their series."""
+    """Link the occurrences that an earlier page of this reading showed before their series, but those that are ``here``."""
     wanted = {(one.mailbox_id, one.remote_id) for one in masters if not one.own and one.fields.get("rule")}
     if not wanted:
         return
     strays = {
         row.id: row
         for row in _STRAYS.rows(connection, scope_id=scope_id)
-        if (row.mailbox_id, row.parent) in wanted
+        if (row.mailbox_id, row.parent) in wanted and (row.mailbox_id, row.remote_id) not in here
     }
     if not strays:
         return
@@ -767,15 +771,15 @@ def _change(
     untold: bool,
 ) -> None:
     """Items that we knew show something else."""
-    beside = restored_beside(connection, side, changed)
-    apart = {row.id for row, _ in beside}
+    restored = restored_beside(connection, side, changed)
+    apart = {row.id for row, _ in restored}
     # The user put an own item under the policy, or we knew it only as a tombstone without link.
-    ours = beside + [(row, one) for row, one in changed if row.link_id is None and not one.own]
+    ours = restored + [(row, one) for row, one in changed if row.link_id is None and not one.own]
     _DROP_KEYS.many(connection, [{"b_id": row.id} for row, _ in ours])
     _DROP_ITEM.many(connection, [{"b_id": row.id} for row, _ in ours])
     for _, one in ours:
         _insert(connection, scope_id, side, [one], generation, now, untold=untold)
-    hold_restored(connection, scope_id, [(one.mailbox_id, one.remote_id, row.link_id) for row, one in beside])
+    hold_restored(connection, scope_id, [(one.mailbox_id, one.remote_id, row.link_id) for row, one in restored])
     known = [(row, one) for row, one in changed if (row.link_id is not None and row.id not in apart) or one.own]
     rows = []
     for row, one in known:

@@ -1,4 +1,8 @@
-"""Items that were taken back from the bin after we had made them again: two of one link, of which one must wait."""
+"""Items that were taken back from the bin after we had made them again: two of one link, of which one must wait.
+
+It waits as long as the other lives, whatever is edited about it (seed 94380), or until an admin lets both be synchronised.
+When the other is gone, it takes its place: the twin on the other side is its twin again.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +40,7 @@ _HOLD = Statement(
         state="held",
         reason=RESTORED,
         base=None,
+        beside=sa.bindparam("b_old"),
         # Under the keys of earlier generations its twin of then is found, which is the copy's twin now (seed 16766).
         generation=sa.select(_OLD.c.generation + 1).where(_OLD.c.id == sa.bindparam("b_old")).scalar_subquery(),
     )
@@ -71,3 +76,11 @@ def hold(connection: sa.Connection, link_id: int, old: int) -> None:
     """Let the link of one of the two wait for an admin; ``old`` is that of the other, which once was of both."""
     _HOLD.run(connection, b_link=link_id, b_old=old)
     _REST.run(connection, b_link=link_id)
+
+
+_WAIT_BESIDE = Statement(sa.select(link.c.id).where(link.c.beside.in_(sa.bindparam("ids", expanding=True))))
+
+
+def beside(connection: sa.Connection, link_ids: Iterable[int]) -> list[int]:
+    """Links that wait beside an item of these, which is gone."""
+    return [row.id for row in _WAIT_BESIDE.among(connection, link_ids)]

@@ -169,12 +169,15 @@ link = sa.Table(
     _int("parent_link"),
     _text("occurrence"),
     _int("start_at"),
+    # The link whose item has taken its place: a restored item that waits beside its copy (engine.ledger.restored)
+    _int("beside"),
     # How often a field was written back and forth: {field: [times, at]}; three times freeze it (sync.md section 7)
     sa.Column("bounces", Doc),
     sa.Index("ix_link_mailbox", "mailbox_id", "state", "module"),
     # Asked after every run of a policy: must not depend on the number of links.
     sa.Index("ix_link_waiting", "mailbox_id", sqlite_where=sa.text("state IN ('held','quarantined')")),
     sa.Index("ix_link_parent", "parent_link", sqlite_where=sa.text("parent_link IS NOT NULL")),
+    sa.Index("ix_link_beside", "beside", sqlite_where=sa.text("beside IS NOT NULL")),
     # The rolling window asks which filtered items have come into it; everything else is not in this index.
     sa.Index(
         "ix_link_window",

@@ -73,6 +73,8 @@ def make_both(connection: sa.Connection, fence: Fence, link_ids: Sequence[int]) 
     found = _waiting_links(connection, fence, link_ids, ("held",))
     mine = [row.id for row in select_in(connection, sa.select(item.c.id), item.c.link_id, found)]
     _forget_names(connection, mine)
+    for piece in chunks(found):
+        connection.execute(sa.update(link).where(link.c.id.in_(piece)).values(beside=None))
     _wake(connection, found, BESIDE)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from engine.ledger import links, mailboxes
 from engine.ledger import observe as observe_units
-from engine.ledger.copies import hold_copies
+from engine.ledger.copies import hold_copies, retake
 from engine.ledger.fence import Fence
 from engine.ledger.health import LedgerFault
 from engine.ledger.leave import MADE
@@ -501,9 +501,14 @@ async def _match(run: Run, names: list[str]) -> None:
     if beside:
         await run.ledger.write(hold_copies, run.fence, beside)
     found = [(keep, drop) for keep, drop, occupied in made if not occupied]
-    found += await run.ledger.read(links.reborn, run.record.id, names)
+    back = await run.ledger.read(links.reborn, run.record.id, names)
+    found += [(gone, new) for gone, new, waited in back if not waited]
     if found:
         await run.ledger.write(links.merge_links, run.fence, found)
+    taken = {one for pair in found for one in pair}
+    waited = [(gone, new) for gone, new, waited in back if waited and taken.isdisjoint((gone, new))]
+    if waited:
+        await run.ledger.write(retake, run.fence, waited)
     after = 0
     while True:
         rows = await run.ledger.read(

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.ledger.conflicts import Questions
 from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.restored import RESTORED
 from engine.model.canonical import FIELDS, display_name, instant, moment, same
 from engine.model.modules import RECORD_MODULES, ItemOutcome, Module, Side
 from engine.model.policy import Attendees, Policy
@@ -198,6 +199,8 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
         # us or long ago, and a person wants it.
         base = None
     if len(live) == 1 and base is None:
+        if row.beside:
+            return Planned(LinkPlan(row.id, module, state="held", reason=RESTORED), module, ItemOutcome.HELD)
         if held is not None:
             return Planned(
                 LinkPlan(row.id, module, state="held", reason=held),

@@ -70,8 +70,14 @@ async def feed(*pages: list[Seen], snapshot: bool = True) -> list[Any]:
 @pytest.mark.parametrize("snapshot", [True, False], ids=["listing", "changes"])
 @pytest.mark.parametrize(
     "pages",
-    [([MASTER, MOVED],), ([MOVED, MASTER],), ([MASTER], [MOVED]), ([MOVED], [MASTER])],
-    ids=["series first", "occurrence first", "two pages", "two pages, occurrence first"],
+    [
+        ([MASTER, MOVED],),
+        ([MOVED, MASTER],),
+        ([MASTER], [MOVED]),
+        ([MOVED], [MASTER]),
+        ([MOVED], [MASTER, MOVED]),  # seed 116895
+    ],
+    ids=["series first", "occurrence first", "two pages", "two pages, occurrence first", "told twice"],
 )
 async def test_an_occurrence_belongs_to_its_series(pages: tuple[list[Seen], ...], snapshot: bool) -> None:
     [(name, parent, fields, own)] = await feed(*pages, snapshot=snapshot)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.ledger.links import KEPT_DELETE, KEPT_TWIN
+from engine.ledger.links import KEPT_DELETE, KEPT_TWIN, UNDONE_DELETE
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import Direction, Module, Side
 from tests.simulation.people import SECRET, identity, tokens
@@ -46,7 +46,7 @@ def no_duplicate(world: SimWorld) -> None:
     """I2: at most one live item per link and side, in the ledger and, by its name, on the servers.
 
     What is held as a possible twin, or whose removal Delete Safety holds, stands in nobody's place: it is shown to an
-    admin, and no copy of it is made.
+    admin, and no copy of it is made. Nor does what is there again because an admin wanted it back.
     """
     double = world.rows(
         "SELECT link_id, side FROM item WHERE deleted = 0 AND link_id IS NOT NULL GROUP BY link_id, side HAVING count(*) > 1"
@@ -57,11 +57,12 @@ def no_duplicate(world: SimWorld) -> None:
         row[0]
         for row in world.rows(
             "SELECT item.remote_id FROM item JOIN link ON link.id = item.link_id "
-            "WHERE item.deleted = 0 AND (link.state = 'held' OR link.reason IN (?, ?) "
+            "WHERE item.deleted = 0 AND (link.state = 'held' OR link.reason IN (?, ?, ?) "
             "OR EXISTS (SELECT 1 FROM intent WHERE intent.link_id = link.id AND "
             "(intent.state = 'held' OR intent.error = 'an admin lets it be made again')))",
             KEPT_TWIN,
             KEPT_DELETE,
+            UNDONE_DELETE,
         )
     }
     for email in world.people:

@@ -60,8 +60,10 @@ class People:
         self.own: dict[tuple[str, str], int] = {}
         #: Names (and occurrences) that a person deleted, moved to another owner or took back: side, name.
         self.removed: set[tuple[str, str]] = set()
-        #: Names that may stand twice on a side by a person's hand: taken back from the bin after the engine had made
-        #: them again, or made on both sides while a feed showed only one of them.
+        #: Names of what was made on both sides at once.
+        self.twins: set[str] = set()
+        #: Those of them that may stand twice on a side by a person's hand, since the engine never saw both at once: a feed
+        #: showed only one of them, or one was in the bin. What it made itself it knows when it comes back from the bin.
         self.by_hand: set[str] = set()
         #: What people noted in a field that no canonical form knows: (place, id) to value.
         self.unknown: dict[tuple[str, str], str] = {}
@@ -148,6 +150,8 @@ class People:
             world.note("person", email, "creates an item of their own", item)
             return
         twin = shape < 0.09 and not self.working and (module is not Module.APPOINTMENT or "rule" not in fields)
+        if twin:
+            self.twins.add(name)
         if twin and module in (Module.CONTACT, Module.LEAD):
             fields["email"] = f"{name}@x.test"
         if twin and (
@@ -232,7 +236,7 @@ class People:
         if not bin_:
             return
         thing = self.dice.choice(bin_)
-        self.by_hand.add(identity(provider, where, thing))
+        self.by_hand |= self.twins & {identity(provider, where, thing)}
         provider._store(where, replace(thing, deleted=False))
         self.world.note("person", provider.side, "restores", thing.id)
 

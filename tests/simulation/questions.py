@@ -1,6 +1,6 @@
 """Conflict rules that ask and unite, people who invite guests, and an admin who decides what waits in the inbox.
 
-A third of the seeds; those that once found a bug stay as they were.
+A third of the seeds, but for some that found a bug before there were questions, whose stories stay as they were.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from engine.ledger.fence import Fence
 from engine.model.canonical import FIELDS, SEVERAL, Kind, attendees
 from engine.model.modules import Module
 from engine.model.policy import ConflictRule, Policy
-from tests.simulation.regressions import REGRESSIONS
 from tests.sync.fakes import OBJECT_OF, Thing, place_of
+
+PLAIN = frozenset({10, 37, 75, 254, 2747, 3940, 4798, 7144})
 
 TOKEN = re.compile(r"v\d+")
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def with_questions(policy: Policy, number: int) -> Policy:
     """The policy of a seed, whose admin may want to be asked, or lists to be united."""
     dice = random.Random(f"{number} asks")
-    if number in REGRESSIONS or dice.random() > 0.33:
+    if number in PLAIN or dice.random() > 0.33:
         return policy
     modules = {
         module: replace(settings, conflicts=_rules(dice, module)) for module, settings in policy.modules.items()
