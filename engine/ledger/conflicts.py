@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import conflict, intent, item, journal, link
-from engine.ledger.sql import chunks, select_in
+from engine.ledger.sql import chunks, one_of, select_in
 from engine.ledger.statement import Statement
+from engine.ledger.worklist import mark_dirty
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import Module
 
@@ -26,11 +26,6 @@ OPEN = ("open", "decided")
 
 # An alias of a wide table is costly to make.
 _MINE, _OTHER = intent.alias("mine"), intent.alias("other")
-
-
-def _in(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """``column`` is one of the parameter ``ids``."""
-    return column.in_(sa.bindparam("ids", expanding=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ def _conflict(row: sa.Row[Any]) -> Conflict:
 
 
 _OF_LINKS = Statement(
-    sa.select(conflict).where(_in(conflict.c.link_id), conflict.c.state.in_(OPEN)).order_by(conflict.c.id)
+    sa.select(conflict).where(one_of(conflict.c.link_id), conflict.c.state.in_(OPEN)).order_by(conflict.c.id)
 )
 
 
@@ -207,7 +202,7 @@ _TWO_SIDED = Statement(
             _OTHER.c.kind == "update",
         ),
     )
-    .where(_in(_MINE.c.id))
+    .where(one_of(_MINE.c.id))
 )
 
 
@@ -228,7 +223,7 @@ def two_sided(connection: sa.Connection, intent_ids: Sequence[int]) -> dict[int,
 
 _PAST_WRITES = Statement(
     sa.select(journal.c.link_id, journal.c.side, journal.c.before, journal.c.after, journal.c.at)
-    .where(_in(journal.c.link_id), journal.c.kind == "update", journal.c.at > sa.bindparam("since"))
+    .where(one_of(journal.c.link_id), journal.c.kind == "update", journal.c.at > sa.bindparam("since"))
     .order_by(journal.c.id)
 )
 
@@ -263,11 +258,11 @@ class Listed:
 _LISTED = Statement(
     sa.select(conflict)
     .join(link, link.c.id == conflict.c.link_id)
-    .where(conflict.c.state.in_(OPEN), _in(conflict.c.mailbox_id))
+    .where(conflict.c.state.in_(OPEN), one_of(conflict.c.mailbox_id))
 )
 _SHOWN = Statement(
     sa.select(item.c.link_id, item.c.side, item.c.fields, item.c.modified).where(
-        item.c.deleted == 0, _in(item.c.link_id)
+        item.c.deleted == 0, one_of(item.c.link_id)
     )
 )
 

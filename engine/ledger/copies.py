@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.links import merge_links
-from engine.ledger.observe import mark_dirty
+from engine.ledger.matching import merge_links
 from engine.ledger.restored import hold
 from engine.ledger.schema import intent, item, link
 from engine.ledger.sql import insert_ids
 from engine.ledger.statement import Statement
+from engine.ledger.worklist import mark_dirty
 
 _VOID = Statement(
     sa.update(intent)

@@ -12,9 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import Gone, item, link, mailbox, match_key, scope
 from engine.ledger.sql import chunks
+from engine.ledger.worklist import mark_dirty
 
 
 def replace_container(

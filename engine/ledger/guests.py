@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, journal, link
 from engine.ledger.statement import Statement, chunks
+from engine.ledger.worklist import mark_dirty
 
 #: ``intent.mode`` of a write that waits because of its guests.
 MODE = "guests"

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from engine.ledger.conflicts import two_sided
 from engine.ledger.copies import Copy, part
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import WHILE_WRITING, mark_dirty, occurrences_afresh, wake_occurrences
 from engine.ledger.restored import beside, hold
 from engine.ledger.schema import dirty, intent, item, journal, link, match_key
 from engine.ledger.special import Special, settle
-from engine.ledger.sql import setting
+from engine.ledger.sql import one_of, setting
 from engine.ledger.statement import Statement
+from engine.ledger.worklist import WHILE_WRITING, mark_dirty, occurrences_afresh, take_off, wake_occurrences
 
 #: After so many failures in a row an item is set aside, visible, and its mailbox goes on (sync.md section 3.8).
 QUARANTINE_AFTER = 5
@@ -51,10 +51,6 @@ class IntentRow:
     occurrence: str | None
     before: dict[str, Any]
     mode: str
-
-
-def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
-    return column.in_(sa.bindparam(name, expanding=True))
 
 
 _CURRENT = item.alias("current")
@@ -178,7 +174,7 @@ def planned_kinds(connection: sa.Connection, mailbox_id: int, modules: Sequence[
 
 _TAKE_FLIGHT = Statement(
     sa.update(intent)
-    .where(_in(intent.c.id), intent.c.state == "planned")
+    .where(one_of(intent.c.id), intent.c.state == "planned")
     .values(state="in_flight", sent_at=sa.bindparam("b_now"))
 )
 
@@ -199,7 +195,7 @@ _WITH_SERIES = Statement(
         )
         .join(link, link.c.parent_link == intent.c.link_id)
         .join(item, sa.and_(item.c.link_id == link.c.id, item.c.side == intent.c.side, item.c.deleted == 0))
-        .where(_in(intent.c.id), intent.c.kind == "delete"),
+        .where(one_of(intent.c.id), intent.c.kind == "delete"),
     )
 )
 
@@ -267,7 +263,7 @@ def record_outcomes(
     return _record_unsettled(connection, unsettled, now)
 
 
-_BASES = Statement(sa.select(link.c.id, link.c.base).where(_in(link.c.id)))
+_BASES = Statement(sa.select(link.c.id, link.c.base).where(one_of(link.c.id)))
 
 
 def _upsert_item(insert: Any) -> Any:
@@ -322,19 +318,21 @@ _WRITTEN = Statement(
 )
 _AGREED = setting(link, "id", ("base", "state", "reason"))
 _DROP_KEYS = Statement(
-    sa.delete(match_key).where(match_key.c.item_id.in_(sa.select(item.c.id).where(_in(item.c.link_id))))
+    sa.delete(match_key).where(match_key.c.item_id.in_(sa.select(item.c.id).where(one_of(item.c.link_id))))
 )
 _NO_LONGER_WRITING = Statement(
-    sa.delete(dirty).where(_in(dirty.c.link_id), dirty.c.not_before == WHILE_WRITING)
+    sa.delete(dirty).where(one_of(dirty.c.link_id), dirty.c.not_before == WHILE_WRITING)
 )
-_NO_FAILURES = Statement(sa.update(dirty).where(_in(dirty.c.link_id), dirty.c.attempts > 0).values(attempts=0))
+_NO_FAILURES = Statement(
+    sa.update(dirty).where(one_of(dirty.c.link_id), dirty.c.attempts > 0).values(attempts=0)
+)
 _REMOVED = Statement(
     sa.update(item)
     .where(item.c.link_id == sa.bindparam("b_link"), item.c.side == sa.bindparam("b_side"))
     .values(deleted=1, written_at=sa.bindparam("b_now"))
 )
 _STATE = setting(link, "id", ("state",))
-_DONE = Statement(sa.update(intent).where(_in(intent.c.id)).values(state="done"))
+_DONE = Statement(sa.update(intent).where(one_of(intent.c.id)).values(state="done"))
 _CLOSE_WITH = setting(intent, "id", ("state", "error"))
 _UNKNOWN = setting(intent, "id", ("state", "error", "not_before"))
 # Copied inside the database: the documents need not be read and written again.
@@ -353,7 +351,7 @@ _JOURNALLED = Statement(
             sa.bindparam("b_now", type_=sa.BigInteger),
             intent.c.id,
         )
-        .where(_in(intent.c.id))
+        .where(one_of(intent.c.id))
         .order_by(intent.c.id),
     )
 )
@@ -469,11 +467,10 @@ _AGAIN = Statement(
 _FAILED = Statement(
     sa.update(dirty).where(dirty.c.link_id == sa.bindparam("b_link")).values(attempts=dirty.c.attempts + 1)
 )
-_ATTEMPTS = Statement(sa.select(dirty.c.link_id, dirty.c.attempts).where(_in(dirty.c.link_id)))
+_ATTEMPTS = Statement(sa.select(dirty.c.link_id, dirty.c.attempts).where(one_of(dirty.c.link_id)))
 _LATER = setting(dirty, "link_id", ("not_before",))
 _REASON = setting(link, "id", ("reason",))
 _SET_ASIDE = setting(link, "id", ("state", "reason"))
-_UNDIRTY = Statement(sa.delete(dirty).where(dirty.c.link_id == sa.bindparam("b_link")))
 
 
 # A delete of which nobody can tell whether it was made: what it took is in the journal in any case.
@@ -490,7 +487,7 @@ _UNSURE = Statement(
             sa.literal("a delete was sent, and the answer never came", literal_execute=True),
             sa.bindparam("b_now", type_=sa.BigInteger),
             intent.c.id,
-        ).where(_in(intent.c.id), intent.c.kind == "delete"),
+        ).where(one_of(intent.c.id), intent.c.kind == "delete"),
     )
 )
 
@@ -560,7 +557,7 @@ def _count_failures(
     errors = {one.intent.link_id: one.error for one in failed}
     aside = [one for one in errors if attempts[one] >= QUARANTINE_AFTER]
     waits = [one for one in errors if free < attempts[one] < QUARANTINE_AFTER]
-    _UNDIRTY.many(connection, [{"b_link": one} for one in aside])
+    take_off(connection, aside)
     _SET_ASIDE.many(
         connection, [{"which": one, "new_state": "quarantined", "new_reason": errors[one]} for one in aside]
     )

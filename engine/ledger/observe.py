@@ -8,49 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from engine.ledger.feeds import _HERE
 from engine.ledger.fence import Fence, check
 from engine.ledger.restored import beside, hold_restored, restored_beside
-from engine.ledger.schema import Gone, dirty, item, link, match_key, scope
-from engine.ledger.sql import insert_ids, set_columns
-from engine.ledger.statement import Statement, at_once, chunks
-
-#: ``dirty.not_before`` of a link that failed before and is being written now: not due, but its failures are kept.
-WHILE_WRITING = 2**62
-
-
-@dataclass(slots=True)
-class ScopeRow:
-    """A feed as the ledger knows it. ``generation`` counts complete snapshots; ``full_at`` is the time of the last.
-
-    ``vanished_at``: when its container was last found to be gone; ``denied_at``: since when it may not be read;
-    ``empty_at``: since when it lists nothing although it had items.
-    """
-
-    id: int
-    key: str
-    remote_id: str
-    cursor: str | None
-    generation: int
-    read_at: int | None
-    full_at: int | None
-    vanished_at: int | None = None
-    denied_at: int | None = None
-    empty_at: int | None = None
-
-
-def _scope_row(row: Any) -> ScopeRow:
-    return ScopeRow(
-        row.id,
-        row.key,
-        row.remote_id,
-        row.cursor,
-        row.generation,
-        row.read_at,
-        row.full_at,
-        row.vanished_at,
-        row.denied_at,
-        row.empty_at,
-    )
+from engine.ledger.schema import Gone, item, link, match_key, scope
+from engine.ledger.sql import insert_ids, one_of, set_columns
+from engine.ledger.statement import Statement
+from engine.ledger.worklist import mark_dirty, waiting_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,92 +62,6 @@ class _Changes:
     same: list[int] = field(default_factory=list)
 
 
-def _in(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
-    return column.in_(sa.bindparam(name, expanding=True))
-
-
-_SCOPES = Statement(
-    sa.select(scope)
-    .where(scope.c.policy == sa.bindparam("of_policy"), scope.c.mailbox_id == sa.bindparam("mailbox"))
-    .order_by(scope.c.id)
-)
-_SCOPE = Statement(sa.select(scope).where(scope.c.id == sa.bindparam("scope_id")))
-_SCOPE_NAMED = Statement(
-    sa.select(scope).where(
-        scope.c.policy == sa.bindparam("policy"),
-        scope.c.mailbox_id == sa.bindparam("mailbox_id"),
-        scope.c.side == sa.bindparam("side"),
-        scope.c.key == sa.bindparam("key"),
-    )
-)
-
-
-def _upsert_scope(insert: Any) -> Any:
-    new = insert(scope)
-    return new.on_conflict_do_update(
-        index_elements=["policy", "mailbox_id", "side", "key"],
-        set_={"remote_id": new.excluded.remote_id, "cursor": None},
-        where=scope.c.remote_id != new.excluded.remote_id,
-    )
-
-
-_UPSERT_SCOPE = Statement(_upsert_scope, ("policy", "mailbox_id", "side", "key", "remote_id"))
-_BEGIN_SNAPSHOT = Statement(
-    sa.update(scope)
-    .where(scope.c.id == sa.bindparam("scope_id"))
-    .values(generation=scope.c.generation + 1, cursor=None)
-    .returning(scope.c.generation)
-)
-_LIVE = Statement(
-    sa.select(sa.func.count(item.c.remote_id.distinct()).label("live")).where(
-        item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0
-    )
-)
-_NOT_LISTED = Statement(
-    sa.select(item.c.remote_id, item.c.own)
-    .where(
-        item.c.scope_id == sa.bindparam("scope_id"),
-        item.c.deleted == 0,
-        item.c.generation < sa.bindparam("listed"),
-    )
-    .distinct()
-)
-
-
-@at_once
-def scopes_of(connection: sa.Connection, policy: str, mailbox_id: int) -> list[ScopeRow]:
-    """All feeds of a mailbox (or of the policy's CRM, for 0)."""
-    return [_scope_row(row) for row in _SCOPES.rows(connection, of_policy=policy, mailbox=mailbox_id)]
-
-
-@at_once
-def scope_by_id(connection: sa.Connection, scope_id: int) -> ScopeRow:
-    """One feed as it stands now."""
-    return _scope_row(_SCOPE.one(connection, scope_id=scope_id))
-
-
-def ensure_scope(
-    connection: sa.Connection, policy: str, mailbox_id: int, side: str, key: str, remote_id: str
-) -> ScopeRow:
-    """The feed's row, made when it is new. A changed container id starts the feed afresh."""
-    named = {"policy": policy, "mailbox_id": mailbox_id, "side": side, "key": key}
-    _UPSERT_SCOPE.run(connection, **named, remote_id=remote_id)
-    return _scope_row(_SCOPE_NAMED.one(connection, **named))
-
-
-def begin_snapshot(connection: sa.Connection, fence: Fence, scope_id: int) -> int:
-    """Start a complete listing: the cursor is dropped and a new generation begins. Returns the generation."""
-    check(connection, fence)
-    generation: int = _BEGIN_SNAPSHOT.scalar(connection, scope_id=scope_id)
-    return generation
-
-
-def live_count(connection: sa.Connection, scope_id: int) -> int:
-    """How many live items the ledger knows in a feed."""
-    count: int = _LIVE.scalar(connection, scope_id=scope_id)
-    return count
-
-
 _KNOWN = Statement(
     sa.select(
         item.c.id,
@@ -197,7 +75,7 @@ _KNOWN = Statement(
         link.c.base.is_(None).label("lone"),
     )
     .outerjoin(link, link.c.id == item.c.link_id)
-    .where(item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id))
+    .where(item.c.scope_id == sa.bindparam("scope_id"), one_of(item.c.remote_id))
 )
 
 
@@ -381,14 +259,14 @@ _NEW_VERSION = Statement(
         }
     )
 )
-_LISTED = Statement(sa.update(item).where(_in(item.c.id)).values(generation=sa.bindparam("b_generation")))
+_LISTED = Statement(sa.update(item).where(one_of(item.c.id)).values(generation=sa.bindparam("b_generation")))
 _GONE = Statement(
     sa.update(item)
     .where(item.c.id == sa.bindparam("b_id"))
     .values(deleted=sa.bindparam("b_how"), read_at=sa.bindparam("b_now"))
 )
 _DROP_KEYS = Statement(sa.delete(match_key).where(match_key.c.item_id == sa.bindparam("b_id")))
-_LINKS_OF = Statement(sa.select(item.c.link_id).where(_in(item.c.id), item.c.link_id.is_not(None)))
+_LINKS_OF = Statement(sa.select(item.c.link_id).where(one_of(item.c.id), item.c.link_id.is_not(None)))
 # Occurrences whose series never came are the user's own: nothing of what they say is kept.
 _FORGET_STRAYS = Statement(
     sa.update(item)
@@ -410,45 +288,12 @@ def _bury(connection: sa.Connection, item_ids: Sequence[int], now: int, how: Gon
     mark_dirty(connection, [*links, *beside(connection, links)])
 
 
-_GONE_KEY, _HELD_KEY = match_key.alias("gone"), match_key.alias("held")
-_WAITING_FOR = Statement(
-    sa.select(link.c.id)
-    .distinct()
-    .select_from(_GONE_KEY)
-    .join(
-        _HELD_KEY, sa.and_(_HELD_KEY.c.mailbox_id == _GONE_KEY.c.mailbox_id, _HELD_KEY.c.key == _GONE_KEY.c.key)
-    )
-    .join(item, item.c.id == _HELD_KEY.c.item_id)
-    .join(link, link.c.id == item.c.link_id)
-    .where(_in(_GONE_KEY.c.item_id), _HELD_KEY.c.side != _GONE_KEY.c.side, link.c.state == "held")
-)
-
-
-def waiting_for(connection: sa.Connection, item_ids: Sequence[int]) -> list[int]:
-    """Held links that wait because of these items of the user's own: they may go on when the item is gone."""
-    return [row.id for row in _WAITING_FOR.among(connection, item_ids)]
-
-
-_RECENT = Statement(
-    sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
-        item.c.scope_id == sa.bindparam("scope_id"),
-        sa.or_(item.c.written_at > sa.bindparam("since"), item.c.deleted != 0),
-        _in(item.c.remote_id),
-    )
-)
-_UNTOLD = Statement(
-    sa.select(item.c.remote_id).where(
-        item.c.scope_id == sa.bindparam("scope_id"),
-        item.c.untold == sa.literal_column("1"),
-        item.c.deleted == 0,
-    )
-)
 _TOLD = Statement(
     sa.update(item)
     .where(
         item.c.scope_id == sa.bindparam("scope_id"),
         item.c.untold == sa.literal_column("1"),
-        _in(item.c.remote_id),
+        one_of(item.c.remote_id),
     )
     .values(untold=0)
 )
@@ -467,37 +312,6 @@ _LEFT_OUT = Statement(
     .where(item.c.scope_id == sa.bindparam("scope_id"), item.c.deleted == 0, item.c.generation < _GENERATION)
     .values(untold=1)
 )
-_HERE = Statement(
-    sa.select(item.c.id, item.c.remote_id, item.c.deleted, item.c.mailbox_id).where(
-        item.c.scope_id == sa.bindparam("scope_id"), _in(item.c.remote_id)
-    )
-)
-
-
-def recently_written(
-    connection: sa.Connection, scope_id: int, remote_ids: Sequence[str], since: int
-) -> dict[str, str | None]:
-    """What a late feed may show in an older version: remote id to the version that we know (None: deleted).
-
-    Items that we wrote after ``since``, and all that we know as deleted: whether a feed shows such an item because it was
-    restored, or because it has not heard of the end yet, only the item itself can tell.
-    """
-    rows = _RECENT.among(connection, remote_ids, scope_id=scope_id, since=since)
-    return {row.remote_id: None if row.deleted else row.etag for row in rows}
-
-
-@at_once
-def untold(connection: sa.Connection, scope_id: int) -> list[str]:
-    """Live items that we know, and that the state which a feed's cursor stands for does not hold."""
-    return [row.remote_id for row in _UNTOLD.rows(connection, scope_id=scope_id)]
-
-
-def known_ids(
-    connection: sa.Connection, scope_id: int, mailbox_id: int, remote_ids: Sequence[str]
-) -> list[str]:
-    """Those of the ids that a mailbox has in a feed."""
-    rows = _HERE.among(connection, remote_ids, scope_id=scope_id)
-    return [row.remote_id for row in rows if row.mailbox_id == mailbox_id]
 
 
 def bury_missing(
@@ -513,68 +327,6 @@ def bury_missing(
     ids = [row.id for row in _HERE.among(connection, remote_ids, scope_id=scope_id) if not row.deleted]
     _bury(connection, ids, now, how)
     return len(ids)
-
-
-def not_listed(connection: sa.Connection, scope_id: int, generation: int) -> list[tuple[str, bool]]:
-    """Live items that the complete snapshot ``generation`` did not list: (remote id, whether it is the user's own)."""
-    rows = _NOT_LISTED.rows(connection, scope_id=scope_id, listed=generation)
-    return [(row.remote_id, bool(row.own)) for row in rows]
-
-
-_MARK_DIRTY = Statement(
-    lambda insert: (
-        insert(dirty)
-        .from_select(
-            ["link_id", "mailbox_id", "module"],
-            sa.select(link.c.id, link.c.mailbox_id, link.c.module).where(_in(link.c.id)),
-        )
-        .on_conflict_do_update(index_elements=["link_id"], set_={"not_before": 0, "deferred": 0})
-    )
-)
-_WAITING_OCCURRENCES = Statement(
-    sa.select(link.c.id).where(_in(link.c.parent_link), link.c.state == "filtered")
-)
-
-
-def mark_dirty(connection: sa.Connection, link_ids: Sequence[int]) -> None:
-    """Put links on the work list, to be looked at now; a waiting back-off ends, since something changed."""
-    _MARK_DIRTY.run_among(connection, link_ids)
-
-
-def wake_occurrences(connection: sa.Connection, link_ids: Sequence[int]) -> None:
-    """Put changed occurrences that had nowhere to go back on the work list: their series is on both sides now."""
-    mark_dirty(connection, [row.id for row in _WAITING_OCCURRENCES.among(connection, link_ids)])
-
-
-_AGREED_OCCURRENCES = Statement(
-    sa.select(link.c.id).where(
-        link.c.parent_link.in_(sa.bindparam("ids", expanding=True)),
-        link.c.base.is_not(None),
-        link.c.state != "tombstone",
-    )
-)
-
-
-def occurrences_afresh(connection: sa.Connection, link_ids: Sequence[int], side: str) -> None:
-    """A series was made again on a side: what its changed occurrences were there went with the old one.
-
-    They are made anew on the new one, from what the other side shows.
-    """
-    for children in chunks([row.id for row in _AGREED_OCCURRENCES.among(connection, link_ids)]):
-        connection.execute(
-            sa.update(item)
-            .where(item.c.link_id.in_(children), item.c.side == side, item.c.deleted == 0)
-            .values(deleted=Gone.TOLD)
-        )
-        connection.execute(
-            sa.update(item).where(item.c.link_id.in_(children), item.c.side == side).values(link_id=None)
-        )
-        connection.execute(
-            sa.update(link)
-            .where(link.c.id.in_(children))
-            .values(base=None, state="new", reason="", generation=link.c.generation + 1)
-        )
-        mark_dirty(connection, children)
 
 
 _KEY = Statement(
@@ -665,7 +417,7 @@ _STRAYS = Statement(
         item.c.parent.is_not(None),
     )
 )
-_KEYS_OF = Statement(sa.select(match_key.c.item_id, match_key.c.key).where(_in(match_key.c.item_id)))
+_KEYS_OF = Statement(sa.select(match_key.c.item_id, match_key.c.key).where(one_of(match_key.c.item_id)))
 _DROP_ITEM = Statement(sa.delete(item).where(item.c.id == sa.bindparam("b_id")))
 
 
@@ -812,7 +564,7 @@ def _renew_keys(connection: sa.Connection, side: str, pairs: Sequence[tuple[Any,
 
 _MASTERS = Statement(
     sa.select(item.c.mailbox_id, item.c.remote_id, item.c.link_id).where(
-        item.c.scope_id == sa.bindparam("scope_id"), item.c.link_id.is_not(None), _in(item.c.remote_id)
+        item.c.scope_id == sa.bindparam("scope_id"), item.c.link_id.is_not(None), one_of(item.c.remote_id)
     )
 )
 _VACANT = Statement(
@@ -821,7 +573,7 @@ _VACANT = Statement(
         ~sa.exists().where(
             item.c.link_id == link.c.id, item.c.side == sa.bindparam("of_side"), item.c.deleted == 0
         ),
-        _in(link.c.parent_link),
+        one_of(link.c.parent_link),
     )
 )
 

@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import item, link
 from engine.ledger.statement import Statement
+from engine.ledger.worklist import mark_dirty
 
 
 @dataclass(frozen=True, slots=True)

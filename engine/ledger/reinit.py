@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, item, link, mailbox, scope
 from engine.ledger.sql import chunks
+from engine.ledger.worklist import mark_dirty
 
 #: Ways that need the CRM to be read again.
 READS_CRM = frozenset({"full", "clear"})

@@ -11,7 +11,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.ledger.statement import CHUNK, Statement, chunks
 
-__all__ = ["CHUNK", "chunks", "insert", "insert_ids", "inserting", "select_in", "set_columns", "setting"]
+__all__ = [
+    "CHUNK",
+    "chunks",
+    "insert",
+    "insert_ids",
+    "inserting",
+    "one_of",
+    "select_in",
+    "set_columns",
+    "setting",
+]
 
 
 def select_in(
@@ -20,6 +30,11 @@ def select_in(
     """The rows of ``query`` whose ``column`` is one of ``values``."""
     for piece in chunks(values):
         yield from connection.execute(query.where(column.in_(piece)))
+
+
+def one_of(column: sa.ColumnElement[Any], name: str = "ids") -> sa.ColumnElement[bool]:
+    """The condition that a column is one of a list that is given later under ``name``."""
+    return column.in_(sa.bindparam(name, expanding=True))
 
 
 def insert_ids(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> list[int]:

@@ -12,12 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from engine.ledger.fence import Fence, check
-from engine.ledger.links import BESIDE, DISMISSED, KEPT_TWIN, USE_OWN, merge_links
-from engine.ledger.observe import Seen, mark_dirty, waiting_for, wake_occurrences
+from engine.ledger.links import BESIDE, DISMISSED, KEPT_TWIN, USE_OWN
+from engine.ledger.matching import merge_links
+from engine.ledger.observe import Seen
 from engine.ledger.schema import dirty, item, journal, link, match_key
 from engine.ledger.sql import select_in
 from engine.ledger.statement import Statement, chunks
 from engine.ledger.waiting import WAITING
+from engine.ledger.worklist import mark_dirty, waiting_for, wake_occurrences
 
 
 def _waiting_links(

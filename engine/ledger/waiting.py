@@ -19,9 +19,9 @@ from engine.ledger import guests
 from engine.ledger.fence import Fence, check
 from engine.ledger.gone import make_again
 from engine.ledger.links import KEPT_COPY, KEPT_DELETE
-from engine.ledger.observe import mark_dirty
 from engine.ledger.schema import dirty, guard, intent, item, journal, link
 from engine.ledger.statement import Statement, at_once, chunks
+from engine.ledger.worklist import mark_dirty
 
 #: States of a link that wait for an admin.
 WAITING = ("held", "quarantined")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 
 from engine.ledger import explain as units
-from engine.ledger import links, mailboxes
+from engine.ledger import links, mailboxes, matching
 from engine.ledger.explain import Found, Material
 from engine.model.canonical import display_name
 from engine.model.modules import Module, Side
@@ -165,9 +165,9 @@ async def _twins(office: Office, material: Material, mailbox: str) -> tuple[tupl
     row = material.row
     if row.base is not None or (row.crm is not None and row.mailbox is not None):
         return (), None
-    candidates = await office.ledger.read(links.candidates, [row.id])
+    candidates = await office.ledger.read(matching.candidates, [row.id])
     others = sorted({one.other_link_id for one in candidates if one.other_link_id is not None} - {row.id})
-    every = candidates + (await office.ledger.read(links.candidates, others) if others else [])
+    every = candidates + (await office.ledger.read(matching.candidates, others) if others else [])
     policy = office.policies[office.store.users[mailbox].policy]
     _, held = find_twins(every, {row.id}, policy.match_existing)
     facts: dict[object, Fact] = {}

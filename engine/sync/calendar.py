@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from engine.ledger import links, mailboxes
+from engine.ledger import calendar_window, links, mailboxes
 from engine.ledger.links import LinkRow
 from engine.ledger.mailboxes import MailboxRecord
 from engine.model.modules import EVENT_MODULES, ItemOutcome, Module
@@ -30,10 +30,10 @@ async def widen(run: Run) -> None:
     assert run.window is not None
     names = [module.value for module in Module if module in EVENT_MODULES]
     ids = await run.ledger.read(
-        links.out_of_window, run.record.id, names, past=run.window.past_days is not None
+        calendar_window.out_of_window, run.record.id, names, past=run.window.past_days is not None
     )
     if ids:
-        await run.ledger.write(links.reopen, run.fence, ids)
+        await run.ledger.write(calendar_window.reopen, run.fence, ids)
 
 
 async def narrow(run: Run, rows: Sequence[LinkRow]) -> list[LinkRow]:
@@ -49,7 +49,7 @@ async def narrow(run: Run, rows: Sequence[LinkRow]) -> list[LinkRow]:
     if not outside:
         return list(rows)
     left = {row.id for row in outside}
-    await run.ledger.write(links.defer, run.fence, sorted(left))
+    await run.ledger.write(calendar_window.defer, run.fence, sorted(left))
     run.filtered[window.reason] += len(outside)
     counts = Counter(Module(row.module) for row in outside)
     run.count({(module, ItemOutcome.FILTERED): number for module, number in counts.items()})

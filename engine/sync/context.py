@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.crm.connector import CrmConnector
 from engine.ledger import history
+from engine.ledger.feeds import ScopeRow
 from engine.ledger.fence import Fence
 from engine.ledger.mailboxes import MailboxRecord
-from engine.ledger.observe import ScopeRow
 from engine.ledger.schema import Gone
 from engine.ledger.store import Ledger
 from engine.mailbox.connector import MailboxConnector

@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from engine.ledger import links, mailboxes
-from engine.ledger import observe as observe_units
+from engine.ledger import calendar_window, links, mailboxes, matching, plans
+from engine.ledger import feeds as feed_units
 from engine.ledger.copies import hold_copies, retake
 from engine.ledger.fence import Fence
 from engine.ledger.health import LedgerFault
 from engine.ledger.leave import MADE
-from engine.ledger.links import Candidate
 from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.matching import Candidate
 from engine.ledger.store import StaleLease
 from engine.model.activity import ActivityKind
 from engine.model.modules import (
@@ -70,7 +70,7 @@ def account_of(record: MailboxRecord) -> Account:
 
 async def crm_feeds(context: PolicyContext) -> list[Feed]:
     """The CRM feeds of a policy, with their rows in the ledger."""
-    known = {row.key: row for row in await context.ledger.read(observe_units.scopes_of, context.policy.name, 0)}
+    known = {row.key: row for row in await context.ledger.read(feed_units.scopes_of, context.policy.name, 0)}
     feeds = []
     for each in context.crm.scopes(context.modules()):
         scope = with_activities(context.policy, each)
@@ -78,7 +78,7 @@ async def crm_feeds(context: PolicyContext) -> list[Feed]:
         identity = identity_of(context.policy, scope)
         if row is None or row.remote_id != identity:
             row = await context.ledger.write(
-                observe_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, identity
+                feed_units.ensure_scope, context.policy.name, 0, Side.CRM.value, scope.key, identity
             )
         feeds.append(Feed(scope, row))
     return feeds
@@ -197,9 +197,7 @@ async def _remember_fault(run: Run, error: ProviderError) -> None:
 
 async def stored_feeds(run: Run) -> list[Feed]:
     """The feeds of a mailbox as its last cycle stored them, with their rows in the ledger."""
-    rows = {
-        row.key: row for row in await run.ledger.read(observe_units.scopes_of, run.policy.name, run.record.id)
-    }
+    rows = {row.key: row for row in await run.ledger.read(feed_units.scopes_of, run.policy.name, run.record.id)}
     feeds = []
     for key, remote_id, names in run.record.scopes:
         if key not in rows:
@@ -212,9 +210,9 @@ async def stored_feeds(run: Run) -> list[Feed]:
     return feeds
 
 
-async def _feed_row(run: Run, scope: Scope) -> observe_units.ScopeRow:
+async def _feed_row(run: Run, scope: Scope) -> feed_units.ScopeRow:
     return await run.ledger.write(
-        observe_units.ensure_scope,
+        feed_units.ensure_scope,
         run.policy.name,
         run.record.id,
         Side.MAILBOX.value,
@@ -397,8 +395,8 @@ async def _ordered(run: Run, modules: list[Module], work: Work) -> None:
 async def _roll_window(run: Run) -> None:
     """Events that come into the calendar window as time goes by are looked at again."""
     _, until = window(run.policy, run.clock.now_ms())
-    if await run.ledger.read(links.wake_window, run.record.id, until):
-        await run.ledger.write(links.open_window, run.fence, until)
+    if await run.ledger.read(calendar_window.wake_window, run.record.id, until):
+        await run.ledger.write(calendar_window.open_window, run.fence, until)
 
 
 def planning_for(
@@ -451,7 +449,7 @@ def planning_for(
 async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
     """Plan every due link; returns how many intents were planned."""
     await _match(run, names)
-    doubles = await run.ledger.read(links.doubles, run.record.id, names)
+    doubles = await run.ledger.read(matching.doubles, run.record.id, names)
     after, total = 0, 0
     while True:
         run.check_stop()
@@ -486,7 +484,7 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
         if run.chosen is not None:
             planned = [one for one in planned if run.chosen.take(one)]
         total += await run.ledger.write(
-            links.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
+            plans.commit_plan, run.fence, run.cycle_id, [one.plan for one in planned], run.clock.now_ms()
         )
         _tell_planned(run, planned)
         if whole:
@@ -496,15 +494,15 @@ async def _plan_all(run: Run, planning: Planning, names: list[str]) -> int:
 
 async def _match(run: Run, names: list[str]) -> None:
     """Join one-sided links with their twins before anything is created."""
-    made = await run.ledger.read(links.found_creates, run.record.id, names)
+    made = await run.ledger.read(matching.found_creates, run.record.id, names)
     beside = [(keep, copy) for keep, copy, occupied in made if occupied]
     if beside:
         await run.ledger.write(hold_copies, run.fence, beside)
     found = [(keep, drop) for keep, drop, occupied in made if not occupied]
-    back = await run.ledger.read(links.reborn, run.record.id, names)
+    back = await run.ledger.read(matching.reborn, run.record.id, names)
     found += [(gone, new) for gone, new, waited in back if not waited]
     if found:
-        await run.ledger.write(links.merge_links, run.fence, found)
+        await run.ledger.write(matching.merge_links, run.fence, found)
     taken = {one for pair in found for one in pair}
     waited = [(gone, new) for gone, new, waited in back if waited and taken.isdisjoint((gone, new))]
     if waited:
@@ -512,7 +510,7 @@ async def _match(run: Run, names: list[str]) -> None:
     after = 0
     while True:
         rows = await run.ledger.read(
-            links.new_links,
+            matching.new_links,
             run.record.id,
             names,
             run.clock.now_ms(),
@@ -529,10 +527,10 @@ async def _match(run: Run, names: list[str]) -> None:
             pairs = run.chosen.pairs(pairs)
         if pairs:
             # Second copies of one create are not twins of each other.
-            second = (await run.ledger.read(links.doubles, run.record.id, names)).keys()
+            second = (await run.ledger.read(matching.doubles, run.record.id, names)).keys()
             pairs = [pair for pair in pairs if second.isdisjoint(pair)]
         if pairs:
-            await run.ledger.write(links.merge_links, run.fence, pairs)
+            await run.ledger.write(matching.merge_links, run.fence, pairs)
             run.note(f"matched {len(pairs)} items that were already on both sides")
         if whole:
             return
@@ -540,10 +538,10 @@ async def _match(run: Run, names: list[str]) -> None:
 
 async def candidates_of(run: Run, link_ids: list[int]) -> list[Candidate]:
     """Possible twins of links, and the possible twins of those: a match needs one candidate on each side."""
-    found = await run.ledger.read(links.candidates, link_ids)
+    found = await run.ledger.read(matching.candidates, link_ids)
     others = {one.other_link_id for one in found if one.other_link_id is not None} - set(link_ids)
     if others:
-        found += await run.ledger.read(links.candidates, sorted(others))
+        found += await run.ledger.read(matching.candidates, sorted(others))
     return found
 
 

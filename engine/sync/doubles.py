@@ -6,7 +6,9 @@ two items then carry the same marker. The second must neither be copied to the o
 
 from __future__ import annotations
 
-from engine.ledger.links import Double, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import LinkRow
+from engine.ledger.matching import Double
+from engine.ledger.plans import LinkPlan, NewIntent
 from engine.model.canonical import FIELDS, display_name, same
 from engine.model.modules import ItemOutcome, Module, Side
 from engine.model.port import Guard, WriteKind

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from engine.ledger import leave as units
 from engine.ledger import links
+from engine.ledger import plans as plan_units
 from engine.ledger import undo as undo_units
 from engine.ledger.leave import Standing
-from engine.ledger.links import LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import LinkRow
 from engine.ledger.orders import Left
+from engine.ledger.plans import LinkPlan, NewIntent
 from engine.ledger.store import Ledger
 from engine.model.modules import RECORD_MODULES, Module, Side
 from engine.model.policy import Policy
@@ -219,7 +221,7 @@ async def _plan(run: Run, removal: Removal, modules: Sequence[Module], filed: se
         ]
         if plans:
             total += await run.ledger.write(
-                links.commit_plan, run.fence, run.cycle_id, plans, run.clock.now_ms()
+                plan_units.commit_plan, run.fence, run.cycle_id, plans, run.clock.now_ms()
             )
     return total
 

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.ledger import feeds
 from engine.ledger import gone as gone_units
 from engine.ledger import observe as units
+from engine.ledger.feeds import ScopeRow
 from engine.ledger.fence import Fence
-from engine.ledger.observe import PageResult, ScopeRow, Seen
+from engine.ledger.observe import PageResult, Seen
 from engine.ledger.schema import Gone
 from engine.ledger.store import Ledger
 from engine.model.clock import Clock
@@ -166,7 +168,7 @@ async def _read(
     heard: Callable[[Page, Sequence[Seen]], None],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Reading:
-    row = await ledger.read(units.scope_by_id, feed.row.id)
+    row = await ledger.read(feeds.scope_by_id, feed.row.id)
     cursor = None if complete else row.cursor
     lifetime = None if cursor_days is None else cursor_days * DAY_MS
     if cursor is not None and lifetime is not None and clock.now_ms() - (row.full_at or 0) > lifetime:
@@ -240,8 +242,8 @@ async def _pages(
     snapshot = cursor is None
     generation, had = 0, 0
     if snapshot:
-        had = await ledger.read(units.live_count, feed.row.id)
-        generation = await ledger.write(units.begin_snapshot, fence, feed.row.id)
+        had = await ledger.read(feeds.live_count, feed.row.id)
+        generation = await ledger.write(feeds.begin_snapshot, fence, feed.row.id)
     reading = Reading(result=PageResult(), complete=snapshot)
     listed = 0
     told: set[str] = set()
@@ -267,7 +269,7 @@ async def _pages(
         if net:
             told.update(one.remote_id for one in page.observations if not one.deleted)
             if last and not snapshot:
-                quiet = await ledger.read(units.untold, feed.row.id)
+                quiet = await ledger.read(feeds.untold, feed.row.id)
                 gone += await _ended(connector, feed, [one for one in quiet if one not in told.union(gone)])
         refresh = (
             last
@@ -340,7 +342,7 @@ async def _settled(
         doubtful = [one.remote_id for one in observations if one.deleted]
     if lag_seconds and observations:
         written = await ledger.read(
-            units.recently_written,
+            feeds.recently_written,
             feed.row.id,
             [one.remote_id for one in observations],
             clock.now_ms() - lag_seconds * 1000,
@@ -392,7 +394,7 @@ async def _believe_empty(
     if row.empty_at is None:
         await ledger.write(gone_units.empty, fence, feed.row.id, first)
     if clock.now_ms() - first >= EMPTY_MS:
-        ids = [remote_id for remote_id, _ in await ledger.read(units.not_listed, feed.row.id, generation)]
+        ids = [remote_id for remote_id, _ in await ledger.read(feeds.not_listed, feed.row.id, generation)]
         if all(one.deleted for one in await connector.fetch(feed.scope, ids[:PROBES])):
             return
     raise SuspiciousSource(
@@ -416,7 +418,7 @@ async def _prove_absent(
     That is the second time that they are found to be absent. It still proves less than a tombstone (ids that all
     changed look the same, and so do records that are hidden from us): the ledger keeps how it was learned.
     """
-    missing = await ledger.read(units.not_listed, feed.row.id, generation)
+    missing = await ledger.read(feeds.not_listed, feed.row.id, generation)
     own = [remote_id for remote_id, is_own in missing if is_own]
     ours = [remote_id for remote_id, is_own in missing if not is_own]
     absent = list(own)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.ledger.conflicts import Questions
-from engine.ledger.links import KEPT, Candidate, ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import KEPT, ItemRow, LinkRow
+from engine.ledger.matching import Candidate
+from engine.ledger.plans import LinkPlan, NewIntent
 from engine.ledger.restored import RESTORED
 from engine.model.canonical import FIELDS, display_name, instant, moment, same
 from engine.model.modules import RECORD_MODULES, ItemOutcome, Module, Side

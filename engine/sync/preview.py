@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.ledger import guarding, links, proposals
-from engine.ledger import observe as observe_units
+from engine.ledger import feeds, guarding, links, matching, proposals
 from engine.ledger.fence import Fence
-from engine.ledger.links import Candidate, LinkRow
+from engine.ledger.links import LinkRow
 from engine.ledger.mailboxes import MailboxRecord
+from engine.ledger.matching import Candidate
 from engine.ledger.proposals import Proposal
 from engine.ledger.schema import Gone
 from engine.model.canonical import FIELDS
@@ -109,9 +109,7 @@ async def _survey(run: Run, preview: int) -> None:
         return
     found = await run.base.mailbox.survey(run.account, structure, run.containers)
     run.containers |= found.ids
-    known = {
-        row.key: row for row in await run.ledger.read(observe_units.scopes_of, run.policy.name, run.record.id)
-    }
+    known = {row.key: row for row in await run.ledger.read(feeds.scopes_of, run.policy.name, run.record.id)}
     for scope in found.scopes:
         row = known.get(scope.key)
         if row is None or row.remote_id != identity_of(run.policy, scope):
@@ -121,9 +119,9 @@ async def _survey(run: Run, preview: int) -> None:
     await run.ledger.write(proposals.propose, run.fence, preview, missing)
 
 
-async def _provisional(run: Run, scope: Scope) -> observe_units.ScopeRow:
+async def _provisional(run: Run, scope: Scope) -> feeds.ScopeRow:
     return await run.ledger.write(
-        observe_units.ensure_scope,
+        feeds.ensure_scope,
         run.policy.name,
         run.record.id,
         Side.MAILBOX.value,
@@ -158,7 +156,7 @@ async def _plan(run: Run, preview: int, modules: Sequence[Module], first: bool) 
     if first:
         planning = replace(planning, mails=False)
     pairs = await _pairs(run, names)
-    doubles = await run.ledger.read(links.doubles, run.record.id, names)
+    doubles = await run.ledger.read(matching.doubles, run.record.id, names)
     out: dict[int, str] = {}
     after = 0
     while True:
@@ -182,12 +180,12 @@ async def _plan(run: Run, preview: int, modules: Sequence[Module], first: bool) 
 async def _pairs(run: Run, names: list[str]) -> _Pairs:
     """Pair one-sided links with their twins as a cycle would, in memory."""
     pairs = _Pairs()
-    for keep, drop, _ in await run.ledger.read(links.found_creates, run.record.id, names):
+    for keep, drop, _ in await run.ledger.read(matching.found_creates, run.record.id, names):
         pairs.skip |= {keep, drop}
     after = 0
     while True:
         rows = await run.ledger.read(
-            links.new_links, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
+            matching.new_links, run.record.id, names, run.clock.now_ms(), PLAN_BATCH, after
         )
         if not rows:
             break
@@ -210,7 +208,7 @@ async def _batch(
     preview: int,
     planning: Planning,
     pairs: _Pairs,
-    doubles: Mapping[int, links.Double],
+    doubles: Mapping[int, matching.Double],
     out: dict[int, str],
     rows: Sequence[LinkRow],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from engine.ledger import observe as observe_units
+from engine.ledger import feeds as feed_units
 from engine.ledger.observe import Seen
 from engine.ledger.reread import record_read
 from engine.model.modules import ItemOutcome, Module, Side
@@ -27,9 +27,7 @@ async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module],
     }
     for side, candidates in sides.items():
         for feed in candidates:
-            known = await run.ledger.read(
-                observe_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids)
-            )
+            known = await run.ledger.read(feed_units.known_ids, feed.row.id, run.record.id, sorted(remote_ids))
             if known:
                 await reread(run, side, feed, known)
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from engine.ledger.intents import IntentRow
-from engine.ledger.links import ItemRow, LinkPlan, LinkRow, NewIntent
+from engine.ledger.links import ItemRow, LinkRow
+from engine.ledger.plans import LinkPlan, NewIntent
 from engine.ledger.undo import Tried, Wrote
 from engine.model.canonical import FIELDS, compact, same
 from engine.model.modules import EVENT_MODULES, Module, Side

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.ledger import links, special
+from engine.ledger import links, plans, special
 from engine.ledger import undo as units
-from engine.ledger.links import LinkPlan, LinkRow
+from engine.ledger.links import LinkRow
 from engine.ledger.orders import Left, Order
+from engine.ledger.plans import LinkPlan
 from engine.ledger.store import Ledger
 from engine.model.modules import Module, Side
 from engine.model.port import Capability, Guard
@@ -144,7 +145,7 @@ async def _plan(run: Run, undoing: Undoing, modules: Sequence[Module]) -> int:
             await run.ledger.write(special.record_lost, run.fence, run.cycle_id, page.lost, run.clock.now_ms())
         if page.plans:
             total += await run.ledger.write(
-                links.commit_plan, run.fence, run.cycle_id, page.plans, run.clock.now_ms()
+                plans.commit_plan, run.fence, run.cycle_id, page.plans, run.clock.now_ms()
             )
         after = page.last
     return total

@@ -8,8 +8,8 @@ the deletes: an admin lets them through, or lets the items be made again.
 from __future__ import annotations
 
 from engine.ledger import gone
+from engine.ledger.feeds import scopes_of
 from engine.ledger.leave import MADE
-from engine.ledger.observe import scopes_of
 from engine.model.policy import DeleteMode
 from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.context import Feed, Run

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from engine.ledger import fence as fences
 from engine.ledger import mailboxes
+from engine.ledger.feeds import ensure_scope
 from engine.ledger.fence import Fence
-from engine.ledger.observe import Seen, ensure_scope, record_page
+from engine.ledger.observe import Seen, record_page
 from engine.ledger.schema import item, link, scope
 from engine.ledger.store import MemoryLedger
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from engine.ledger import fence, links, mailboxes, observe
+from engine.ledger import feeds, fence, links, mailboxes, matching, observe, plans
 from engine.ledger.lock import LedgerBusy
 from engine.ledger.schema import dirty, intent, item, link, mailbox, metadata, scope
 from engine.ledger.store import LedgerDamaged, MemoryLedger, SqliteLedger, StaleLease
@@ -103,9 +103,9 @@ async def test_a_stale_lease_writes_nothing() -> None:
     old = await seeded(ledger)
     await ledger.write(fence.take_all)
     units: list[Any] = [
-        (links.commit_plan, old, 1, [], 0),
-        (links.merge_links, old, []),
-        (observe.begin_snapshot, old, 1),
+        (plans.commit_plan, old, 1, [], 0),
+        (matching.merge_links, old, []),
+        (feeds.begin_snapshot, old, 1),
         (observe.bury_missing, old, 1, [], 0),
         (mailboxes.set_mailbox_fenced, old),
     ]
@@ -184,11 +184,11 @@ async def test_the_indexes_refuse_a_second_live_item_and_a_second_open_intent() 
 
 async def test_a_changed_container_starts_its_feed_afresh() -> None:
     ledger = MemoryLedger()
-    row = await ledger.write(observe.ensure_scope, "sales", 1, "mailbox", "tasks", "list-1")
+    row = await ledger.write(feeds.ensure_scope, "sales", 1, "mailbox", "tasks", "list-1")
     await ledger.write(lambda c: c.execute(sa.update(scope).values(cursor="x")).rowcount)
-    same = await ledger.write(observe.ensure_scope, "sales", 1, "mailbox", "tasks", "list-1")
+    same = await ledger.write(feeds.ensure_scope, "sales", 1, "mailbox", "tasks", "list-1")
     assert (same.id, same.cursor) == (row.id, "x")
-    other = await ledger.write(observe.ensure_scope, "sales", 1, "mailbox", "tasks", "list-2")
+    other = await ledger.write(feeds.ensure_scope, "sales", 1, "mailbox", "tasks", "list-2")
     assert (other.id, other.cursor) == (row.id, None)
     await ledger.close()
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from engine.ledger import fence as fences
 from engine.ledger import twins, waiting
 from engine.ledger.fence import Fence
+from engine.ledger.restored import RESTORED
 from engine.model.modules import Module
+from engine.sync.doubles import COPY
+from tests.simulation.people import NAME, tokens
 
 if TYPE_CHECKING:
     from tests.simulation.world import SimWorld
@@ -46,5 +49,8 @@ async def settle_all(world: SimWorld, *, sample: bool = False) -> int:
                         done = await write(twins.keep_apart, fence, [one.id], now)
                     case _:
                         done = await write(twins.use_own, fence, [one.id])
+                        if done[0] and one.reason in {RESTORED, COPY}:
+                            # One of two that stand beside each other gets what it can find: both stay, on the admin's word.
+                            world.persons.by_hand |= tokens([one.fields.get(NAME[Module(one.module)])])
             world.note("admin", one.kind, one.id, done)
     return decided

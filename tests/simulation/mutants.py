@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import engine.ledger.intents
-import engine.ledger.links
 import engine.ledger.mailboxes
 import engine.ledger.observe
+import engine.ledger.plans
 import engine.ledger.twins
 import engine.ledger.waiting
 import engine.sync.apply
@@ -127,7 +127,7 @@ class _Nothing:
 def _no_journal(patch: pytest.MonkeyPatch) -> None:
     for name in ("_JOURNALLED", "_UNSURE", "_WITH_SERIES"):
         patch.setattr(engine.ledger.intents, name, _Nothing())
-    patch.setattr(engine.ledger.links, "_JOURNAL", _Nothing())
+    patch.setattr(engine.ledger.plans, "_JOURNAL", _Nothing())
 
 
 def _blind_retry(patch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def _no_fence(patch: pytest.MonkeyPatch) -> None:
     for module in (
         engine.ledger.observe,
         engine.ledger.intents,
-        engine.ledger.links,
+        engine.ledger.plans,
         engine.ledger.mailboxes,
         engine.ledger.twins,
         engine.ledger.waiting,

@@ -166,7 +166,7 @@ async def test_a_touched_item_does_not_take_its_delete_past_delete_safety() -> N
     row = (await world.rows(sa.select(item).where(item.c.side == "mailbox").limit(1)))[0]
 
     def wake(connection: sa.Connection) -> None:
-        from engine.ledger.observe import mark_dirty
+        from engine.ledger.worklist import mark_dirty
 
         mark_dirty(connection, [row.link_id])
 
