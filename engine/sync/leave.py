@@ -21,12 +21,13 @@ from engine.ledger.store import Ledger
 from engine.model.modules import RECORD_MODULES, Module, Side
 from engine.model.policy import Policy
 from engine.model.port import Capability, Guard, WriteKind
+from engine.net.errors import ErrorKind, ProviderError
 from engine.sync.apply import apply_writes
 from engine.sync.context import Feed, PolicyContext, Run
 from engine.sync.markers import is_for
 from engine.sync.plan import rules_for, tree_of
 from engine.sync.reconcile import Rules, changed
-from engine.sync.reread import ROUNDS, read_again
+from engine.sync.reread import ROUNDS, read_again, read_occurrences
 
 #: Items judged in one transaction.
 BATCH = 500
@@ -173,6 +174,7 @@ async def remove_ours(
     names = [module.value for module in modules]
     await run.ledger.write(units.set_held_aside, run.fence, names)
     filed = await _filed(run, modules, feeds)
+    await _see_occurrences(run, removal, modules, feeds)
     for _ in range(ROUNDS):
         planned = await _plan(run, removal, modules, filed)
         conflicts = await apply_writes(run, modules)
@@ -181,6 +183,28 @@ async def remove_ours(
         elif not planned:
             break
     return await _left(run, removal, modules, filed)
+
+
+async def _see_occurrences(
+    run: Run, removal: Removal, modules: Sequence[Module], feeds: Sequence[Feed]
+) -> None:
+    """Ask for the changed occurrences of series that would go: a feed may not have told yet what a person did there."""
+    series: dict[int, list[str]] = {}
+    after = 0
+    while (page := await judge_page(run.ledger, run.record.id, removal, modules, after)) is not None:
+        after = page.last
+        for one in page.judged:
+            item = one.row.mailbox
+            if not one.why and item is not None and item.fields.get("rule"):
+                series.setdefault(item.scope_id, []).append(item.remote_id)
+    for feed in feeds:
+        if feed.row.id not in series:
+            continue
+        try:
+            await read_occurrences(run, Side.MAILBOX, feed, series[feed.row.id])
+        except ProviderError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:  # a container that somebody deleted is what leaving wants
+                raise
 
 
 async def _filed(run: Run, modules: Sequence[Module], feeds: Sequence[Feed]) -> set[str]:
