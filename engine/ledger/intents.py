@@ -234,8 +234,9 @@ class Unsettled:
     Attributes:
         how: ``again`` (back to planned), ``reread`` (void; the link is looked at again), ``unsure`` (so, after an update
             of which nobody can tell; a delete stays in flight until its item was read by id), ``later`` (so, but not before
-            ``not_before``), ``gone`` (void; the item is read by id, and looked at again), ``unknown`` (wait until
-            ``not_before``, then look for the marker), ``failed`` (the item is at fault).
+            ``not_before``), ``taken`` (so, and a create that finds its place taken again and again is at fault), ``gone``
+            (void; the item is read by id, and looked at again), ``unknown`` (wait until ``not_before``, then look for the
+            marker), ``failed`` (the item is at fault).
         error: for people.
     """
 
@@ -501,11 +502,11 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
     by: dict[str, list[Unsettled]] = {}
     for one in unsettled:
         by.setdefault(one.how, []).append(one)
-    failed, gone = by.get("failed", []), by.get("gone", [])
+    failed, gone, taken = by.get("failed", []), by.get("gone", []), by.get("taken", [])
     void = [
         one
         for one in unsettled
-        if one.how in {"reread", "unsure", "gone", "later"} and not _stays_in_flight(one)
+        if one.how in {"reread", "unsure", "gone", "later", "taken"} and not _stays_in_flight(one)
     ]
     _UNSURE.run_among(connection, [one.intent.id for one in by.get("unsure", [])], b_now=now)
     _AGAIN.many(connection, [{"b_id": one.intent.id} for one in by.get("again", [])])
@@ -530,9 +531,13 @@ def _record_unsettled(connection: sa.Connection, unsettled: Sequence[Unsettled],
         ],
     )
     mark_dirty(connection, [one.intent.link_id for one in (*void, *failed)])
-    for one in by.get("later", []):
+    for one in (*by.get("later", []), *taken):
         put_off(connection, [one.intent.link_id], one.not_before)
-    return _count_failures(connection, failed, now) + _count_failures(connection, gone, now, free=1)
+    return [
+        *_count_failures(connection, failed, now),
+        *_count_failures(connection, gone, now, free=1),
+        *_count_failures(connection, taken, now, free=2),
+    ]
 
 
 def put_off(connection: sa.Connection, link_ids: Sequence[int], not_before: int) -> None:
@@ -545,8 +550,9 @@ def _count_failures(
 ) -> list[int]:
     """Items at fault wait longer each time, and are set aside at last. Returns the links that were.
 
-    The first ``free`` failures wait for nothing: an item that is gone when it is written was deleted meanwhile as a rule,
-    and what follows from that is planned at once. One that is there whenever it is read is at fault.
+    The first ``free`` failures are none: an item that is gone when it is written was deleted meanwhile as a rule, and what
+    follows from that is planned at once. One that is there whenever it is read is at fault. So is an occurrence whose place
+    is taken although nothing that is read tells by what.
     """
     if not failed:
         return []

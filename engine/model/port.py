@@ -168,6 +168,11 @@ class WriteKind(StrEnum):
 class Write:
     """One change that a provider is asked to make.
 
+    An occurrence of a series is there before anybody makes it; to create one is to make it differ from its series, or to
+    cancel it. Such a create never passes over what somebody has changed or cancelled there already: an occurrence that is as
+    wanted is ``DONE`` with what it shows; one that is as its series makes it is written, guarded by the version that was
+    looked at as far as the provider can; any other one is left alone, and is a ``CONFLICT``.
+
     Attributes:
         kind: create, update or delete.
         module: what it is.
@@ -206,7 +211,7 @@ class Result(StrEnum):
 
     DONE = "done"  # applied; the outcome carries the new state
     GONE = "gone"  # update or delete of something that is no longer there (404, 410)
-    CONFLICT = "conflict"  # the item changed since we saw it (412, failedPrecondition): read it again
+    CONFLICT = "conflict"  # the item changed since we saw it (412, failedPrecondition), nothing was written: read it again
     REFUSED = "refused"  # certainly not applied, try later (429, quota, 503 before processing)
     UNKNOWN = "unknown"  # nobody can tell whether it was applied (time-out, reset, 5xx)
     REJECTED = "rejected"  # certainly not applied and a repeat would not help: the item is at fault
@@ -414,8 +419,7 @@ class Connector(Protocol):
     async def apply(self, scope: Scope, writes: Sequence[Write]) -> list[Outcome]:
         """Make the changes, in as few calls as the provider allows; exactly one outcome per write, in order.
 
-        An occurrence that its series is to get changed (a create with ``parent``) may have been changed by somebody else
-        before: that is a ``CONFLICT``, and nothing is written (``engine.model.occurrences``).
+        See ``Write`` for an occurrence that somebody has changed before we could (``engine.model.occurrences``).
         """
         ...
 

@@ -172,7 +172,8 @@ async def _see_what_stands(
 ) -> None:
     """Occurrences that somebody has changed before we could: what they say is read, and merged like any other edit.
 
-    Overwritten, or taken for what the provider makes of our values, it would be gone without trace (seed 97735).
+    Overwritten, or taken for what the provider makes of our values, it would be gone without trace (seed 97735). The feed tells
+    of them as well, but late, or not at all of one that it told of when its series was none of ours.
     """
     series = {
         row.parent
@@ -278,7 +279,10 @@ async def _settle(
                 later = now + max(capability.lag_seconds, 1) * 1000
                 unsettled.append(Unsettled(row, "later", outcome.reason, later))
             case Result.CONFLICT if kind is WriteKind.CREATE:
-                unsettled.append(Unsettled(row, "reread", outcome.reason))
+                # A person was at this occurrence first, and both versions are merged when his is known (seed 117679); a
+                # feed that lags tells of it no earlier than that.
+                later = now + max(capability.lag_seconds, 1) * 1000
+                unsettled.append(Unsettled(row, "taken", outcome.reason, later))
             case Result.CONFLICT:
                 conflicts.add(row.remote_id)
                 unsettled.append(Unsettled(row, "reread", outcome.reason))

@@ -50,7 +50,8 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
     """Both live: field by field."""
     base = dict(tree.base or {})
     shown = _shown(tree, crm, mailbox, rules)
-    asks = _asks(tree, shown, rules)
+    off = _cancelled_first(tree, crm, mailbox, rules)
+    asks = _asks(tree, shown, rules) if off is None else {}
     ruled: set[str] = set()
     both: set[str] = set()
     targets: dict[Side, dict[str, Any]] = {Side.CRM: {}, Side.MAILBOX: {}}
@@ -70,7 +71,7 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
             continue
         if name in asks:
             continue
-        if (settled := _both_ways(tree, name, c, m, rules)) is not None:
+        if off is None and (settled := _both_ways(tree, name, c, m, rules)) is not None:
             # Both sides may change: the base follows when the ledger knows that both have.
             value, reason, by_admin = settled
             both.add(name)
@@ -83,7 +84,9 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
                     lost += [Lost(side, name, old, value, reason)] if by_admin else []
             continue
         clash = False
-        if same(kind, c, b) and tree.base is not None:
+        if off is not None:
+            winner = off
+        elif same(kind, c, b) and tree.base is not None:
             winner = Side.MAILBOX
         elif same(kind, m, b) and tree.base is not None:
             winner = Side.CRM
@@ -104,6 +107,9 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
             else:
                 # The value cannot flow: this side keeps it, the other keeps its own, and neither is an edit any more.
                 continue
+        if off is not None and overruled is not None:
+            conflict = True
+            lost.append(Lost(loser, name, overruled, value, f"it was cancelled in the {_where(off)}"))
         if clash:
             conflict = True
             lost.append(Lost(loser, name, overruled, value, _why_lost(rules.rule(table[name]), winner)))
@@ -129,7 +135,8 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
     return Decision(
         tree.link_id,
         Verdict.WRITE if writes else Verdict.AGREED,
-        compact(base),
+        # Until both are cancelled nothing is agreed on: planned once more, it must come to the same.
+        compact(base) if off is None else None,
         writes,
         tuple(lost),
         conflict=conflict,
@@ -137,6 +144,19 @@ def _merge(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Decision:
         ruled=frozenset(ruled),
         both=frozenset(both),
     )
+
+
+def _cancelled_first(tree: Tree, crm: View, mailbox: View, rules: Rules) -> Side | None:
+    """The side on which an occurrence was cancelled while the other changed it, and nothing was agreed on before.
+
+    Its values are no empty ones for the other side to fill: few providers can bring a cancelled occurrence back. It is cancelled
+    in both places, if the other one may be written, and what was changed is in the journal.
+    """
+    off = {side for side, view in ((Side.CRM, crm), (Side.MAILBOX, mailbox)) if view.fields.get("cancelled")}
+    if tree.base is not None or len(off) != 1:
+        return None
+    side = off.pop()
+    return side if _may_write(tree, side.other, "cancelled", rules) else None
 
 
 def _three(shown: tuple[Any, Any], base: Fields | None, name: str) -> tuple[Any, Any, Any]:

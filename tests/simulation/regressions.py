@@ -33,4 +33,5 @@ REGRESSIONS: dict[int, str] = {
     86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
     83619: "two deletes were counted as one cycle's that a first engine and the one that took over had made, each in its own",
     97735: "what a person had changed in an occurrence was taken for a server's rewrite of our values, and overwritten",
+    117679: "an occurrence that a person changed just before we made it in the same place counted as ours, and was overwritten",
 }

@@ -12,7 +12,7 @@ from engine.crm.salesforce.client import SalesforceClient
 from engine.crm.salesforce.errors import SalesforceError, item_outcome
 from engine.crm.salesforce.feed import Feeds
 from engine.crm.salesforce.mapping import Context, Row, Unwritable
-from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled, observe, stamp_of
+from engine.crm.salesforce.objects import EVENT, KEY, SObject, cancelled, stamp_of
 from engine.model.canonical import compact
 from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import Observation, Outcome, Result, Write, WriteKind
@@ -62,9 +62,10 @@ class Writer:
             ProviderError: a call failed before anything was applied, or nobody can tell (``maybe_applied``).
         """
         jobs = [self._job(write) for write in writes]
-        await self._find_occurrences([job for job in jobs if self._open(job) and job.write.parent])
         await self._probe([job for job in jobs if self._open(job)])
         await self._guard([job for job in jobs if self._open(job)])
+        # Last, right before the write: what a person has changed or cancelled by now is left alone.
+        await self._find_occurrences([job for job in jobs if self._open(job) and job.write.parent])
         todo = [job for job in jobs if self._open(job)]
         for number, chunk in enumerate(self._chunks(todo)):
             try:
@@ -108,7 +109,10 @@ class Writer:
         return job.outcome is None
 
     async def _find_occurrences(self, jobs: Sequence[_Job]) -> None:
-        """Turn creates of single occurrences into updates or deletes of the events that Salesforce made for them."""
+        """Turn creates of single occurrences into updates or deletes of the events that Salesforce made for them.
+
+        As long as nobody has changed these: a create is settled here where somebody was there first.
+        """
         jobs = [job for job in jobs if not job.record_id]
         if not jobs:
             return
@@ -124,6 +128,7 @@ class Writer:
             )
             for row in sorted(rows, key=lambda row: not row["IsDeleted"]):  # the living one wins
                 found[(row["RecurrenceActivityId"], soql.utc(row["Syncline_Occurrence__c"]))] = row
+        taken: list[tuple[_Job, Row]] = []
         for job in jobs:
             start = mapping_event.occurrence_moment(job.write.occurrence or "")
             event = found.get((job.write.parent or "", start))
@@ -131,21 +136,35 @@ class Writer:
                 job.outcome = Outcome(
                     Result.GONE, reason=f"the series has no occurrence that starts at {job.write.occurrence}"
                 )
-            elif not event["IsDeleted"]:
+            elif event["IsDeleted"] and job.cancels:
+                job.outcome = Outcome(Result.DONE, cancelled(event))
+            elif event["IsDeleted"] or (event["IsRecurrence2Exception"] and job.write.kind is WriteKind.CREATE):
+                taken.append((job, event))
+            else:
                 job.record_id = event["Id"]
-                if job.write.kind is WriteKind.CREATE and event.get("IsRecurrence2Exception"):
-                    shown = observe(EVENT, event, self._context)
-                    if occupied(job.write, shown.fields):
-                        job.outcome = Outcome(Result.CONFLICT, reason=OCCUPIED)
-                        continue
                 if job.kind is WriteKind.CREATE:
                     job.kind = WriteKind.UPDATE
-            elif job.cancels:
-                job.outcome = Outcome(Result.DONE, cancelled(event))
-            else:
+        await self._settle_taken(taken)
+
+    async def _settle_taken(self, taken: Sequence[tuple[_Job, Row]]) -> None:
+        """Creates of occurrences that are no longer as their series makes them: done if they are as wanted, else a conflict."""
+        seen = {
+            each.remote_id: each
+            for each in await self._feeds.observe_all(
+                self._sobject, self._context, [event for _, event in taken]
+            )
+        }
+        for job, event in taken:
+            now = seen[event["Id"]]
+            if now.deleted:
+                # It went with its series, or with a change of the rule: nobody has cancelled it.
                 job.outcome = Outcome(
                     Result.REJECTED, reason="Salesforce cannot bring back a deleted occurrence"
                 )
+            elif occupied(job.write, now.fields):
+                job.outcome = Outcome(Result.CONFLICT, reason=OCCUPIED)
+            else:
+                job.outcome = Outcome(Result.DONE, now)
 
     async def _probe(self, jobs: Sequence[_Job]) -> None:
         """Adopt what an earlier attempt of a create made. Upsert would do, but for fields that only a create may set."""

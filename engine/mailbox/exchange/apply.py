@@ -214,7 +214,8 @@ async def _leave_out(
             )
             told: dict[int, Outcome] = {}
             await guarded(told, [(0, cancel)], occurrences.apply(client, account, kind, [(0, cancel)], told))
-            if told[0].result is not Result.DONE:
+            # What a person has changed meanwhile stays: the feed tells of it.
+            if told[0].result not in {Result.DONE, Result.CONFLICT}:
                 # A repeat finds the series by its key and tries these again.
                 outcomes[index] = Outcome(Result.UNKNOWN, reason=f"{start} is not left out: {told[0].reason}")
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from engine.mailbox.exchange import props, zones
@@ -14,6 +13,7 @@ from engine.mailbox.exchange.recurrence import rule_of
 from engine.mailbox.exchange.xml import T, children, find, flag_of, stamp, text_of, time_of
 from engine.model import canonical
 from engine.model.modules import EVENT_MODULES, Module
+from engine.model.occurrences import plain
 from engine.model.port import Account, Observation
 
 URIS = (
@@ -151,14 +151,8 @@ def cancelled(series: str, module: Module, occurrence: str, modified: int | None
 
 
 def plain_occurrence(master: Observation, occurrence: str) -> Observation:
-    """An occurrence that differs from its series no longer: the series' values at its own time."""
-    fields = {name: value for name, value in master.fields.items() if name != "rule"}
-    start, end = fields.get("start"), fields.get("end")
-    if start is not None:
-        shift = _moment(occurrence) - canonical.instant(start)
-        for name, value in (("start", start), ("end", end)):
-            if value is not None:
-                fields[name] = _shifted(value, shift)
+    """An occurrence that differs from its series no longer."""
+    fields = plain(master.fields, occurrence)
     return Observation(
         remote_id=occurrence_id(master.remote_id, occurrence),
         module=master.module,
@@ -170,17 +164,6 @@ def plain_occurrence(master: Observation, occurrence: str) -> Observation:
         occurrence=occurrence,
         native=dict(master.native or {}),
     )
-
-
-def _moment(occurrence: str) -> datetime:
-    return canonical.instant({"date": occurrence} if len(occurrence) == 10 else {"utc": occurrence})
-
-
-def _shifted(value: Mapping[str, Any], shift: timedelta) -> dict[str, Any]:
-    at = canonical.instant(value) + shift
-    if "date" in value:
-        return {"date": at.date().isoformat()}
-    return dict(canonical.moment(at, value.get("zone")))
 
 
 def content_version(fields: Mapping[str, Any]) -> str:

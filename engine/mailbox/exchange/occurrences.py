@@ -2,7 +2,7 @@
 
 An occurrence has no id of its own until somebody changes it; before, it is "the n-th of that series". Whatever is written is
 first read: that it is the wanted occurrence is then certain, only what differs is sent, and what another has changed since
-we saw it is a conflict. A change of one occurrence is a change of its series and gives all of them a new version, so that
+we saw it is a conflict; so is a create of what somebody has changed or deleted already. A change of one occurrence is a change of its series and gives all of them a new version, so that
 no two writes to one series go into one call.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.mailbox.exchange import calls, feed, props
+from engine.mailbox.exchange import calls, errors, feed, props
 from engine.mailbox.exchange.calendar_read import (
     Seen,
     cancelled,
@@ -24,7 +24,8 @@ from engine.mailbox.exchange.calls import Item
 from engine.mailbox.exchange.client import ExchangeClient
 from engine.mailbox.exchange.kinds import Kind
 from engine.mailbox.exchange.recurrence import Unwritable, index_of
-from engine.mailbox.exchange.xml import element
+from engine.mailbox.exchange.soap import Message
+from engine.mailbox.exchange.xml import element, text_of
 from engine.model.canonical import diff
 from engine.model.occurrences import OCCUPIED, occupied
 from engine.model.port import Account, Observation, Outcome, Result, Write, WriteKind
@@ -155,10 +156,12 @@ def _target(index: int, write: Write, node: Any, master: Seen, account: Account)
     if unchanged and not _begins(now.fields, start):
         # Exchange counts otherwise than we do: nothing is written rather than to another day.
         return Outcome(Result.REJECTED, reason=f"Exchange has another occurrence in place of {start}")
-    if write.kind is WriteKind.CREATE and not unchanged and occupied(write, now.fields):
-        return Outcome(Result.CONFLICT, reason=OCCUPIED)
     if write.kind is not WriteKind.CREATE and write.etag and write.etag != now.etag:
         return Outcome(Result.CONFLICT, reason="it was changed since it was seen")
+    # The occurrence itself tells best: it may have been changed after its series was read.
+    taken = not unchanged or text_of(node, "CalendarItemType") == "Exception"
+    if write.kind is WriteKind.CREATE and taken and occupied(write, now.fields):
+        return Outcome(Result.CONFLICT, reason=OCCUPIED)
     native = now.native or {}
     return _Target(index, write, str(native.get("occurrence")), str(native.get("version")), now)
 
@@ -175,6 +178,8 @@ def _left_out(write: Write, master: Seen, start: str) -> Outcome:
         return Outcome(Result.GONE, reason="it is deleted already")
     if cancels(write):
         return Outcome(Result.DONE, cancelled(shown.remote_id, write.module, start, shown.modified))
+    if write.kind is WriteKind.CREATE:
+        return Outcome(Result.CONFLICT, reason=OCCUPIED)
     return Outcome(
         Result.REJECTED,
         reason=f"the occurrence of {start} was deleted, and Exchange cannot bring one back into its series",
@@ -202,7 +207,7 @@ async def _remove(
         raise feed.short("DeleteItem", len(targets), len(messages))
     for one, message in zip(targets, messages, strict=True):
         if not message.ok:
-            outcomes[one.index] = calls.failed(message, one.write)
+            outcomes[one.index] = _failed(message, one.write)
         elif one.write.kind is WriteKind.DELETE:
             outcomes[one.index] = Outcome(Result.DONE)
         else:
@@ -242,7 +247,7 @@ async def _change(
     for one, message in zip(sent, messages, strict=True):
         items = message.items()
         if not message.ok:
-            outcomes[one.index] = calls.failed(message, one.write)
+            outcomes[one.index] = _failed(message, one.write)
         else:
             identity = props.id_of(items[0])[0] if items else one.id
             done.append((one, identity))
@@ -256,6 +261,18 @@ async def _change(
             fields = {**one.now.fields, **_difference(one).patch}
             shown = replace(one.now, fields=fields, etag=content_version(fields))
         outcomes[one.index] = Outcome(Result.DONE, shown)
+
+
+def _failed(message: Message, write: Write) -> Outcome:
+    """As ``calls.failed``; an occurrence that we were to make and that is gone since we looked was deleted by somebody.
+
+    Raises:
+        ProviderError: it means the mailbox or the connection.
+    """
+    outcome = calls.failed(message, write)
+    if write.kind is WriteKind.CREATE and errors.is_gone(message.code):
+        return replace(outcome, result=Result.CONFLICT)
+    return outcome
 
 
 def _difference(target: _Target) -> Write:

@@ -6,7 +6,7 @@ occurrences only, one call when nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from engine.mailbox.google.scopes import account_of
 from engine.mailbox.google.settings import Api
 from engine.model.canonical import EVENT_FIELDS
 from engine.model.modules import Module
-from engine.model.occurrences import OCCUPIED, occupied
+from engine.model.occurrences import OCCUPIED, is_plain, occupied
 from engine.model.port import (
     Capability,
     CreateKey,
@@ -155,35 +155,66 @@ async def apply(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> 
     run in any order and at the same time (providers.md 1.2).
     """
     outcomes: list[Outcome | None] = [None] * len(writes)
-    for index in await _occupied(client, scope, writes):
-        outcomes[index] = Outcome(Result.CONFLICT, reason=OCCUPIED)
-    for every in _waves(writes):
-        wave = [index for index in every if outcomes[index] is None]
-        if not wave:
-            continue
-        requests = [_request(client, scope, writes[index]) for index in wave]
-        parts = await client.execute_batch(Api.CALENDAR, requests, account_of(scope))
-        for index, part in zip(wave, parts, strict=True):
-            outcomes[index] = await _outcome(client, scope, writes[index], part)
+    for wave in _waves(writes):
+        ready = await _looked_at(client, scope, {index: writes[index] for index in wave})
+        sent = {index: one for index, one in ready.items() if isinstance(one, Write)}
+        requests = [_request(client, scope, write) for write in sent.values()]
+        parts = await client.execute_batch(Api.CALENDAR, requests, account_of(scope)) if requests else []
+        for (index, write), part in zip(sent.items(), parts, strict=True):
+            outcomes[index] = await _outcome(client, scope, write, part)
+        for index, one in ready.items():
+            if isinstance(one, Outcome):
+                outcomes[index] = one
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-async def _occupied(client: GoogleClient, scope: Scope, writes: Sequence[Write]) -> list[int]:
-    """Indexes of the creates of occurrences that somebody has changed already.
+async def _looked_at(
+    client: GoogleClient, scope: Scope, wave: Mapping[int, Write]
+) -> dict[int, Write | Outcome]:
+    """The writes of a wave, those that make an occurrence with the version that they are to replace, or their outcome.
 
-    A patch would overwrite them, and there is no version that could be named: it is asked for just before.
+    An occurrence is there before anybody makes it: Google would let a patch pass over what a person has changed or
+    cancelled there. One more batch reads them and their series.
     """
-    made = [n for n, one in enumerate(writes) if one.kind is WriteKind.CREATE and one.parent is not None]
-    series = list(dict.fromkeys(writes[n].parent or "" for n in made))
-    if not series:
-        return []
-    shown = {(one.parent, one.occurrence): one.fields for one in await occurrences(client, scope, series)}
-    return [
-        n
-        for n in made
-        if (there := shown.get((writes[n].parent, writes[n].occurrence))) is not None
-        and occupied(writes[n], there)
-    ]
+    ready: dict[int, Write | Outcome] = dict(wave)
+    made = {
+        index: one for index, one in wave.items() if one.kind is WriteKind.CREATE and one.parent is not None
+    }
+    if not made:
+        return ready
+    series = list(dict.fromkeys(write.parent or "" for write in made.values()))
+    ids = [*series, *(_target(write) for write in made.values())]
+    requests = [client.calendar.events.get(calendarId=scope.remote_id, eventId=one) for one in ids]
+    parts = await client.execute_batch(Api.CALENDAR, requests, account_of(scope))
+    heads = dict(zip(series, parts, strict=False))
+    for (index, write), part in zip(made.items(), parts[len(series) :], strict=True):
+        ready[index] = await _first(client, scope, write, heads[write.parent or ""], part)
+    return ready
+
+
+async def _first(
+    client: GoogleClient, scope: Scope, write: Write, head: PartResult, part: PartResult
+) -> Write | Outcome:
+    """A create of an occurrence, guarded by the version of the plain one; its outcome where somebody was there first."""
+    if head.status in {404, 410} or (head.ok and head.body.get("status") == "cancelled"):
+        return Outcome(Result.GONE, reason="the series is no longer there")
+    event = part.body
+    if head.ok and part.status == 404:
+        event = await _by_start(client, scope, write)
+        if isinstance(event, Outcome):
+            return event
+    elif head.error is not None or part.error is not None:
+        error = head.error or part.error
+        assert error is not None
+        return outcome_of(error)
+    shown, master = calendar_read.observe(event), calendar_read.observe(head.body)
+    if shown is None or master is None:
+        return Outcome(Result.REJECTED, reason="its series is of a kind that is not synchronised")
+    if not occupied(write, shown.fields):
+        return Outcome(Result.DONE, shown)
+    if not is_plain(write.module, shown.fields, master.fields, write.occurrence or ""):
+        return Outcome(Result.CONFLICT, reason=OCCUPIED)
+    return replace(write, remote_id=shown.remote_id, etag=shown.etag, native=shown.native)
 
 
 def _waves(writes: Sequence[Write]) -> list[list[int]]:
@@ -234,7 +265,7 @@ def _request(client: GoogleClient, scope: Scope, write: Write, target: str = "")
 
 
 def _guarded(request: HttpRequest, write: Write) -> HttpRequest:
-    if write.etag and write.kind is not WriteKind.CREATE:
+    if write.etag:
         request.headers["If-Match"] = write.etag
     return request
 
@@ -248,12 +279,14 @@ def _cancels(write: Write) -> bool:
 async def _outcome(client: GoogleClient, scope: Scope, write: Write, part: PartResult) -> Outcome:
     if part.error is None:
         return _done(write, part.body)
-    if _cancels(write) and part.status in {404, 410} and write.kind is not WriteKind.DELETE:
-        return _done(write, None) if part.status == 410 else await _lost_occurrence(client, scope, write)
+    if _cancels(write) and part.status == 410 and write.kind is not WriteKind.DELETE:
+        return _done(write, None)
+    if part.status == 404 and write.kind is WriteKind.CREATE and write.parent is not None:
+        return Outcome(Result.GONE, reason="the series is no longer there")
+    if _cancels(write) and part.status == 404 and write.kind is WriteKind.UPDATE:
+        return await _lost_occurrence(client, scope, write)
     if part.status == 409 and write.kind is WriteKind.CREATE and write.parent is None:
         return await _taken(client, scope, write)
-    if part.status == 404 and write.kind is WriteKind.CREATE and write.parent is not None:
-        return await _lost_occurrence(client, scope, write)
     if part.status == 409:
         # Another change to the same event at the same moment.
         return Outcome(Result.CONFLICT, reason=part.error.detail)
@@ -307,7 +340,7 @@ async def _taken(client: GoogleClient, scope: Scope, write: Write) -> Outcome:
     return Outcome(Result.REJECTED, reason="every id of this event is taken by a deleted event")
 
 
-async def _lost_occurrence(client: GoogleClient, scope: Scope, write: Write) -> Outcome:
+async def _by_start(client: GoogleClient, scope: Scope, write: Write) -> dict[str, Any] | Outcome:
     """404 on a computed occurrence id: ask Google for the occurrence of that original start.
 
     An occurrence that shall be cancelled and that the series leaves out already (``EXDATE``) is as it shall be.
@@ -319,12 +352,20 @@ async def _lost_occurrence(client: GoogleClient, scope: Scope, write: Write) -> 
     if part.error is not None and part.status not in {400, 404, 410}:
         return outcome_of(part.error)
     items = (part.body or {}).get("items") or () if part.ok else ()
-    if not items and _cancels(write):
+    if items:
+        return dict(items[0])
+    if _cancels(write):
         return _done(write, None) if part.ok else Outcome(Result.GONE, reason="the series is no longer there")
-    if not items:
-        return Outcome(
-            Result.REJECTED, reason=f"the series has no occurrence on {write.occurrence}, or is no longer there"
-        )
-    found = replace(write, remote_id=str(items[0]["id"]))
+    return Outcome(
+        Result.REJECTED, reason=f"the series has no occurrence on {write.occurrence}, or is no longer there"
+    )
+
+
+async def _lost_occurrence(client: GoogleClient, scope: Scope, write: Write) -> Outcome:
+    """404 on the cancelling of an occurrence under the id by which we know it."""
+    event = await _by_start(client, scope, write)
+    if isinstance(event, Outcome):
+        return event
+    found = replace(write, remote_id=str(event["id"]))
     answer = await _alone(client, scope, _request(client, scope, found))
     return _done(found, answer.body) if answer.error is None else outcome_of(answer.error)

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from engine.crm.salesforce.client import SalesforceClient
 from engine.model.modules import Module
 from engine.model.port import Observation, Result, Write, WriteKind
 from tests.crm.salesforce.org import Org, create, delete, update
@@ -217,3 +219,82 @@ async def test_deleting_a_series_deletes_it_whole(org: Org) -> None:
     (outcome,) = await org.apply(delete(master))
     assert outcome.result is Result.DONE
     assert org.world.db.execute("SELECT COUNT(*) FROM sf_Event WHERE IsDeleted = 0").fetchone()[0] == 0
+
+
+def ours(master: Observation, *, cancelled: bool = False) -> Write:
+    """What a person made of the second occurrence in the mailbox."""
+    wanted = {
+        "subject": "Ours",
+        "busy": True,
+        "start": {"utc": STARTS[1], "zone": "Europe/Berlin"},
+        "end": {"utc": "2026-11-30T08:30:00Z", "zone": "Europe/Berlin"},
+    }
+    made = create(APPOINTMENT, "x", **({"cancelled": True} if cancelled else wanted))
+    return replace(made, parent=master.remote_id, occurrence=STARTS[1])
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+@pytest.mark.parametrize("person", ["changes", "cancels"])
+async def test_nothing_is_written_over_an_occurrence_that_a_person_changed_or_cancelled(
+    org: Org, cancels: bool, person: str
+) -> None:
+    master = await make(org)
+    _, cursor = await org.read(APPOINTMENT)
+    item = child(org, master, STARTS[1])
+    if person == "changes":
+        org.edit("Event", item, Location="the cellar")
+    else:
+        org.delete("Event", item)
+    before = org.row("Event", item)
+    for attempt in (0, 1):
+        (outcome,) = await org.apply(replace(ours(master, cancelled=cancels), attempt=attempt))
+        same = cancels and person == "cancels"
+        assert outcome.result is (Result.DONE if same else Result.CONFLICT)
+        assert org.row("Event", item) == before
+    # The feed tells of it, and so does the series when it is asked.
+    told = [one for one in (await org.read(APPOINTMENT, cursor))[0] if one.parent]
+    asked = await org.connector.occurrences(org.scope(APPOINTMENT), [master.remote_id])
+    assert [one.remote_id for one in told] == [one.remote_id for one in asked] == [item]
+
+
+async def test_occurrences_are_looked_at_last_before_they_are_written(
+    org: Org, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collections know no version: what a person does while other things are asked for must be seen."""
+    master, other = await make(org), await make(org, key="other")
+    item, rows = child(org, other, STARTS[1]), SalesforceClient.rows
+
+    async def meanwhile(self: SalesforceClient, query: str, **options: Any) -> Any:
+        found = await rows(self, query, **options)
+        if "Syncline_Occurrence__c IN" not in query:
+            org.edit("Event", item, Location="the cellar")
+        return found
+
+    monkeypatch.setattr(SalesforceClient, "rows", meanwhile)
+    outcomes = await org.apply(update(master, location="Room 1"), ours(master), ours(other))
+    assert [one.result for one in outcomes] == [Result.DONE, Result.DONE, Result.CONFLICT]
+
+
+async def test_an_occurrence_that_an_earlier_attempt_made_is_adopted_with_what_a_person_made_of_it(
+    org: Org,
+) -> None:
+    master = await make(org)
+    (first,) = await org.apply(ours(master))
+    assert first.observation is not None
+    (same,) = await org.apply(ours(master))
+    assert (same.result, same.observation) == (Result.DONE, first.observation)
+    org.edit("Event", first.observation.remote_id, Location="the cellar")
+    (again,) = await org.apply(replace(ours(master), attempt=1))
+    assert again.result is Result.DONE
+    assert again.observation is not None
+    assert again.observation.fields["location"] == "the cellar"
+    # Planned anew it counts as the person's.
+    (anew,) = await org.apply(ours(master))
+    assert anew.result is Result.CONFLICT
+
+
+async def test_an_occurrence_that_went_with_its_series_is_no_conflict(org: Org) -> None:
+    master = await make(org)
+    org.delete("Event", master.remote_id)
+    (outcome,) = await org.apply(ours(master))
+    assert outcome.result is Result.REJECTED
