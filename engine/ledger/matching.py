@@ -293,9 +293,12 @@ def reborn(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) -
 
 @dataclass(frozen=True, slots=True)
 class Double:
-    """An item that carries the marker of another one: that other one, and whether an occurrence of this one was changed."""
+    """An item that carries the marker of others: those others, and whether an occurrence of this one was changed.
 
-    first: ItemRow
+    There are several others where a person has copied the item, with all that is on it.
+    """
+
+    firsts: tuple[ItemRow, ...]
     touched: bool
 
 
@@ -306,7 +309,12 @@ def doubles(connection: sa.Connection, mailbox_id: int, modules: Sequence[str]) 
     with all that is on it.
     """
     rows = _DOUBLES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return {row.double_link: Double(item_row(row), bool(row.touched)) for row in rows}
+    firsts: dict[int, list[ItemRow]] = {}
+    touched: dict[int, bool] = {}
+    for row in rows:
+        firsts.setdefault(row.double_link, []).append(item_row(row))
+        touched[row.double_link] = bool(row.touched)
+    return {link_id: Double(tuple(found), touched[link_id]) for link_id, found in firsts.items()}
 
 
 # Creates whose answer was lost, found again by their marker: both sides had agreed on what they wrote.

@@ -6,7 +6,9 @@ two items then carry the same marker. The second must neither be copied to the o
 
 from __future__ import annotations
 
-from engine.ledger.links import LinkRow
+from collections.abc import Collection
+
+from engine.ledger.links import ItemRow, LinkRow
 from engine.ledger.matching import Double
 from engine.ledger.plans import LinkPlan, NewIntent
 from engine.model.canonical import FIELDS, display_name, same
@@ -28,29 +30,21 @@ def plan_double(row: LinkRow, double: Double, planning: Planning) -> Planned | N
 
     Deleted when it is that very item once more: the same values in all shared fields, made within the time of a request.
     Held when it still has the same name: a person may have edited one of the two, or have made a copy. ``None`` when it is
-    something else by now, such as a copy under a new name: an item of its own.
+    something else by now, such as a copy under a new name: an item of its own. Each of those that carry the marker is
+    asked, since a copy that a person made of the first says nothing about the second.
 
     Args:
         row: the link of the second item.
-        double: the item that carried the marker first (it may be gone by now, together with its twin), and whether a person
-            has changed an occurrence of the second, which nobody would get back.
+        double: the items that carry the marker as well (the first may be gone by now, together with its twin), and whether
+            a person has changed an occurrence of the second, which nobody would get back.
         planning: rules and guards of the cycle.
     """
     module = Module(row.module)
     second = row.crm if row.mailbox is None else row.mailbox
     if second is None or second.deleted:
         return None
-    table, first = FIELDS[module], double.first
-    alike = all(
-        same(table[name].kind, second.fields.get(name), first.fields.get(name))
-        for name in planning.rules[module].shared
-    )
-    near = (
-        second.modified is not None
-        and first.modified is not None
-        and abs(second.modified - first.modified) <= IN_FLIGHT_MS
-    )
-    if alike and near and not double.touched:
+    shared = planning.rules[module].shared
+    if not double.touched and any(_once_more(module, second, first, shared) for first in double.firsts):
         guarded = planning.guards[Side(second.side), module] is Guard.ETAG
         delete = NewIntent(
             side=second.side,
@@ -65,6 +59,16 @@ def plan_double(row: LinkRow, double: Double, planning: Planning) -> Planned | N
             why=SECOND_COPY,
         )
         return Planned(LinkPlan(row.id, module, intents=(delete,)), module, ItemOutcome.MERGED)
-    if display_name(module, second.fields) == display_name(module, first.fields):
+    name = display_name(module, second.fields)
+    if any(name == display_name(module, first.fields) for first in double.firsts):
         return Planned(LinkPlan(row.id, module, state="held", reason=COPY), module, ItemOutcome.HELD)
     return None
+
+
+def _once_more(module: Module, second: ItemRow, first: ItemRow, shared: Collection[str]) -> bool:
+    if second.modified is None or first.modified is None:
+        return False
+    if abs(second.modified - first.modified) > IN_FLIGHT_MS:
+        return False
+    table = FIELDS[module]
+    return all(same(table[name].kind, second.fields.get(name), first.fields.get(name)) for name in shared)

@@ -74,7 +74,7 @@ def no_duplicate(world: SimWorld) -> None:
                     if (where, thing.id) not in world.persons.own and not waits & {thing.id, thing.parent}:
                         names.setdefault(identity(provider, where, thing), []).append(thing.id)
             for name, ids in names.items():
-                if len(ids) > 1 and name not in world.persons.by_hand:
+                if len(ids) > 1 and name.partition("@")[0] not in world.persons.by_hand:
                     raise Violation(
                         "I2", f"{email} has {name} {len(ids)} times in the {side}: {', '.join(ids)}"
                     )

@@ -5,6 +5,7 @@ Every value that a person writes carries a number of its own (``v17``), so that 
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,6 +32,9 @@ NAME = {Module.CONTACT: "family", Module.LEAD: "family", Module.APPOINTMENT: "su
 SECRET = "PRIVATEBODY"
 
 NOBODY = "nobody@example.org"
+
+#: Where people copy items, so many of their deeds are followed by it.
+COPIES = 0.15
 
 _TOKEN = re.compile(r"v\d+")
 
@@ -65,6 +69,8 @@ class People:
         #: Those of them that may stand twice on a side by a person's hand, since the engine never saw both at once: a feed
         #: showed only one of them, or one was in the bin. What it made itself it knows when it comes back from the bin.
         self.by_hand: set[str] = set()
+        #: In some seeds people copy items, with all that is on them: dice of their own, so that other seeds stay as they were.
+        self.copying: random.Random | None = None
         #: What people noted in a field that no canonical form knows: (place, id) to value.
         self.unknown: dict[tuple[str, str], str] = {}
 
@@ -122,6 +128,8 @@ class People:
             self.reschedule(provider, where, thing)
         if module is Module.APPOINTMENT and dice.random() < 0.5:
             self.occurrence(provider, where, dice.choice(things))
+        if self.copying is not None and self.copying.random() < COPIES:
+            self.copy(self.copying, provider, where, self.copying.choice(things))
 
     def create(self, provider: Any, email: str, module: Module) -> None:
         """A new item; now and then the person's own, or on both sides at once."""
@@ -166,6 +174,19 @@ class People:
             else:
                 fields[dice.choice(FOLLOWED[module])] = self._text()
             world.note("person", email, "creates", one.side, module, one.add(email, module, **fields), name)
+
+    def copy(self, dice: random.Random, provider: Any, where: str, thing: Thing) -> None:
+        """A copy with our mark, as Outlook makes them: left as it is, or given another name."""
+        thing = provider.shelf(where).now[thing.id]
+        if thing.parent is not None or thing.deleted:
+            return
+        fields = dict(thing.fields)
+        if dice.random() < 0.5:
+            fields[NAME[thing.module]] = self.token()
+        else:
+            self.by_hand.add(identity(provider, where, thing))
+        again = provider._store(where, replace(thing, id=provider._fresh(), fields=fields, version=0))
+        self.world.note("person", provider.side, "copies", thing.id, "to", again.id, fields[NAME[thing.module]])
 
     def edit(self, provider: Any, where: str, thing: Thing) -> None:
         """Another value in one field, by somebody who sees the present one."""

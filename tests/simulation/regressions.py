@@ -29,6 +29,8 @@ REGRESSIONS: dict[int, str] = {
     81240: "a record that was given away and back waited beside its copy until an admin had it looked at again",
     94380: "a record that was given away and back waited beside its copy until somebody edited it",
     116895: "an occurrence that two pages told, and its new series only the second, broke the reading of its calendar",
+    10909: "a second copy was taken for an item of its own, since a person had copied its first under another name",
+    33134: "a second copy was taken for an item of its own, since a person had copied its first under another name",
     62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
     86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
     83619: "two deletes were counted as one cycle's that a first engine and the one that took over had made, each in its own",

@@ -42,6 +42,9 @@ BIG = 10
 #: Every third seed has a mail system whose feeds tell net differences, as Exchange's do.
 NETS, NET = 9, (4, 6, 8)
 
+#: In every so many seeds people copy items.
+COPY_EVERY, COPY = 7, 3
+
 DAY_MS = 86_400_000
 
 
@@ -125,6 +128,8 @@ class Seed:
             mail=mail_server(dice, weather, net=number % NETS in NET),
             tracing=tracing,
         )
+        if number % COPY_EVERY == COPY:
+            self.world.persons.copying = random.Random(f"{number} copies")
         self.cycles = 0
 
     def run(self) -> Verdict:

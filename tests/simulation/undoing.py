@@ -115,7 +115,8 @@ def _occurrence(row: LinkRow | None) -> bool:
 def _back(writes: list[Wrote], shown: ItemRow | None, was: ItemRow | None) -> bool:
     kinds = [one.kind for one in writes]
     if kinds[0] == "create":
-        return shown is None  # it was made: it is gone
+        # It was made: it is gone, and what waited beside it may have taken its place (seed 107331).
+        return shown is None or (was is not None and shown.remote_id != was.remote_id)
     if kinds[-1] == "delete":
         return shown is not None  # it was deleted: it is there again
     first: dict[str, Any] = {}
