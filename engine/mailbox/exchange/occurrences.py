@@ -2,8 +2,8 @@
 
 An occurrence has no id of its own until somebody changes it; before, it is "the n-th of that series". Whatever is written is
 first read: that it is the wanted occurrence is then certain, only what differs is sent, and what another has changed since
-we saw it is a conflict; so is a create of what somebody has changed or deleted already. A change of one occurrence is a change of its series and gives all of them a new version, so that
-no two writes to one series go into one call.
+we saw it is a conflict; so is a create of what somebody has changed or deleted already. A change of one occurrence is a
+change of its series and gives all of them a new version, so that no two writes to one series go into one call.
 """
 
 from __future__ import annotations
