@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.ledger.intents import QUARANTINE_AFTER
-from engine.model.modules import Module, Side
+from engine.model.modules import Direction, Module, Side
 from engine.model.policy import ConflictRule, ModuleSettings, Policy
 from engine.model.port import CreateKey, WriteKind
 from tests.sync.fakes import FakeProvider
@@ -19,9 +19,11 @@ PLACES = {Side.CRM: "Event", Side.MAILBOX: f"{A}/calendar"}
 DAY = 26
 
 
-async def scene(key: CreateKey = CreateKey.NATURAL, lag: int = 0, **policy: Any) -> World:
+async def scene(
+    key: CreateKey = CreateKey.NATURAL, lag: int = 0, direction: Direction = Direction.BOTH, **policy: Any
+) -> World:
     """A series that is the same in both places, none of its occurrences changed."""
-    modules = {Module.APPOINTMENT: ModuleSettings()}
+    modules = {Module.APPOINTMENT: ModuleSettings(direction=direction)}
     rules = Policy("sales", "crm", "mail", modules=modules, **policy)
     world = await World(policy=rules, crm_key=key, mail_key=key, lag=lag).start()
     rule = {"lines": ["RRULE:FREQ=DAILY;COUNT=5"]}
@@ -246,4 +248,43 @@ async def test_what_was_changed_while_the_series_was_the_persons_own_is_found_wh
     assert occurrence(world.mail) == occurrence(world.crm)
     assert occurrence(world.mail)["location"] == "the cellar"
     assert occurrence(world.mail)["body"] == "bring a lamp"
+    await world.check((Module.APPOINTMENT,))
+
+
+async def test_what_stood_in_a_place_that_only_receives_is_in_the_journal() -> None:
+    """Seed 97735: it was taken for what the mail system makes of our values, and overwritten by the next edit in the CRM."""
+    world = await scene(direction=Direction.TO_MAILBOX)
+    change(world.crm, location="the garden")
+    before_the_write(world.mail, lambda: change(world.mail, location="the cellar"))
+    await world.settle(3)
+    change(world.crm, location="elsewhere")
+    await world.settle(2)
+    assert occurrence(world.crm)["location"] == occurrence(world.mail)["location"] == "elsewhere"
+    assert "the cellar" in await told(world)
+    await world.check((Module.APPOINTMENT,))
+
+
+@pytest.mark.parametrize("where", ["asking", "recording"])
+async def test_an_engine_that_dies_before_it_knows_what_stands_there_asks_again(where: str) -> None:
+    world = await scene()
+    change(world.crm, location="the garden")
+    before_the_write(world.mail, lambda: change(world.mail, location="the cellar"))
+    people, asked = world.mail.faults, []
+
+    def die(point: str, scope: Any, write: Any) -> str | None:
+        if point == "occurrences" and not asked:
+            asked.append(point)
+            if where == "asking":
+                world.die()
+            world.ledger.hook = lambda _when, _number: world.die()
+        return people(point, scope, write)
+
+    world.mail.faults = die
+    await world.cycle()
+    assert world.crashes == 1
+    await world.settle(2)
+    assert occurrence(world.crm) == occurrence(world.mail)
+    shown, journal = occurrence(world.crm)["location"], await told(world)
+    assert shown in {"the garden", "the cellar"}
+    assert ({"the garden", "the cellar"} - {shown}).pop() in journal
     await world.check((Module.APPOINTMENT,))

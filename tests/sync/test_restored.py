@@ -7,13 +7,14 @@ import pytest
 from engine.ledger import twins
 from engine.ledger.restored import RESTORED
 from engine.model.modules import Module
+from engine.model.port import CreateKey
 from tests.sync.test_waiting import ANN, CONTACTS, contacts, listed, settle
 from tests.sync.world import A, B, World
 
 
-async def beside() -> tuple[World, str, str, str]:
+async def beside(key: CreateKey = CreateKey.NATURAL) -> tuple[World, str, str, str]:
     """A contact that waits beside its copy; the ids of the contact, of its copy, and of the record of both."""
-    world = await World().start()
+    world = await World(crm_key=key).start()
     original = world.mail.add(A, Module.CONTACT, **ANN)
     await world.settle(2)
     (record,) = world.crm.of(A, Module.CONTACT)
@@ -101,3 +102,23 @@ async def test_a_record_that_is_given_back_after_it_was_made_again_waits(edited:
     assert [one.id for one in world.crm.of(A, Module.CONTACT)] == [record]
     assert contacts(world)[0].fields["title"] == "Boss"
     assert await listed(world) == []
+
+
+@pytest.mark.parametrize("key", list(CreateKey))
+async def test_both_of_an_item_and_its_restored_original_are_synchronised_with_records_of_their_own(
+    key: CreateKey,
+) -> None:
+    """By the key of its first create the original would find the record that belongs to the copy by now (seed 16766)."""
+    world, original, _, record = await beside(key)
+    (held,) = await listed(world)
+    assert held.kind == "twin"
+    assert await settle(world, twins.make_both, [held.id]) == [held.id]
+    await world.settle(3)
+    assert len(contacts(world)) == 2
+    assert len(world.crm.of(A, Module.CONTACT)) == 2
+    assert await listed(world) == []
+    assert await world.open_work() == (0, 0)
+    # Each has its own: what is written into one arrives at one.
+    world.crm.edit("Contact", record, department="Sales")
+    await world.settle(2)
+    assert [one.id == original for one in contacts(world) if one.fields.get("department")] == [False]

@@ -15,7 +15,6 @@ from engine.ledger.schema import guard, intent, item
 from engine.ledger.store import StaleLease
 from engine.model.modules import Module, Side
 from engine.model.policy import ConflictRule, Policy
-from engine.model.port import CreateKey
 from tests.sync.fakes import Thing
 from tests.sync.test_cycle import moment
 from tests.sync.world import A, World
@@ -454,32 +453,3 @@ async def test_a_decision_outlives_a_kill_at_any_write_of_the_cycle_that_carries
     assert contacts(world)[0].fields["company"] == "Own Inc."
     assert await listed(world) == []
     await world.check()
-
-
-@pytest.mark.parametrize("key", list(CreateKey))
-async def test_both_of_an_item_and_its_restored_original_are_synchronised_with_records_of_their_own(
-    key: CreateKey,
-) -> None:
-    """By the key of its first create the original would find the record that belongs to the copy by now (seed 16766)."""
-    world = await World(crm_key=key).start()
-    original = world.mail.add(A, Module.CONTACT, **ANN)
-    await world.settle(2)
-    (record,) = world.crm.of(A, Module.CONTACT)
-    # Deleted here, edited there: it is made again. Then it is taken back from the bin.
-    world.mail.delete(CONTACTS, original)
-    world.crm.edit("Contact", record.id, title="Boss")
-    await world.settle(2)
-    world.mail.edit(CONTACTS, original)
-    await world.settle(2)
-    (held,) = await listed(world)
-    assert held.kind == "twin"
-    assert await settle(world, twins.make_both, [held.id]) == [held.id]
-    await world.settle(3)
-    assert len(contacts(world)) == 2
-    assert len(world.crm.of(A, Module.CONTACT)) == 2
-    assert await listed(world) == []
-    assert await world.open_work() == (0, 0)
-    # Each has its own: what is written into one arrives at one.
-    world.crm.edit("Contact", record.id, department="Sales")
-    await world.settle(2)
-    assert [one.id == original for one in contacts(world) if one.fields.get("department")] == [False]
