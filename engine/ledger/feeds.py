@@ -134,7 +134,11 @@ def live_count(connection: sa.Connection, scope_id: int) -> int:
 _RECENT = Statement(
     sa.select(item.c.remote_id, item.c.etag, item.c.deleted).where(
         item.c.scope_id == sa.bindparam("scope_id"),
-        sa.or_(item.c.written_at > sa.bindparam("since"), item.c.deleted != 0),
+        sa.or_(
+            item.c.written_at > sa.bindparam("since"),
+            item.c.read_at > sa.bindparam("since"),
+            item.c.deleted != 0,
+        ),
         one_of(item.c.remote_id),
     )
 )
@@ -152,12 +156,12 @@ _HERE = Statement(
 )
 
 
-def recently_written(
+def lately_known(
     connection: sa.Connection, scope_id: int, remote_ids: Sequence[str], since: int
 ) -> dict[str, str | None]:
     """What a late feed may show in an older version: remote id to the version that we know (None: deleted).
 
-    Items that we wrote after ``since``, and all that we know as deleted: whether a feed shows such an item because it was
+    Items that we wrote or read after ``since``, by id or in a feed, and all that we know as deleted: whether a feed shows such an item because it was
     restored, or because it has not heard of the end yet, only the item itself can tell.
     """
     rows = _RECENT.among(connection, remote_ids, scope_id=scope_id, since=since)

@@ -179,7 +179,7 @@ _TAKE_FLIGHT = Statement(
 )
 
 
-# Changed occurrences go with their series at the provider: what they say is in the journal before that.
+# Changed occurrences go with their series at the provider, or with its old times: what they say is in the journal before that.
 _WITH_SERIES = Statement(
     sa.insert(journal).from_select(
         ["mailbox_id", "cycle_id", "link_id", "side", "kind", "before", "why", "at"],
@@ -190,21 +190,29 @@ _WITH_SERIES = Statement(
             intent.c.side,
             sa.literal("conflict", literal_execute=True),
             item.c.fields,
-            sa.literal("its series was deleted", literal_execute=True),
+            sa.case(
+                (intent.c.kind == "delete", sa.literal("its series was deleted", literal_execute=True)),
+                else_=sa.literal("its series got other times", literal_execute=True),
+            ),
             sa.bindparam("b_now", type_=sa.BigInteger),
         )
         .join(link, link.c.parent_link == intent.c.link_id)
         .join(item, sa.and_(item.c.link_id == link.c.id, item.c.side == intent.c.side, item.c.deleted == 0))
-        .where(one_of(intent.c.id), intent.c.kind == "delete"),
+        .where(one_of(intent.c.id)),
     )
 )
 
 
-def take_flight(connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int) -> None:
-    """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first."""
+def take_flight(
+    connection: sa.Connection, fence: Fence, intent_ids: Sequence[int], now: int, along: Sequence[int] = ()
+) -> None:
+    """Write ahead: these intents are about to be sent. Every attempt passes here, not only the first.
+
+    ``along``: those of them after which nothing is left of what was changed about the occurrences of their series.
+    """
     check(connection, fence)
     _TAKE_FLIGHT.run_among(connection, intent_ids, b_now=now)
-    _WITH_SERIES.run_among(connection, intent_ids, b_now=now)
+    _WITH_SERIES.run_among(connection, along, b_now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ async def _batch(
 ) -> float | None:
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
     await _see_what_goes_along(run, side, feed, batch)
-    await run.ledger.write(units.take_flight, run.fence, [row.id for row in batch], run.clock.now_ms())
+    along = [row.id for row in batch if row.kind == WriteKind.DELETE or _takes_along(row)]
+    await run.ledger.write(units.take_flight, run.fence, [row.id for row in batch], run.clock.now_ms(), along)
     try:
         outcomes = await connector.apply(feed.scope, [_write(run, side, row) for row in batch])
     except ProviderError as error:
@@ -187,17 +188,21 @@ async def _see_what_stands(
 async def _see_what_goes_along(run: Run, side: Side, feed: Feed, batch: Sequence[IntentRow]) -> None:
     """Changed occurrences go with their series, and no version of the series protects them: they are read just before.
 
-    What a person has written there since the feed was read, or since it tells of (it may lag), is in the journal then
-    (seed 53277). The provider is asked which there are: the feed may have told of the series in the very version that we
-    delete, and not yet of an occurrence that nobody here has heard of (seed 86676).
+    A series that gets other times loses them as well: all of them at Exchange, those that have no place in it any more at
+    Google (seed 3295). What a person has written there since the feed was read, or since it tells of (it may lag), is in the
+    journal then (seed 53277). The provider is asked which there are: the feed may have told of the series in the very
+    version that we write to, and not yet of an occurrence that nobody here has heard of (seed 86676).
     """
-    series = [
-        row.remote_id
-        for row in batch
-        if row.kind == WriteKind.DELETE and row.shown.get("rule") and row.mode in ("", "undo")
-    ]
+    series = [row.remote_id for row in batch if _takes_along(row) and row.mode in ("", "undo")]
     if series:
         await read_occurrences(run, side, feed, series)
+
+
+def _takes_along(row: IntentRow) -> bool:
+    """Whether what was changed about the occurrences of a series does not outlive a write."""
+    if not row.shown.get("rule") or row.kind == WriteKind.CREATE:
+        return False
+    return row.kind == WriteKind.DELETE or not {"start", "rule"}.isdisjoint(row.patch)
 
 
 def _capability(run: Run, row: IntentRow) -> Capability:

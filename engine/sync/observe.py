@@ -342,7 +342,7 @@ async def _settled(
         doubtful = [one.remote_id for one in observations if one.deleted]
     if lag_seconds and observations:
         written = await ledger.read(
-            feeds.recently_written,
+            feeds.lately_known,
             feed.row.id,
             [one.remote_id for one in observations],
             clock.now_ms() - lag_seconds * 1000,

@@ -309,11 +309,14 @@ def _follow(
     zone = series["start"].get("zone")
     wanted = {**mine, "start": dict(moment(at, zone)), "end": dict(moment(at + length, zone))}
     names = sorted((rules.shared & rules.writable[side]) - {"rule"})
-    table = FIELDS[module]
+    table, view = FIELDS[module], _view(item)
+    assert view is not None
+    # Also what this side has made of the very values, which would be written in every cycle for ever (seed 22013).
     patch = {
         name: wanted.get(name)
         for name in names
         if not same(table[name].kind, item.fields.get(name), wanted.get(name))
+        and not same(table[name].kind, view.value(name, table[name].kind), wanted.get(name))
     }
     if not patch:
         return None
@@ -473,6 +476,10 @@ def _to_plan(row: LinkRow, module: Module, judged: Judged, planning: Planning) -
         )
     outcome = ItemOutcome.CONFLICT if decision.conflict or judged.fresh else None
     name = named(module, intents[0].fields) if intents else ""
+    # What both sides show alike becomes the base when they are planned once more (seed 27847).
+    unagreed = decision.base is None and all(
+        one is not None and not one.deleted for one in (row.crm, row.mailbox)
+    )
     told = [_asked(row, module, judged)] if judged.fresh else []
     if decision.conflict:
         told.append(f"{_noun(module)} {name}: {_overruled(decision)}, the other value is in the journal")
@@ -481,7 +488,7 @@ def _to_plan(row: LinkRow, module: Module, judged: Judged, planning: Planning) -
             row.id,
             module,
             base=decision.base,
-            settled=not decision.both,
+            settled=not decision.both and not unagreed,
             intents=tuple(intents),
             lost=lost,
             bump=bump,

@@ -10,9 +10,10 @@ from engine.ledger import intents as units
 from engine.ledger.intents import Open
 from engine.model.canonical import FIELDS, same
 from engine.model.modules import Module, Side
-from engine.model.port import CreateKey, WriteKind
+from engine.model.port import CreateKey, Observation, WriteKind
 from engine.net.errors import ProviderError
 from engine.sync.context import Run
+from engine.sync.reread import record
 
 
 async def recover(run: Run) -> None:
@@ -97,6 +98,7 @@ async def _looked_up(run: Run, sent: Sequence[Open]) -> _Found:
                 run.note(f"{feed.scope.key}: what was under way cannot be looked up: {error}", "!")
                 found.unseen |= {one.id for one in ours.values() if one.kind == WriteKind.DELETE}
                 continue
+            updated: list[Observation] = []
             for one in seen:
                 write = ours.get(one.remote_id)
                 if write is None:
@@ -104,8 +106,13 @@ async def _looked_up(run: Run, sent: Sequence[Open]) -> _Found:
                 if write.kind == WriteKind.DELETE:
                     if one.deleted:
                         found.removed.add(write.id)
-                elif not one.deleted and _shows(write, one.fields):
+                    continue
+                updated.append(one)
+                if not one.deleted and _shows(write, one.fields):
                     found.landed.add(write.id)
+            if updated:
+                # Before the base says so: a late feed may show them as they were, which is no edit of anybody.
+                await record(run, side, feed, updated, [one.remote_id for one in updated])
     return found
 
 

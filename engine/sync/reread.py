@@ -35,7 +35,7 @@ async def read_again(run: Run, feeds: Sequence[Feed], modules: Sequence[Module],
 async def reread(run: Run, side: Side, feed: Feed, remote_ids: list[str]) -> None:
     """Read items of a feed by id and record what they show."""
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
-    await _record(run, side, feed, await connector.fetch(feed.scope, remote_ids), remote_ids)
+    await record(run, side, feed, await connector.fetch(feed.scope, remote_ids), remote_ids)
 
 
 async def read_occurrences(run: Run, side: Side, feed: Feed, series: Sequence[str]) -> None:
@@ -43,12 +43,13 @@ async def read_occurrences(run: Run, side: Side, feed: Feed, series: Sequence[st
     connector = run.base.crm if side is Side.CRM else run.base.mailbox
     shown = await connector.occurrences(feed.scope, series)
     if shown:
-        await _record(run, side, feed, shown, [one.remote_id for one in shown])
+        await record(run, side, feed, shown, [one.remote_id for one in shown])
 
 
-async def _record(
+async def record(
     run: Run, side: Side, feed: Feed, observations: Sequence[Observation], asked: Sequence[str]
 ) -> None:
+    """Record what items of a feed show that were ``asked`` for by id."""
     seen: list[Seen] = []
     gone: list[str] = []
     given: list[str] = []

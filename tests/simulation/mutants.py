@@ -201,7 +201,7 @@ def _no_accepted_forms(patch: pytest.MonkeyPatch) -> None:
 
 
 def _not_written_ahead(patch: pytest.MonkeyPatch) -> None:
-    def take_flight(connection: Any, fence: Any, intent_ids: Any, now: int) -> None:
+    def take_flight(*_: Any) -> None:
         return
 
     patch.setattr(engine.ledger.intents, "take_flight", take_flight)

@@ -36,6 +36,9 @@ NOBODY = "nobody@example.org"
 #: Where people copy items, so many of their deeds are followed by it.
 COPIES = 0.15
 
+#: Where they move series, after so many of their deeds about appointments.
+MOVES = 0.5
+
 _TOKEN = re.compile(r"v\d+")
 
 
@@ -71,6 +74,8 @@ class People:
         self.by_hand: set[str] = set()
         #: In some seeds people copy items, with all that is on them: dice of their own, so that other seeds stay as they were.
         self.copying: random.Random | None = None
+        #: In others they move whole series.
+        self.moving: random.Random | None = None
         #: What people noted in a field that no canonical form knows: (place, id) to value.
         self.unknown: dict[tuple[str, str], str] = {}
 
@@ -130,6 +135,8 @@ class People:
             self.occurrence(provider, where, dice.choice(things))
         if self.copying is not None and self.copying.random() < COPIES:
             self.copy(self.copying, provider, where, self.copying.choice(things))
+        if self.moving is not None and module is Module.APPOINTMENT and self.moving.random() < MOVES:
+            self.move(self.moving, provider, where, self.moving.choice(things))
 
     def create(self, provider: Any, email: str, module: Module) -> None:
         """A new item; now and then the person's own, or on both sides at once."""
@@ -174,6 +181,21 @@ class People:
             else:
                 fields[dice.choice(FOLLOWED[module])] = self._text()
             world.note("person", email, "creates", one.side, module, one.add(email, module, **fields), name)
+
+    def move(self, dice: random.Random, provider: Any, where: str, thing: Thing) -> None:
+        """A whole series gets another hour; what was changed about its occurrences is dropped where the provider does so."""
+        thing = provider.shelf(where).now[thing.id]
+        if thing.parent is not None or thing.deleted or not thing.fields.get("rule"):
+            return
+        for one in provider.shelf(where).live():
+            if one.parent == thing.id and provider.drops:
+                self._saw(one)
+                self.gone(provider, where, one)
+        provider.drop_occurrences(where, thing.id)
+        day = int(thing.fields["start"]["utc"][8:10])
+        hour = dice.randint(8, 17)
+        provider.edit(where, thing.id, start=moment(day, hour), end=moment(day, hour + 1))
+        self.world.note("person", provider.side, "moves the series", thing.id, "to", hour)
 
     def copy(self, dice: random.Random, provider: Any, where: str, thing: Thing) -> None:
         """A copy with our mark, as Outlook makes them: left as it is, or given another name."""

@@ -45,6 +45,9 @@ NETS, NET = 9, (4, 6, 8)
 #: In every so many seeds people copy items.
 COPY_EVERY, COPY = 7, 3
 
+#: In every so many they move whole series.
+MOVE_EVERY, MOVE = 7, 5
+
 DAY_MS = 86_400_000
 
 
@@ -130,6 +133,9 @@ class Seed:
         )
         if number % COPY_EVERY == COPY:
             self.world.persons.copying = random.Random(f"{number} copies")
+        if number % MOVE_EVERY == MOVE:
+            self.world.persons.moving = random.Random(f"{number} moves")
+            self.world.crm.drops, self.world.mail.drops = number % 3 == 0, number % 2 == 0
         self.cycles = 0
 
     def run(self) -> Verdict:

@@ -152,6 +152,8 @@ class FakeProvider:
         self.dead = False
         self.windowed = False
         self.rewrites: dict[str, Callable[[Any], Any]] = {}
+        #: Changed occurrences do not outlive that their series is moved, and are told as cancelled, as at Google.
+        self.drops = False
         self._ids = 0
 
     def shelf(self, remote_id: str) -> Shelf:
@@ -182,6 +184,14 @@ class FakeProvider:
         for thing in [*shelf.live()]:
             if item in (thing.id, thing.parent):
                 self._store(where, replace(thing, deleted=True))
+
+    def drop_occurrences(self, where: str, series: str) -> None:
+        """What was changed about the occurrences of a series that is moved is dropped, where the provider does so."""
+        if not self.drops:
+            return
+        for thing in [*self.shelf(where).live()]:
+            if thing.parent == series:
+                self._store(where, replace(thing, fields={"cancelled": True}))
 
     def _store(self, where: str, thing: Thing) -> Thing:
         thing = replace(thing, version=thing.version + 1, modified=self._tick())
@@ -361,6 +371,10 @@ class FakeProvider:
             self.delete(scope.remote_id, write.remote_id)
             return Outcome(Result.DONE)
         fields = compact({**known.fields, **dict.fromkeys(write.patch), **self._kept(write.patch)})
+        if known.fields.get("rule") and any(
+            fields.get(name) != known.fields.get(name) for name in ("start", "rule")
+        ):
+            self.drop_occurrences(scope.remote_id, known.id)
         return Outcome(Result.DONE, self.show(self._store(scope.remote_id, replace(known, fields=fields))))
 
     async def check(self, account: Account | None) -> list[Finding]:

@@ -89,3 +89,38 @@ async def test_a_delete_whose_answer_was_lost_is_not_taken_for_a_persons() -> No
     assert [one.id for one in world.crm.of(A, Module.CONTACT)] == [record]
     assert len(world.mail.of(A, Module.CONTACT)) == 1
     await world.check()
+
+
+@pytest.mark.parametrize("died", ["crash", "crash-after"], ids=["before it was made", "after it was made"])
+async def test_a_late_feed_that_shows_what_we_had_written_over_is_no_edit(died: str) -> None:
+    """It shows a person's edit from before our write, and with it the values that our write replaced.
+
+    Believed, they went to the CRM as that person's, and what was written there meanwhile was lost to them.
+    """
+    world = await World(lag=90).start()
+    record = world.crm.add(A, Module.CONTACT, given="N", family="F", email="f@x.test", title="first")
+    await world.settle(3)
+    [contact] = world.mail.of(A, Module.CONTACT)
+    world.crm.edit("Contact", record, title="second")
+    world.mail.edit(f"{A}/contacts", contact.id, department="Sales")
+    applied = 0
+
+    def die(point: str, *_: object) -> str | None:
+        nonlocal applied
+        applied += point == "apply"
+        return (
+            died if point == "apply" and applied == 2 else None
+        )  # the first meets an edit that the feed does not tell
+
+    world.mail.faults = die
+    assert await world.cycle() is None
+    world.mail.faults = no_faults
+    await world.cycle()
+    assert [one.fields["title"] for one in world.crm.of(A, Module.CONTACT)] == ["second"]
+    world.crm.edit("Contact", record, title="third")
+    await world.settle(4)
+    for provider in (world.crm, world.mail):
+        [one] = provider.of(A, Module.CONTACT)
+        assert (one.fields["title"], one.fields["department"]) == ("third", "Sales")
+    assert not [row for row in await world.journal() if row.kind == "conflict"]
+    await world.check()
