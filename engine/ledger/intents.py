@@ -233,6 +233,8 @@ class Applied:
     modified: int | None
     drifted: bool  # the answer shows changes that are not ours: look again
     untold: bool = False
+    #: A series whose changed occurrences did not outlive the write: they are made anew from what the other side shows.
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +457,9 @@ def _record_linked(connection: sa.Connection, fence: Fence, applied: Sequence[Ap
             connection, [one.link_id for one in series if one.side == side and not one.mode], side
         )
     wake_occurrences(connection, [one.link_id for one in series])
+    for side in sorted({one.intent.side for one in applied if one.reset}):
+        again = [one.intent.link_id for one in applied if one.reset and one.intent.side == side]
+        occurrences_afresh(connection, again, side)
 
 
 def _remove(connection: sa.Connection, deletes: Sequence[IntentRow | Open], now: int) -> None:
@@ -661,6 +666,7 @@ def recover(
     now: int,
     landed: Sequence[Open] = (),
     removed: Sequence[Open] = (),
+    reset: Sequence[Open] = (),
 ) -> None:
     """Settle what an earlier run left open (sync.md section 3.2).
 
@@ -673,6 +679,7 @@ def recover(
         now: engine clock.
         landed: those of ``void`` whose values their item shows: both sides agreed on them, so that they are the base.
         removed: deletes in flight whose item is gone: they were made, as far as anybody can tell.
+        reset: those of ``landed`` that were made where changed occurrences do not outlive them.
     """
     check(connection, fence)
     waits = two_sided(connection, [one.id for one in landed])
@@ -682,6 +689,8 @@ def recover(
             given = {**base, **_agreed(one.patch, waits.get(one.id))}
             agreed = {name: value for name, value in given.items() if value is not None}
             connection.execute(sa.update(link).where(link.c.id == one.link_id).values(base=agreed))
+    for one in reset:
+        occurrences_afresh(connection, [one.link_id], one.side)
     _CLOSE_WITH.many(
         connection,
         [{"which": one.id, "new_state": "void", "new_error": "planned again after a restart"} for one in void],

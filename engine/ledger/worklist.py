@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from engine.ledger.schema import Gone, dirty, item, link, match_key
+from engine.ledger.schema import Gone, dirty, intent, item, link, match_key
 from engine.ledger.sql import one_of
 from engine.ledger.statement import Statement, chunks
 
@@ -74,11 +74,16 @@ _AGREED_OCCURRENCES = Statement(
 
 
 def occurrences_afresh(connection: sa.Connection, link_ids: Sequence[int], side: str) -> None:
-    """A series was made again on a side: what its changed occurrences were there went with the old one.
+    """A series was made again on a side, or got other times: what its changed occurrences were there went with the old one.
 
     They are made anew on the new one, from what the other side shows.
     """
     for children in chunks([row.id for row in _AGREED_OCCURRENCES.among(connection, link_ids)]):
+        connection.execute(
+            sa.update(intent)
+            .where(intent.c.link_id.in_(children), intent.c.side == side, intent.c.state == "planned")
+            .values(state="void", error="its series was made anew")
+        )
         connection.execute(
             sa.update(item)
             .where(item.c.link_id.in_(children), item.c.side == side, item.c.deleted == 0)

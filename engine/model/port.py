@@ -52,6 +52,8 @@ class Capability:
             counts only after the item was looked for by id.
         net: the feed tells the difference between two states (Exchange's sync state): of an item that we made and somebody
             deleted since the cursor it says nothing at all, and who does not find its own write in it asks by id.
+        resets: a series that gets other times or another rule loses what was changed or cancelled about its occurrences, also
+            about those that it still has (Exchange; [MS-OXOCAL] 3.1.4.7.3.5).
     """
 
     fields: frozenset[str]
@@ -66,6 +68,7 @@ class Capability:
     exceptions: bool = False
     windowed: bool = False
     net: bool = False
+    resets: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,7 @@ def _applied(row: IntentRow, module: Module, capability: Capability, outcome: Ou
         seen.modified,
         drifted,
         untold=capability.net,
+        reset=capability.resets and not row.mode and row.kind == WriteKind.UPDATE and _takes_along(row),
     )
 
 

@@ -179,6 +179,8 @@ def _plan_link(row: LinkRow, planning: Planning, held: str | None) -> Planned:
     if row.parent_link is not None and row.parent_state in PARENT_OUT and len(live) == 1:
         reason = f"its series is {row.parent_state}"
         return Planned(LinkPlan(row.id, module, state="filtered", reason=reason), module, ItemOutcome.FILTERED)
+    if _without_place(row, live):
+        return Planned(LinkPlan(row.id, module, state="absent", reason=MOVED), module, ItemOutcome.FILTERED)
     if _went_with_series(row, live):
         return Planned(
             LinkPlan(row.id, module, state="filtered", reason=SERIES_GONE), module, ItemOutcome.FILTERED
@@ -364,6 +366,16 @@ def _cancelled_by_a_move(row: LinkRow) -> tuple[ItemRow, ItemRow] | None:
         ):
             return one, other
     return None
+
+
+def _without_place(row: LinkRow, live: Sequence[ItemRow]) -> bool:
+    """Whether an occurrence that is to be made has no place in the series of the other side, which was moved meanwhile."""
+    if row.occurrence is None or row.base is not None or len(live) != 1:
+        return False
+    series = row.series.get(Side(live[0].side).other, {})
+    if not series.get("rule") or not series.get("start"):
+        return False
+    return not in_series(series["rule"]["lines"], series["start"], row.occurrence)
 
 
 def _comes_in(planning: Planning, item: ItemRow) -> int | None:

@@ -58,6 +58,7 @@ async def recover(run: Run) -> None:
             unknown=unknown,
             now=now,
             landed=[one for one in void if one.id in found.landed],
+            reset=[one for one in void if one.id in found.landed and _resets(run, one)],
             removed=[one for one in void if one.id in found.removed],
         )
         run.note(f"resuming: {len(void) + len(repeat) + len(unknown)} writes were open when the engine ended")
@@ -114,6 +115,12 @@ async def _looked_up(run: Run, sent: Sequence[Open]) -> _Found:
                 # Before the base says so: a late feed may show them as they were, which is no edit of anybody.
                 await record(run, side, feed, updated, [one.remote_id for one in updated])
     return found
+
+
+def _resets(run: Run, write: Open) -> bool:
+    """Whether an update of a series has taken what was changed about its occurrences with it."""
+    capability = run.base.capability(Side(write.side), Module(write.module))
+    return capability is not None and capability.resets and not {"start", "rule"}.isdisjoint(write.patch)
 
 
 def _shows(write: Open, fields: Mapping[str, Any]) -> bool:

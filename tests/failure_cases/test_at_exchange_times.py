@@ -312,3 +312,27 @@ async def test_what_we_wrote_of_a_series_is_told_by_the_feed_and_asked_for_no_mo
         room.place.reset()
         await cycle(service)
         assert set(room.asked()) == {"SyncFolderItems"}
+
+
+async def test_17_a_series_that_goes_on_longer_keeps_its_exceptions(room: Mailroom, tmp_path: Path) -> None:
+    """Exchange forgets every changed and deleted occurrence of a series that gets another rule; nobody must lose them for it."""
+    async with engine(tmp_path, room.config(BOTH)) as service:
+        made = crm_series(room, "Longer", 1, 5)
+        await cycle(service)
+        children = {
+            row["StartDateTime"][:10]: row["Id"]
+            for row in room.place.soql(
+                f"SELECT Id, StartDateTime FROM Event WHERE Subject = 'Longer' AND Id != '{made}'"
+            )
+        }
+        room.place.change("Event", children[week(2)], Subject="Longer, in the garden")
+        room.place.remove("Event", children[week(3)])
+        await cycle(service)
+        await settled(room, service)
+        room.place.change("Event", made, Recurrence2PatternText="RRULE:FREQ=WEEKLY;COUNT=6")
+        await cycle(service)
+        await settled(room, service)
+        plain = [f"{week(number)}T09:00" for number in (1, 4, 5, 6)]
+        expected = {"Longer": plain, "Longer, in the garden": [f"{week(2)}T09:00"]}
+        assert mail_dates(room, week(0), week(8), "Longer") == expected
+        assert crm_dates(room, "Longer") == expected

@@ -209,6 +209,8 @@ def cursor_behind(world: SimWorld) -> None:
             ):
                 continue
             now = shelf.now[thing.id]
+            if provider.resets and now.parent is not None:
+                continue  # it may be plain again, and is then nothing that such a server knows by itself
             found = rows.get((scope_id, thing.id), [])
             fresh = [one for one in found if one[0] or (one[1] is not None and int(one[1]) >= thing.version)]
             if not fresh:

@@ -183,19 +183,22 @@ class People:
             world.note("person", email, "creates", one.side, module, one.add(email, module, **fields), name)
 
     def move(self, dice: random.Random, provider: Any, where: str, thing: Thing) -> None:
-        """A whole series gets another hour; what was changed about its occurrences is dropped where the provider does so."""
+        """A whole series gets another hour, or goes on for another time; what was changed about its occurrences is dropped where the provider does so."""
         thing = provider.shelf(where).now[thing.id]
         if thing.parent is not None or thing.deleted or not thing.fields.get("rule"):
             return
         for one in provider.shelf(where).live():
-            if one.parent == thing.id and provider.drops:
+            if one.parent == thing.id and (provider.drops or provider.resets):
                 self._saw(one)
                 self.gone(provider, where, one)
-        provider.drop_occurrences(where, thing.id)
-        day = int(thing.fields["start"]["utc"][8:10])
-        hour = dice.randint(8, 17)
-        provider.edit(where, thing.id, start=moment(day, hour), end=moment(day, hour + 1))
-        self.world.note("person", provider.side, "moves the series", thing.id, "to", hour)
+        if dice.random() < 0.4:
+            new: dict[str, Any] = {"rule": {"lines": [f"RRULE:FREQ=DAILY;COUNT={dice.randint(3, 8)}"]}}
+        else:
+            day, hour = int(thing.fields["start"]["utc"][8:10]), dice.randint(8, 17)
+            new = {"start": moment(day, hour), "end": moment(day, hour + 1)}
+        provider.drop_occurrences(where, thing.id, {**thing.fields, **new})
+        provider.edit(where, thing.id, **new)
+        self.world.note("person", provider.side, "moves the series", thing.id, new)
 
     def copy(self, dice: random.Random, provider: Any, where: str, thing: Thing) -> None:
         """A copy with our mark, as Outlook makes them: left as it is, or given another name."""

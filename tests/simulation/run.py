@@ -136,6 +136,7 @@ class Seed:
         if number % MOVE_EVERY == MOVE:
             self.world.persons.moving = random.Random(f"{number} moves")
             self.world.crm.drops, self.world.mail.drops = number % 3 == 0, number % 2 == 0
+            self.world.mail.resets = number % 4 == 1
         self.cycles = 0
 
     def run(self) -> Verdict:

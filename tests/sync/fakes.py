@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.model.canonical import FIELDS, compact
 from engine.model.modules import CONTACT_MODULES, EVENT_MODULES, RECORD_MODULES, Module, Side
-from engine.model.occurrences import OCCUPIED, occupied
+from engine.model.occurrences import OCCUPIED, is_plain, occupied, plain
 from engine.model.port import (
     Account,
     Capability,
@@ -28,6 +28,7 @@ from engine.model.port import (
     Write,
     WriteKind,
 )
+from engine.model.recurrence import in_series
 from engine.net.errors import CursorExpired, ErrorKind, ProviderError
 
 START_MS = 1_795_000_000_000  # some moment in November 2026
@@ -105,7 +106,9 @@ def no_faults(_point: str, _scope: Scope | None, _write: Write | None) -> str | 
 
 
 @cache
-def _capability(module: Module, create_key: CreateKey, lag: int, windowed: bool) -> Capability:
+def _capability(
+    module: Module, create_key: CreateKey, lag: int, windowed: bool, resets: bool = False
+) -> Capability:
     names = frozenset(FIELDS[module])
     return Capability(
         names,
@@ -117,6 +120,7 @@ def _capability(module: Module, create_key: CreateKey, lag: int, windowed: bool)
         parallel=2,
         exceptions=module in EVENT_MODULES,
         windowed=windowed,
+        resets=resets,
     )
 
 
@@ -154,6 +158,8 @@ class FakeProvider:
         self.rewrites: dict[str, Callable[[Any], Any]] = {}
         #: Changed occurrences do not outlive that their series is moved, and are told as cancelled, as at Google.
         self.drops = False
+        #: Nor do those that the series still has, and these are told as their series makes them, as at Exchange.
+        self.resets = False
         self._ids = 0
 
     def shelf(self, remote_id: str) -> Shelf:
@@ -161,7 +167,7 @@ class FakeProvider:
         return found if found is not None else self.shelves.setdefault(remote_id, Shelf())
 
     def capability(self, module: Module) -> Capability | None:
-        return _capability(module, self.create_key, self.lag, self.windowed)
+        return _capability(module, self.create_key, self.lag, self.windowed, self.resets)
 
     # -- what people do ------------------------------------------------------------------------------------
 
@@ -185,13 +191,18 @@ class FakeProvider:
             if item in (thing.id, thing.parent):
                 self._store(where, replace(thing, deleted=True))
 
-    def drop_occurrences(self, where: str, series: str) -> None:
+    def drop_occurrences(self, where: str, series: str, master: Mapping[str, Any]) -> None:
         """What was changed about the occurrences of a series that is moved is dropped, where the provider does so."""
-        if not self.drops:
+        if not self.drops and not self.resets:
             return
         for thing in [*self.shelf(where).live()]:
-            if thing.parent == series:
+            if thing.parent != series or thing.occurrence is None:
+                continue
+            stays = in_series(master["rule"]["lines"], master["start"], thing.occurrence)
+            if not stays:
                 self._store(where, replace(thing, fields={"cancelled": True}))
+            elif self.resets:
+                self._store(where, replace(thing, fields=plain(master, thing.occurrence)))
 
     def _store(self, where: str, thing: Thing) -> Thing:
         thing = replace(thing, version=thing.version + 1, modified=self._tick())
@@ -328,9 +339,10 @@ class FakeProvider:
         known = shelf.now.get(item)
         if known is not None and not known.deleted:
             ours = known.marker == write.key and known.fields == self._kept(write.fields)
-            if write.parent is not None and not ours and occupied(write, known.fields):
+            if write.parent is None or ours or not occupied(write, known.fields):
+                return Outcome(Result.DONE, self.show(known))
+            if not is_plain(write.module, known.fields, shelf.now[write.parent].fields, write.occurrence or ""):
                 return Outcome(Result.CONFLICT, reason=OCCUPIED)
-            return Outcome(Result.DONE, self.show(known))
         self.log.append(f"create {write.module} {write.key}")
         series = shelf.now.get(write.parent or "")
         thing = Thing(
@@ -374,7 +386,7 @@ class FakeProvider:
         if known.fields.get("rule") and any(
             fields.get(name) != known.fields.get(name) for name in ("start", "rule")
         ):
-            self.drop_occurrences(scope.remote_id, known.id)
+            self.drop_occurrences(scope.remote_id, known.id, fields)
         return Outcome(Result.DONE, self.show(self._store(scope.remote_id, replace(known, fields=fields))))
 
     async def check(self, account: Account | None) -> list[Finding]:

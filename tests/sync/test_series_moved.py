@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,15 +10,16 @@ import pytest
 from engine.model.modules import Module, Side
 from tests.sync.test_cycle import moment
 from tests.sync.test_occurrence_taken import PLACES, change, scene, sides
-from tests.sync.world import World
+from tests.sync.world import World, faulty
 
 
 def move(world: World, side: Side) -> None:
     """A person moves the series to another hour; its changed occurrences are told as cancelled, as Google does it."""
     provider, where = sides(world, side)[0], PLACES[side]
     (series,) = [one for one in provider.shelf(where).live() if one.parent is None]
-    provider.drop_occurrences(where, series.id)
-    provider.edit(where, series.id, start=moment(25, 14), end=moment(25, 15))
+    new = {"start": moment(25, 14), "end": moment(25, 15)}
+    provider.drop_occurrences(where, series.id, {**series.fields, **new})
+    provider.edit(where, series.id, **new)
 
 
 @pytest.mark.parametrize("side", list(Side))
@@ -73,3 +75,42 @@ async def test_what_a_person_changes_in_an_occurrence_meanwhile_is_in_the_journa
     assert series.fields["start"] == moment(25, 14)
     assert any((row.before or {}).get("location") == "the cellar" for row in await world.journal())
     assert await world.open_work() == (0, 0)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("died", [False, True], ids=["", "the engine dies of it"])
+async def test_a_series_that_goes_on_longer_keeps_what_was_changed_about_its_occurrences(
+    side: Side, died: bool
+) -> None:
+    """Exchange forgets all of it with another rule; it is written once more, and nothing flows back."""
+    world = await scene()
+    edited, other = sides(world, side)
+    other.resets = True
+    change(edited, location="the garden")
+    gone = str(moment(27)["utc"])
+    (series,) = [one for one in edited.shelf(PLACES[side]).live() if one.parent is None]
+    edited._store(
+        PLACES[side],
+        replace(
+            series, id=f"{series.id}_{gone}", fields={"cancelled": True}, version=0, marker=None, parent=series.id,
+            occurrence=gone,
+        ),
+    )  # fmt: skip
+    await world.settle(3)
+    edited.edit(PLACES[side], series.id, rule={"lines": ["RRULE:FREQ=DAILY;COUNT=6"]})
+    if died:
+        with faulty(other, lambda point, *_: "crash-after" if point == "apply" else None):
+            assert await world.cycle() is None
+    await world.settle(3)
+    for provider in (edited, other):
+        things = provider.shelf(PLACES[provider.side]).live()
+        (master,) = [one for one in things if one.parent is None]
+        assert master.fields["rule"] == {"lines": ["RRULE:FREQ=DAILY;COUNT=6"]}
+        shown = {one.occurrence: one.fields for one in things if one.parent is not None}
+        assert shown[str(moment(26)["utc"])]["location"] == "the garden"
+        assert shown[gone] == {"cancelled": True}
+    written = (len(edited.log), len(other.log))
+    await world.settle(2)
+    assert (len(edited.log), len(other.log)) == written
+    assert await world.open_work() == (0, 0)
+    await world.check((Module.APPOINTMENT,))

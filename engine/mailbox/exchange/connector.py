@@ -66,6 +66,7 @@ class ExchangeConnector(ExchangeStore):
             tombstones=True,
             exceptions=module in EVENT_MODULES,
             net=True,
+            resets=True,
         )
 
     def changes(self, scope: Scope, cursor: str | None) -> AsyncIterator[Page]:
