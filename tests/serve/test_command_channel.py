@@ -168,6 +168,8 @@ def test_lists_come_from_the_running_engine_and_events_are_followed_until_ctrl_c
     done = engine.run("users", "--csv", "state:failed")
     assert (done.returncode, done.stdout.count("\n")) == (exits.OK, 1)
 
+    # A shell that runs the tests in the background has it ignored, also by who is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     follower = subprocess.Popen(
         [*syncline("events", "--follow", "--json"), "--data-dir", str(engine.folder)],
         env=engine.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
