@@ -19,6 +19,8 @@ from engine.ledger.schema import dirty, intent, item, link, match_key
 from engine.ledger.sql import one_of, setting
 from engine.ledger.statement import Statement
 from engine.ledger.worklist import CHILDREN, DUE_MODULE, mark_dirty, occurrences_afresh, take_off
+from engine.model.canonical import display_name
+from engine.model.modules import Module
 
 _NEW_LINKS = Statement(
     sa.select(dirty.c.link_id)
@@ -135,6 +137,10 @@ _FOUND_CREATES = Statement(
     sa.select(
         intent.c.link_id,
         item.c.link_id.label("found"),
+        item.c.id.label("item_id"),
+        item.c.fields.label("shown"),
+        intent.c.fields.label("wanted"),
+        intent.c.module,
         sa.exists()
         .where(
             _BESIDE.c.link_id == intent.c.link_id,
@@ -170,10 +176,17 @@ def found_creates(
 
     Occupied: what the item was to replace has been taken back from the bin meanwhile. The intent's own key decides, not the
     match keys: those of an item that was linked before are gone, and a create that replaces a deleted item would otherwise be
-    repeated beside the one that was made.
+    repeated beside the one that was made. Where a person has copied that one, with the key that is on it, it is the one that is
+    still called what was sent, else the one that was seen first (seed 143923).
     """
     rows = _FOUND_CREATES.rows(connection, mailbox=mailbox_id, modules=modules)
-    return list({row.link_id: (row.link_id, row.found, bool(row.occupied)) for row in rows}.values())
+    best: dict[int, tuple[bool, int, int, bool]] = {}
+    for row in rows:
+        module = Module(row.module)
+        renamed = display_name(module, row.shown or {}) != display_name(module, row.wanted or {})
+        found = (renamed, row.item_id, row.found, bool(row.occupied))
+        best[row.link_id] = min(best.get(row.link_id, found), found)
+    return [(link_id, found, occupied) for link_id, (_, _, found, occupied) in best.items()]
 
 
 _DOUBLE, _FIRST, _FIRST_LINK = item.alias("double"), item.alias("first"), link.alias("first_link")

@@ -34,6 +34,7 @@ REGRESSIONS: dict[int, str] = {
     3295: "what a person had just written in an occurrence was gone without trace when its series got other times",
     22013: "an occurrence that followed its moved series was written in every cycle, where the server rewrites texts",
     27847: "an occurrence that was cancelled on one side had no complete base when both sides were cancelled",
+    143923: "after a crash the renamed copy of what we had made was adopted in its place, and renamed the record",
     62763: "a second copy of a series was deleted with the occurrence that a person had changed in it",
     86676: "an occurrence of which no feed had told yet was gone without trace when its series was deleted",
     83619: "two deletes were counted as one cycle's that a first engine and the one that took over had made, each in its own",

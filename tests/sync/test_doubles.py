@@ -11,7 +11,7 @@ from engine.model.port import CreateKey
 from engine.sync.doubles import COPY
 from tests.sync.fakes import Thing
 from tests.sync.test_waiting import ANN, CONTACTS, contacts, listed
-from tests.sync.world import A, World
+from tests.sync.world import A, World, faulty
 
 
 def again(world: World, thing: Thing, **fields: str) -> Thing:
@@ -53,3 +53,20 @@ async def test_a_copy_that_was_edited_waits_and_is_not_copied_to_the_crm() -> No
     assert [one.reason for one in await listed(world)] == [COPY]
     assert len(contacts(world)) == 3
     assert len(world.crm.of(A, Module.CONTACT)) == 2
+
+
+async def test_what_we_made_is_adopted_and_not_the_renamed_copy_of_it() -> None:
+    """The engine died before it knew, and both carry its key: the record must not be renamed after the copy (seed 143923)."""
+    world = await World(mail_key=CreateKey.MARKER).start()
+    record = world.crm.add(A, Module.CONTACT, **ANN)
+    with faulty(world.mail, lambda point, *_: "crash-after" if point == "apply" else None):
+        assert await world.cycle() is None
+    (first,) = contacts(world)
+    world.mail.edit(CONTACTS, first.id, title="Boss")
+    again(world, first, family="Lee-Smith", email="smith@acme.test")
+    await world.settle(3)
+    names = {one.id: str(one.fields["family"]) for one in world.crm.of(A, Module.CONTACT)}
+    assert names.pop(record) == "Lee"
+    assert list(names.values()) == ["Lee-Smith"]
+    assert len(contacts(world)) == 2
+    assert await listed(world) == []
