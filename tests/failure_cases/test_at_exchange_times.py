@@ -86,6 +86,14 @@ def crm_series(room: Mailroom, subject: str, first: int, times: int) -> str:
     )
 
 
+def crm_children(room: Mailroom, subject: str, series: str) -> dict[str, str]:
+    """The CRM's ids of the occurrences of a series, by their day."""
+    rows = room.place.soql(
+        f"SELECT Id, StartDateTime FROM Event WHERE Subject = '{subject}' AND Id != '{series}'"
+    )
+    return {row["StartDateTime"][:10]: row["Id"] for row in rows}
+
+
 def mail_dates(room: Mailroom, first: str, last: str, like: str) -> dict[str, list[str]]:
     """What the calendar shows between two days: the starts of each subject that begins so."""
     [user] = room.place.users
@@ -297,12 +305,7 @@ async def test_what_we_wrote_of_a_series_is_told_by_the_feed_and_asked_for_no_mo
     async with engine(tmp_path, room.config(BOTH)) as service:
         made = crm_series(room, "Told once", 1, 5)
         await cycle(service)
-        children = {
-            row["StartDateTime"][:10]: row["Id"]
-            for row in room.place.soql(
-                f"SELECT Id, StartDateTime FROM Event WHERE Subject = 'Told once' AND Id != '{made}'"
-            )
-        }
+        children = crm_children(room, "Told once", made)
         room.place.change("Event", children[week(2)], Location="Garden")
         await cycle(service)
         await settled(room, service)
@@ -319,12 +322,7 @@ async def test_17_a_series_that_goes_on_longer_keeps_its_exceptions(room: Mailro
     async with engine(tmp_path, room.config(BOTH)) as service:
         made = crm_series(room, "Longer", 1, 5)
         await cycle(service)
-        children = {
-            row["StartDateTime"][:10]: row["Id"]
-            for row in room.place.soql(
-                f"SELECT Id, StartDateTime FROM Event WHERE Subject = 'Longer' AND Id != '{made}'"
-            )
-        }
+        children = crm_children(room, "Longer", made)
         room.place.change("Event", children[week(2)], Subject="Longer, in the garden")
         room.place.remove("Event", children[week(3)])
         await cycle(service)
